@@ -1,0 +1,1 @@
+"""The Django project: settings, urls, and the floor that every app stands on."""

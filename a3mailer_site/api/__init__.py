@@ -1,0 +1,1 @@
+"""The floor of the REST API: error envelope, pagination, permissions, request ids."""

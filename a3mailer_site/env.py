@@ -1,0 +1,256 @@
+"""The only reader of the environment: every setting is one field here, and the comment above it is its manual.
+
+A field ``message_limit`` is set by ``A3MAILER_MESSAGE_LIMIT`` in the environment, or by a line
+``A3MAILER_MESSAGE_LIMIT=…`` in ``a3mailer.env`` in the data directory. The real environment wins.
+"""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Variables whose names are fixed by custom, without our prefix.
+_UNPREFIXED = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}
+
+DEVELOPMENT_LISTEN = {
+    "smtp": "127.0.0.1:2525",
+    "submission": "127.0.0.1:2587",
+    "submissions": "127.0.0.1:2465",
+    "imap": "127.0.0.1:2143",
+    "imaps": "127.0.0.1:2993",
+    "pop3": "127.0.0.1:2110",
+    "pop3s": "127.0.0.1:2995",
+    "managesieve": "",
+    "lmtp": "",
+    "http": "127.0.0.1:8080",
+    "https": "",
+}
+PRODUCTION_LISTEN = {
+    "smtp": "[::]:25",
+    "submission": "[::]:587",
+    "submissions": "[::]:465",
+    "imap": "[::]:143",
+    "imaps": "[::]:993",
+    "pop3": "[::]:110",
+    "pop3s": "[::]:995",
+    "managesieve": "",
+    "lmtp": "",
+    "http": "127.0.0.1:8080",
+    "https": "",
+}
+
+
+class SettingError(ValueError):
+    """A setting cannot be used. The message names the variable, its value and what is expected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Env:
+    """Everything that can be set from outside, with its default."""
+
+    # Where data live: database, message bodies, keys, certificates. Made with mode 0700.
+    data_dir: Path = BASE_DIR / "var"
+
+    # The database, as a URL: sqlite:///path or postgres://user:password@host:port/name. Empty: SQLite in the data directory.
+    database_url: str = ""
+
+    # Redis for cache, rate limits and channel layer, when several web processes share them. Empty: in the process.
+    redis_url: str = ""
+
+    # "development" listens on high ports of 127.0.0.1; "production" on the standard ports of all addresses.
+    profile: str = "development"
+
+    # The name of this mail server: greeting, EHLO, Received lines, Message-IDs. Empty: the machine's full name.
+    hostname: str = ""
+
+    # The user to run as once the listening sockets are open (only when started as root). Empty: stay.
+    user: str = ""
+
+    # Host names under which the web answers, separated by commas. Empty: the host name, localhost and loopback.
+    allowed_hosts: str = ""
+
+    # Signs sessions and tokens. Empty: made at first start and kept in the data directory (0600).
+    secret_key: str = ""
+
+    # Where to listen, as host:port; several separated by commas; "off" or empty to switch off. Unset: as the profile says.
+    smtp_listen: str = ""
+    submission_listen: str = ""
+    submissions_listen: str = ""
+    imap_listen: str = ""
+    imaps_listen: str = ""
+    pop3_listen: str = ""
+    pop3s_listen: str = ""
+    managesieve_listen: str = ""
+    lmtp_listen: str = ""
+    http_listen: str = ""
+    https_listen: str = ""
+
+    # Certificate chain and private key (PEM). Empty: a self-signed pair made in the data directory.
+    tls_cert: str = ""
+    tls_key: str = ""
+
+    # May passwords be sent without TLS? "never", or "loopback" for clients on this machine (tests and measurements).
+    plaintext_auth: str = "never"
+
+    # DNS servers as host:port, separated by commas. Empty: those of /etc/resolv.conf.
+    dns_servers: str = ""
+
+    # Proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas.
+    trusted_proxies: str = ""
+
+    # The largest message accepted, in bytes.
+    message_limit: int = 50 * 1024 * 1024
+
+    # The most recipients in one message.
+    recipient_limit: int = 1000
+
+    # Connections open at once: over all mail ports, and from one address.
+    connection_limit: int = 2000
+    connection_limit_per_address: int = 1000
+
+    # Bytes of message bodies that one process keeps in memory or in spool files while they are received.
+    spool_budget: int = 512 * 1024 * 1024
+
+    # Refuse new mail when the data directory's file system has fewer bytes free than this. 0: twice message_limit.
+    disk_floor: int = 0
+
+    # How long a message is tried before it is returned, and after how long the sender is told of a delay, in seconds.
+    queue_lifetime: int = 5 * 24 * 3600
+    delay_notice_after: int = 4 * 3600
+
+    # First and longest pause between two attempts, in seconds; it doubles in between.
+    retry_first: int = 300
+    retry_longest: int = 3600
+
+    # The most connections to one destination at once.
+    destination_concurrency: int = 10
+
+    # Connect to this port of MX hosts. Only tests change it.
+    remote_smtp_port: int = 25
+
+    # Days that the message log is kept.
+    event_days: int = 30
+
+    # Mail processes (more than one only on PostgreSQL).
+    mail_processes: int = 1
+
+    # Default language of pages and messages: en or zh-hans.
+    language: str = "en"
+
+    # Ask for the permission `admin` where the API reference lets `write` suffice for dangerous calls.
+    strict_permissions: bool = False
+
+    def __post_init__(self) -> None:
+        if self.profile not in {"development", "production"}:
+            raise SettingError(f"A3MAILER_PROFILE is {self.profile!r}; it must be development or production")
+        if self.plaintext_auth not in {"never", "loopback"}:
+            raise SettingError(
+                f"A3MAILER_PLAINTEXT_AUTH is {self.plaintext_auth!r}; it must be never or loopback"
+            )
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise SettingError("A3MAILER_TLS_CERT and A3MAILER_TLS_KEY go together; only one is set")
+        for name in DEVELOPMENT_LISTEN:
+            self.listen(name)
+
+    @property
+    def host_name(self) -> str:
+        """The configured mail name, or the machine's own."""
+        return self.hostname or socket.getfqdn()
+
+    @property
+    def free_space_floor(self) -> int:
+        """Bytes that must stay free on the data directory's file system."""
+        return self.disk_floor or 2 * self.message_limit
+
+    def listen(self, name: str) -> list[tuple[str, int]]:
+        """Return the addresses for the listener ``name`` ("smtp", "imaps", …); none when it is switched off."""
+        text = getattr(self, f"{name}_listen")
+        if not text:
+            defaults = PRODUCTION_LISTEN if self.profile == "production" else DEVELOPMENT_LISTEN
+            text = defaults[name]
+        if text in {"", "off"}:
+            return []
+        return [host_and_port(part, f"A3MAILER_{name.upper()}_LISTEN") for part in text.split(",")]
+
+    def plaintext_allowed(self, address: str) -> bool:
+        """Say whether a client at this IP address may send its password without TLS."""
+        return self.plaintext_auth == "loopback" and ipaddress.ip_address(address).is_loopback
+
+
+def host_and_port(text: str, variable: str) -> tuple[str, int]:
+    """Split ``host:port`` (``[::1]:25`` for IPv6); raises ``SettingError`` that names the variable."""
+    host, colon, port = text.strip().rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise SettingError(f"{variable} has {text!r}; it must be host:port, for example 127.0.0.1:2525")
+    return host, int(port)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Read ``NAME=value`` lines; empty lines and lines that begin with # are skipped."""
+    values: dict[str, str] = {}
+    if not path.exists():
+        return values
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SettingError(f"{path} line {number} is {text!r}; it must be NAME=value")
+        values[name.strip()] = value.strip().strip("\"'")
+    return values
+
+
+def _convert(variable: str, text: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        if text.lower() in {"1", "true", "yes", "on"}:
+            return True
+        if text.lower() in {"0", "false", "no", "off", ""}:
+            return False
+        raise SettingError(f"{variable} is {text!r}; it must be true or false")
+    if isinstance(default, int):
+        if not text.isdigit():
+            raise SettingError(f"{variable} is {text!r}; it must be a whole number, 0 or more")
+        return int(text)
+    if isinstance(default, Path):
+        return Path(text).expanduser().resolve()
+    return text
+
+
+def load(environ: Mapping[str, str] | None = None) -> Env:
+    """Read settings from the environment and from ``a3mailer.env`` in the data directory. Raises ``SettingError``."""
+    real = os.environ if environ is None else environ
+    data_dir = Path(real.get("A3MAILER_DATA_DIR") or BASE_DIR / "var").expanduser().resolve()
+    both = {**read_env_file(data_dir / "a3mailer.env"), **real}
+    given: dict[str, Any] = {"data_dir": data_dir}
+    for field in fields(Env):
+        if field.name == "data_dir":
+            continue
+        variable = _UNPREFIXED.get(field.name, f"A3MAILER_{field.name.upper()}")
+        # An empty listener variable means off; for everything else empty is the same as unset.
+        if variable in both and both[variable] == "" and field.name.endswith("_listen"):
+            given[field.name] = "off"
+        elif both.get(variable):
+            given[field.name] = _convert(variable, both[variable], field.default)
+    return Env(**given)
+
+
+_current = load()
+
+
+def current() -> Env:
+    """Return the settings in force. Ask at each use: a reload replaces them."""
+    return _current
+
+
+def reload() -> Env:
+    """Read everything anew and put it in force; raises ``SettingError`` and changes nothing when it is invalid."""
+    global _current  # noqa: PLW0603
+    _current = load()
+    return _current

@@ -1,0 +1,1 @@
+"""Django's SQLite backend behind a fair write gate; see `base.py`."""

@@ -1,0 +1,1 @@
+"""The mail core: protocols, message parsing, mailbox store, delivery."""

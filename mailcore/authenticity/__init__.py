@@ -1,0 +1,1 @@
+"""SPF, DKIM, DMARC, ARC: is this mail genuine? Pure code."""

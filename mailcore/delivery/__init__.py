@@ -1,0 +1,1 @@
+"""The way out: claims, local and remote delivery, bounces."""

@@ -1,0 +1,104 @@
+"""How a protocol session speaks with what surrounds it: bytes in, actions out.
+
+A session knows no socket, clock, thread or table. ``transport.py`` feeds it the bytes that came and does
+what it answers, in order. A command handler either returns what it has to say (bytes), or is a generator
+that yields questions (and, for long answers, pieces of output) and returns the rest. While a question is
+open the session keeps what comes in and handles nothing, and the transport stops reading.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+
+class Question:
+    """Something that a session cannot know by itself. Subclasses are frozen dataclasses; each says what answers it."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write these bytes to the peer."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Find the answer to this question and give it to ``Session.answer`` (or ``Session.failed``).
+
+    The transport waits with it until the peer has taken most of what was sent before (back pressure): a slow
+    reader therefore holds up its own next slice and nothing else.
+    """
+
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Flush, begin the TLS handshake as server, then call ``Session.tls_started``.
+
+    The session has already forgotten everything that it had buffered (RFC 3207 section 4.2).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Flush, then close the connection. Nothing that comes after is given to the session."""
+
+
+Action: TypeAlias = Send | Ask | StartTls | Close
+
+# What a handler is: it yields questions and pieces of output, gets the answers, and returns its last words.
+Exchange: TypeAlias = Generator[Question | bytes, Any, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is on the other side, as the transport knows it."""
+
+    address: str  # IP address in canonical text form, v4-mapped folded to IPv4
+    port: int
+    tls: "TlsFacts | None" = None  # set from the first byte on ports with implicit TLS
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """What was agreed in a TLS handshake."""
+
+    version: str  # "TLSv1.3"
+    cipher: str  # "TLS_AES_256_GCM_SHA384"
+    server_name: str = ""  # SNI, "" when the client sent none
+
+
+class Session(Protocol):
+    """What every protocol session offers to the transport."""
+
+    def greet(self) -> list[Action]:
+        """Start the conversation (the banner)."""
+
+    def receive(self, data: bytes) -> list[Action]:
+        """Take bytes as they came off the wire; any cut is as good as any other."""
+
+    def answer(self, value: Any) -> list[Action]:
+        """Take the answer to the one open question."""
+
+    def failed(self, error: Exception) -> list[Action]:
+        """The open question could not be answered. Say so to the peer (a temporary failure) and go on."""
+
+    def tls_started(self, facts: TlsFacts) -> list[Action]:
+        """Say that the handshake that was asked for with ``StartTls`` is done."""
+
+    def timed_out(self) -> list[Action]:
+        """Nothing came for ``patience`` seconds: say goodbye."""
+
+    def drain(self) -> list[Action]:
+        """The server is going down: end the connection as soon as no command is in flight."""
+
+    def notice(self, news: object) -> list[Action]:
+        """Something changed outside (IMAP: a mailbox). Most protocols have nothing to say."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the peer may now be silent before ``timed_out``."""

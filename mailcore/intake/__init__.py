@@ -1,0 +1,1 @@
+"""From an envelope to rows: where a message goes, and its acceptance."""

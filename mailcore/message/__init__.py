@@ -1,0 +1,1 @@
+"""Messages as bytes: headers, MIME structure, Received lines, DSNs. Pure code."""

@@ -1,0 +1,1 @@
+"""The mailbox store: mailboxes, messages, group commit, changes."""
