@@ -56,7 +56,8 @@ class Env:
     # Where data live: database, message bodies, keys, certificates. Made with mode 0700.
     data_dir: Path = BASE_DIR / "var"
 
-    # The database, as a URL: sqlite:///path or postgres://user:password@host:port/name. Empty: SQLite in the data directory.
+    # The database, as a URL: sqlite:///path or postgres://user:password@host:port/name.
+    # Empty: SQLite in the data directory.
     database_url: str = ""
 
     # Redis for cache, rate limits and channel layer, when several web processes share them. Empty: in the process.
@@ -77,7 +78,8 @@ class Env:
     # Signs sessions and tokens. Empty: made at first start and kept in the data directory (0600).
     secret_key: str = ""
 
-    # Where to listen, as host:port; several separated by commas; "off" or empty to switch off. Unset: as the profile says.
+    # Where to listen, as host:port; several separated by commas; "off" or empty to switch off.
+    # Unset: as the profile says.
     smtp_listen: str = ""
     submission_listen: str = ""
     submissions_listen: str = ""
@@ -149,9 +151,7 @@ class Env:
         if self.profile not in {"development", "production"}:
             raise SettingError(f"A3MAILER_PROFILE is {self.profile!r}; it must be development or production")
         if self.plaintext_auth not in {"never", "loopback"}:
-            raise SettingError(
-                f"A3MAILER_PLAINTEXT_AUTH is {self.plaintext_auth!r}; it must be never or loopback"
-            )
+            raise SettingError(f"A3MAILER_PLAINTEXT_AUTH is {self.plaintext_auth!r}; it must be never or loopback")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise SettingError("A3MAILER_TLS_CERT and A3MAILER_TLS_KEY go together; only one is set")
         for name in DEVELOPMENT_LISTEN:
