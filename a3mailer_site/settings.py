@@ -1,0 +1,218 @@
+"""Django's settings. Everything that differs between installations comes from ``env.py``."""
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+from a3mailer_site.env import BASE_DIR, current
+from a3mailer_site.keys import private_directory, secret_key
+
+env = current()
+# mail, web or worker in the server's processes; anything else is a management command.
+PROCESS = os.environ.get("A3MAILER_PROCESS", "command")
+
+private_directory(env.data_dir)
+SECRET_KEY = secret_key()
+DEBUG = False
+PRODUCTION = env.profile == "production"
+ALLOWED_HOSTS = [name.strip() for name in env.allowed_hosts.split(",") if name.strip()] or [
+    env.host_name,
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+]
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "django_prometheus",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    "a3mailer_site.apps.SiteConfig",
+    "security",
+    "domains",
+    "accounts",
+    "mailqueue",
+    "monitoring",
+    "mailcore",
+    "mailcore.store",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "a3mailer_site.api.middleware.RequestIdMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "a3mailer_site.urls"
+WSGI_APPLICATION = "a3mailer_site.wsgi.application"
+ASGI_APPLICATION = "a3mailer_site.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "a3mailer_site" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# One SQLite file is enough for most; the write gate makes its writers take turns fairly. PRAGMAs as measured:
+# mail checkpoints inside its own commits; the others only as a safety net; what the worker writes becomes safe against
+# a power cut with anyone's next full commit, and it switches to FULL itself where it accepts mail.
+_SYNCHRONOUS = "NORMAL" if PROCESS == "worker" else "FULL"
+_AUTOCHECKPOINT = 4000 if PROCESS == "mail" else 16000
+
+
+def _database() -> dict[str, Any]:
+    url = env.database_url or f"sqlite:///{env.data_dir / 'a3mailer.sqlite3'}"
+    config: dict[str, Any] = dict(dj_database_url.parse(url))
+    if config["ENGINE"] == "django.db.backends.sqlite3":
+        config["ENGINE"] = "a3mailer_site.gated_sqlite"
+        config["CONN_MAX_AGE"] = None
+        config["OPTIONS"] = {
+            "timeout": 5,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": (
+                "PRAGMA journal_mode=WAL;"
+                f"PRAGMA synchronous={_SYNCHRONOUS};"
+                f"PRAGMA wal_autocheckpoint={_AUTOCHECKPOINT};"
+                "PRAGMA journal_size_limit=67108864;"
+                "PRAGMA temp_store=MEMORY;"
+                "PRAGMA mmap_size=268435456;"
+            ),
+        }
+        # Tests of several threads and processes need a file; a database in memory belongs to one connection.
+        config["TEST"] = {"NAME": str(env.data_dir / "test.sqlite3")}
+    else:
+        config["CONN_MAX_AGE"] = None
+        config["CONN_HEALTH_CHECKS"] = True
+        config.setdefault("OPTIONS", {})
+        config["OPTIONS"].setdefault("connect_timeout", 5)
+        # Waiting longer for a row lock than this is answered with a temporary failure.
+        config["OPTIONS"].setdefault("options", "-c lock_timeout=5s -c idle_in_transaction_session_timeout=60s")
+    return config
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": env.redis_url}
+    if env.redis_url
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 10000}},
+}
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    "bodies": {
+        "BACKEND": "mailqueue.bodies.BodyFileStorage",
+        "OPTIONS": {"location": str(env.data_dir / "bodies")},
+    },
+}
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.passwords.PasswordBackend"]
+PASSWORD_HASHERS = ["accounts.passwords.Argon2idHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = reverse_lazy("admin:login")
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = PRODUCTION
+CSRF_COOKIE_SECURE = PRODUCTION
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.trusted_proxies else None
+SECURE_HSTS_SECONDS = 31536000 if PRODUCTION else 0
+X_FRAME_OPTIONS = "DENY"
+# API paths end without a slash, and a redirected POST would lose its body.
+APPEND_SLASH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+LANGUAGE_CODE = env.language
+LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
+LOCALE_PATHS = [BASE_DIR / "a3mailer_site" / "locale"]
+USE_I18N = True
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATIC_ROOT = env.data_dir / "static"
+WHITENOISE_USE_FINDERS = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.ApiKeyAuthentication",
+        "accounts.authentication.CsrfSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["a3mailer_site.api.permissions.ScopePermission"],
+    "DEFAULT_PAGINATION_CLASS": "a3mailer_site.api.pagination.EnvelopePagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "EXCEPTION_HANDLER": "a3mailer_site.api.errors.exception_handler",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%SZ",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "UNAUTHENTICATED_USER": None,
+}
+
+
+def _version() -> str:
+    try:
+        return version("a3mailer")
+    except PackageNotFoundError:
+        import tomllib  # noqa: PLC0415 - only in a source tree
+
+        return str(tomllib.loads(Path(BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+
+
+VERSION = _version()
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "A3Mailer",
+    "DESCRIPTION": "The management API of A3Mailer.",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+}
+
+UNFOLD = {
+    "SITE_TITLE": "A3Mailer",
+    "SITE_HEADER": "A3Mailer",
+    "SITE_SYMBOL": "mail",
+    "SHOW_LANGUAGES": True,
+}
+
+LOGGING_CONFIG = None  # mailcore/journal.py sets logging up, for every process alike
+PROMETHEUS_EXPORT_MIGRATIONS = False

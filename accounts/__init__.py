@@ -1,0 +1,1 @@
+"""Users, aliases, API keys, passwords, and the one resolver of addresses."""

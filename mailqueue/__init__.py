@@ -1,0 +1,1 @@
+"""Accepted messages, the outbound queue, and the timeline of every message."""

@@ -1,0 +1,1 @@
+"""Server information, health and metrics."""

@@ -1,0 +1,1 @@
+"""Audit log, login failures, and who may not come in."""
