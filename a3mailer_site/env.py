@@ -102,6 +102,10 @@ class Env:
     # DNS servers as host:port, separated by commas. Empty: those of /etc/resolv.conf.
     dns_servers: str = ""
 
+    # DNS servers, by address, whose word that DNSSEC proves an answer (the AD bit) is believed although they are not
+    # on this machine, separated by commas. Only for servers reached over a network that nobody else can write to.
+    dns_trusted: str = ""
+
     # Proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas.
     trusted_proxies: str = ""
 
