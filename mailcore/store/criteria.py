@@ -1,0 +1,106 @@
+"""What to look for among the messages of a mailbox: a tree of plain values (RFC 3501 section 6.4.4).
+
+Pure values: a protocol session builds the tree and the store evaluates it. Whatever a session can answer from memory
+(flags, keywords, UIDs, sequence numbers, MODSEQ) has already become ``UidIn`` when the tree gets here. A tree is at
+most 50 levels deep; evaluate it without fear of recursion.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """Every one of the keys holds; an empty tuple holds for every message."""
+
+    keys: tuple["Criterion", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one of the keys holds; an empty tuple holds for none."""
+
+    keys: tuple["Criterion", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The key does not hold."""
+
+    key: "Criterion"
+
+
+@dataclass(frozen=True, slots=True)
+class UidIn:
+    """The message has one of these UIDs."""
+
+    uids: frozenset[int]
+
+
+class Place(Enum):
+    """Where a text may be found."""
+
+    BODY = "body"  # the decoded text of the message without its header
+    TEXT = "text"  # header or body
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderContains:
+    """The message has a field of this name (lower case) whose decoded text contains ``text``, whatever the letter case.
+
+    An empty text holds for every message that has the field at all.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """The decoded text of that place contains ``text``, whatever the letter case. No wildcards, ``%`` is a ``%``."""
+
+    place: Place
+    text: str
+
+
+class Comparison(Enum):
+    """How a day is compared, in the RFC's words; time of day and zone are disregarded."""
+
+    BEFORE = "before"
+    ON = "on"
+    SINCE = "since"  # that day or later
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The day of the internal date (UTC) compares so."""
+
+    comparison: Comparison
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The day in the Date field (as written there, zone disregarded) compares so."""
+
+    comparison: Comparison
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Larger:
+    """RFC822.SIZE is greater than so many octets."""
+
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Smaller:
+    """RFC822.SIZE is less than so many octets."""
+
+    octets: int
+
+
+Criterion: TypeAlias = And | Or | Not | UidIn | HeaderContains | Contains | Arrived | Sent | Larger | Smaller
