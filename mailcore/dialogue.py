@@ -72,6 +72,14 @@ class TlsFacts:
     server_name: str = ""  # SNI, "" when the client sent none
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Somebody who has proved who they are."""
+
+    account_id: int  # primary key of the account
+    name: str  # the account's own login name, however the client spelled it
+
+
 class Session(Protocol):
     """What every protocol session offers to the transport."""
 
@@ -95,6 +103,13 @@ class Session(Protocol):
 
     def drain(self) -> list[Action]:
         """The server is going down: end the connection as soon as no command is in flight."""
+
+    def lost(self) -> list[Action]:
+        """Take note that the connection is gone, whoever ended it; called once, the last call of all.
+
+        What is held (a spooled body, the lock of a maildrop) is let go. Where that needs somebody else there is an
+        ``Ask``; nobody waits for its answer, and nothing can be sent any more.
+        """
 
     def notice(self, news: object) -> list[Action]:
         """Something changed outside (IMAP: a mailbox). Most protocols have nothing to say."""

@@ -1,0 +1,50 @@
+"""What an SMTP session asks of what surrounds it. ``mailcore/smtp/backend.py`` answers.
+
+Besides these it asks ``VerifyPassword`` (``mailcore/sasl/questions.py``).
+"""
+
+from dataclasses import dataclass
+
+from mailcore.dialogue import Question
+from mailcore.message.envelope import BodySink, Client, Envelope, Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class BeginSession(Question):
+    """May this client speak to us? The answer is ``None`` for yes, or the ``Reply`` to send before closing."""
+
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSender(Question):
+    """May this client send from this address? The answer is ``None`` for yes, or the ``Reply`` that refuses.
+
+    The envelope has no recipients yet; its ``size`` is what the client declared, 0 if nothing.
+    """
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRecipients(Question):
+    """May this client send to these addresses? The answer has one item for each, in order.
+
+    ``None`` for yes, or the ``Reply`` that refuses. Recipients that were pipelined come in one question; the envelope
+    has those accepted before. Whether to relay is decided here: grammar lets ``user%other@here``, ``other!user@here``
+    and literals through.
+    """
+
+    envelope: Envelope
+    recipients: tuple[Recipient, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptMessage(Question):
+    """Take this message. The answer is the ``Reply`` to the client; 250 only once it is durable.
+
+    From here on the body belongs to who answers, who abandons or consumes it, whatever happens.
+    """
+
+    envelope: Envelope
+    body: BodySink
