@@ -80,6 +80,13 @@ class Login:
     name: str  # the account's own login name, however the client spelled it
 
 
+class UnavailableError(Exception):
+    """What should answer cannot do so now: the database is locked, full or away, or too much waits before it.
+
+    The peer hears a temporary failure (451 4.3.0, ``NO [UNAVAILABLE]``) and may come back.
+    """
+
+
 class Session(Protocol):
     """What every protocol session offers to the transport."""
 
