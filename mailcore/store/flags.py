@@ -1,12 +1,17 @@
-"""System flags of a message as bits of one small integer; keywords are plain text beside them (RFC 3501 section 2.3.2).
+"""System flags as bits (RFC 3501 section 2.3.2). ``\\Recent`` is no stored flag: it belongs to a session."""
 
-Pure values: protocol sessions and the store both use them.
-"""
+SEEN, ANSWERED, FLAGGED, DELETED, DRAFT = (1 << bit for bit in range(5))
 
-SEEN = 1
-ANSWERED = 2
-FLAGGED = 4
-DELETED = 8
-DRAFT = 16
+BY_NAME = {
+    "\\Seen": SEEN,
+    "\\Answered": ANSWERED,
+    "\\Flagged": FLAGGED,
+    "\\Deleted": DELETED,
+    "\\Draft": DRAFT,
+}
+NAMES = {bit: name for name, bit in BY_NAME.items()}
 
-ALL_FLAGS = SEEN | ANSWERED | FLAGGED | DELETED | DRAFT
+
+def names(bits: int) -> list[str]:
+    """Return the names of the flags that are set, in the order of their bits."""
+    return [name for bit, name in NAMES.items() if bits & bit]

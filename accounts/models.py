@@ -1,0 +1,209 @@
+"""Users, aliases and API keys."""
+
+import hashlib
+import secrets
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from a3mailer_site.models import Generation
+from domains.models import Domain
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes users the way ``createsuperuser`` and tests expect."""
+
+    def create_user(self, username: str, password: str | None = None, **fields: object) -> "User":
+        """Make a user; an address without its domain here is refused by ``full_clean``."""
+        user = self.model(username=username, **fields)
+        user.set_password(password)
+        user.full_clean(exclude=["password"])
+        user.save()
+        return user
+
+    def create_superuser(self, username: str, password: str | None = None, **fields: object) -> "User":
+        """Make an administrator of everything."""
+        return self.create_user(username, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """Somebody who may log in. With an address also a mailbox; an administrator can do without.
+
+    ``used_quota`` is kept in the transactions that insert and expunge mail; ``checkquota`` proves it.
+    """
+
+    username = models.CharField(_("login name"), max_length=254, unique=True)
+    email = models.CharField(_("address"), max_length=320, null=True, blank=True, unique=True)
+    domain = models.ForeignKey(Domain, on_delete=models.PROTECT, null=True, blank=True, related_name="users")
+    full_name = models.CharField(_("name"), max_length=200, blank=True)
+    quota = models.PositiveBigIntegerField(_("quota"), default=0, help_text=_("In bytes. 0: no limit."))
+    used_quota = models.PositiveBigIntegerField(_("used"), default=0, editable=False)
+    is_active = models.BooleanField(
+        _("enabled"), default=True, help_text=_("A disabled user cannot log in and receives no mail.")
+    )
+    is_staff = models.BooleanField(_("administrator"), default=False, help_text=_("May enter the web admin."))
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "username"
+    REQUIRED_FIELDS: list[str] = []
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+        ordering = ["username"]
+
+    def __str__(self) -> str:
+        return self.email or self.username
+
+    def clean(self) -> None:
+        """Bring names into their one form; the rules for addresses are in ``addresses.py``."""
+        from accounts.addresses import claim_address  # noqa: PLC0415 - addresses.py reads these models
+
+        self.username = self.username.strip().casefold()
+        if self.email:
+            self.email, self.domain = claim_address(self.email, user=self)
+        else:
+            self.email, self.domain = None, None
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        """Save, and make the caches of addresses forget."""
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+        Generation.objects.bump("addresses")
+
+    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
+        """Delete, and make the caches of addresses forget."""
+        result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
+        Generation.objects.bump("addresses")
+        return result
+
+
+class Alias(models.Model):
+    """An address that stands for others. With an empty local part (``@example.com``) the domain's catch-all."""
+
+    address = models.CharField(_("address"), max_length=320, unique=True)
+    domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="aliases", editable=False)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("alias")
+        verbose_name_plural = _("aliases")
+        ordering = ["address"]
+
+    def __str__(self) -> str:
+        return self.address
+
+    def clean(self) -> None:
+        """Bring the address into its one form and see that nobody else has it."""
+        from accounts.addresses import claim_address  # noqa: PLC0415 - addresses.py reads these models
+
+        self.address, self.domain = claim_address(self.address, alias=self)
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        """Save, and make the caches of addresses forget."""
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+        Generation.objects.bump("addresses")
+
+    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
+        """Delete, and make the caches of addresses forget."""
+        result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
+        Generation.objects.bump("addresses")
+        return result
+
+
+class AliasTarget(models.Model):
+    """One of the addresses that an alias stands for, here or elsewhere."""
+
+    alias = models.ForeignKey(Alias, on_delete=models.CASCADE, related_name="targets")
+    address = models.CharField(_("address"), max_length=320)
+
+    class Meta:
+        verbose_name = _("target")
+        verbose_name_plural = _("targets")
+        constraints = [models.UniqueConstraint(fields=["alias", "address"], name="alias_target")]
+
+    def __str__(self) -> str:
+        return self.address
+
+    def clean(self) -> None:
+        """Bring the address into its one form."""
+        from accounts.addresses import normalize  # noqa: PLC0415 - addresses.py reads these models
+
+        try:
+            self.address = normalize(self.address)
+        except ValueError as error:
+            raise ValidationError({"address": _("This is not a mail address.")}) from error
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        """Save, and make the caches of addresses forget."""
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+        Generation.objects.bump("addresses")
+
+    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
+        """Delete, and make the caches of addresses forget."""
+        result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
+        Generation.objects.bump("addresses")
+        return result
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    """Questions asked of the keys."""
+
+    def in_force(self, now: datetime) -> "ApiKeyQuerySet":
+        """Keys that are neither revoked nor past their end at ``now``."""
+        return self.filter(revoked_at__isnull=True).filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+
+
+class ApiKey(models.Model):
+    """A key to the API. Only the SHA-256 of its 256 random bits is stored; the key itself is shown once."""
+
+    PREFIX = "sk_live_"
+    PERMISSIONS = ("read", "write", "admin")
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, null=True, blank=True, related_name="api_keys")
+    name = models.CharField(_("name"), max_length=100)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(_("begins with"), max_length=16, editable=False)
+    permissions = models.JSONField(_("permissions"), default=list)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def digest_of(cls, secret: str) -> str:
+        """Return what is stored of a key. One round suffices: nobody can guess 256 random bits."""
+        return hashlib.sha256(secret.encode()).hexdigest()
+
+    @classmethod
+    def issue(
+        cls, name: str, permissions: list[str], *, owner: User | None = None, expires_at: datetime | None = None
+    ) -> tuple["ApiKey", str]:
+        """Make a key; returns the row and the secret, which cannot be had again."""
+        secret = cls.PREFIX + secrets.token_urlsafe(32)
+        key = cls.objects.create(
+            name=name,
+            permissions=permissions,
+            owner=owner,
+            expires_at=expires_at,
+            digest=cls.digest_of(secret),
+            hint=secret[:12],
+        )
+        return key, secret

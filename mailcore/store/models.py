@@ -1,0 +1,112 @@
+"""Mailboxes and what is in them."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from mailqueue.models import Body
+
+
+class Mailbox(models.Model):
+    """A folder of a user. Its row is the lock and the counter of everything in it.
+
+    ``uidnext`` and ``highestmodseq`` only grow, in the transaction that uses the values, with the row locked: whoever
+    sees a value sees everything below it. ``messages``, ``unseen`` and ``size`` are kept in the same transactions.
+    """
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="mailboxes")
+    name = models.CharField(_("name"), max_length=1000)  # Unicode, "/" between levels; INBOX in capitals
+    uidvalidity = models.PositiveBigIntegerField()
+    uidnext = models.PositiveBigIntegerField(default=1)
+    highestmodseq = models.BigIntegerField(default=1)
+    first_recent_uid = models.PositiveBigIntegerField(default=1)  # RFC 3501 section 2.3.2, \Recent
+    special_use = models.CharField(max_length=12, blank=True)  # RFC 6154: \Sent, \Drafts, …
+    messages = models.PositiveIntegerField(_("messages"), default=0)
+    unseen = models.PositiveIntegerField(_("unread"), default=0)
+    size = models.PositiveBigIntegerField(_("size"), default=0)
+
+    class Meta:
+        verbose_name = _("mailbox")
+        verbose_name_plural = _("mailboxes")
+        ordering = ["owner_id", "name"]
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="mailbox_owner_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Subscription(models.Model):
+    """A name that a user subscribed to; it may outlive its mailbox (RFC 3501 section 6.3.6)."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="subscriptions")
+    name = models.CharField(max_length=1000)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "name"], name="subscription_owner_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Structure(models.Model):
+    """What clients ask of every message, computed once at delivery from its body (``message/summary.py``)."""
+
+    body = models.OneToOneField(Body, on_delete=models.CASCADE, primary_key=True, related_name="structure")
+    envelope = models.BinaryField()  # the value of ENVELOPE, as IMAP sends it
+    bodystructure = models.BinaryField()  # the value of BODYSTRUCTURE
+    fields = models.BinaryField()  # raw header lines of the fields in CACHED_FIELDS, in their order
+    header_size = models.PositiveIntegerField()
+    sent_at = models.BigIntegerField(null=True)  # the Date field, seconds since 1970
+
+    def __str__(self) -> str:
+        return str(self.body_id)
+
+
+class Message(models.Model):
+    """A message in a mailbox: the narrow row that changes. Its body and structure are shared and never change."""
+
+    pk = models.CompositePrimaryKey("mailbox_id", "uid")
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, db_index=False)
+    uid = models.PositiveBigIntegerField()
+    body = models.ForeignKey(Body, on_delete=models.PROTECT, related_name="messages")
+    modseq = models.BigIntegerField()
+    flags = models.PositiveSmallIntegerField(default=0)  # bits of store/flags.py
+    keywords = models.TextField(default="", blank=True)  # sorted, separated by spaces
+    internal_date = models.BigIntegerField()  # seconds since 1970
+    saved_at = models.BigIntegerField()  # seconds since 1970: when it came into this mailbox
+    size = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["mailbox_id", "uid"]
+        indexes = [models.Index(fields=["mailbox", "modseq"], name="message_modseq")]
+
+    def __str__(self) -> str:
+        return f"{self.mailbox_id}:{self.uid}"
+
+
+class Expunged(models.Model):
+    """A UID that is gone, and since when: open sessions and later QRESYNC (RFC 7162) ask for them."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, db_index=False)
+    uid = models.PositiveBigIntegerField()
+    modseq = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["mailbox", "modseq"], name="expunged_modseq")]
+
+    def __str__(self) -> str:
+        return f"{self.mailbox_id}:{self.uid}"
+
+
+class MailboxChange(models.Model):
+    """A doorbell on SQLite: "this mailbox has reached this modseq". Rows are forgotten after a minute.
+
+    No foreign key: a change may be the mailbox's end.
+    """
+
+    mailbox_id = models.BigIntegerField()
+    modseq = models.BigIntegerField()
+    at = models.BigIntegerField()  # seconds since 1970
+
+    def __str__(self) -> str:
+        return f"{self.mailbox_id}@{self.modseq}"

@@ -1,0 +1,288 @@
+"""Accepted messages and their bodies, the outbound queue, its routes, and the timeline of every message.
+
+A message has one id from the moment it is accepted (``a3mailer_site.ids``): the queue id of logs and replies. It names
+the message in the queue, in the traces and in the events, and stays when the message has left.
+"""
+
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from a3mailer_site.ids import new_id, to_text
+from a3mailer_site.keys import decrypt, encrypt
+from a3mailer_site.models import Generation
+
+
+class Body(models.Model):
+    """The bytes of one accepted message, stored once for all recipients; see ``bodies.py``.
+
+    Small ones are kept in ``data``; a row without ``data`` has its bytes in a file of the storage ``bodies``.
+    """
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    size = models.BigIntegerField()
+    data = models.BinaryField(null=True)
+
+    class Meta:
+        verbose_name = _("body")
+        verbose_name_plural = _("bodies")
+
+    def __str__(self) -> str:
+        return to_text(self.id)
+
+
+class QueuedMessage(models.Model):
+    """A message that still has somewhere to go. The row ends when its last recipient has."""
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    body = models.ForeignKey(Body, on_delete=models.PROTECT, related_name="queued")
+    sender = models.CharField(_("sender"), max_length=320, blank=True, help_text=_("Empty for bounces."))
+    size = models.BigIntegerField(_("size"))
+    received_at = models.DateTimeField(_("received"), default=timezone.now)
+    expires_at = models.DateTimeField(_("expires"))
+    ret = models.CharField(max_length=4, blank=True)  # RFC 3461 section 4.3: FULL or HDRS
+    envid = models.CharField(max_length=100, blank=True)  # RFC 3461 section 4.4, decoded
+    smtputf8 = models.BooleanField(default=False)
+    eight_bit = models.BooleanField(default=False)
+    submitter_id = models.BigIntegerField(_("submitted by"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("queued message")
+        verbose_name_plural = _("queued messages")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.queue_id
+
+    @property
+    def queue_id(self) -> str:
+        """The id as it stands in logs and replies."""
+        return to_text(self.id)
+
+
+class QueueEntryQuerySet(models.QuerySet["QueueEntry"]):
+    """Questions asked of the queue."""
+
+    def waiting(self) -> "QueueEntryQuerySet":
+        """Entries that still want an attempt."""
+        return self.filter(state=QueueEntry.State.QUEUED)
+
+    def due(self, now: datetime) -> "QueueEntryQuerySet":
+        """Entries whose time has come and that nobody has leased."""
+        return self.waiting().filter(next_attempt_at__lte=now).exclude(lease_until__gt=now)
+
+
+class QueueEntry(models.Model):
+    """One recipient of a queued message."""
+
+    class State(models.TextChoices):
+        """Where it stands. Leases are separate: a leased entry is a queued one that a worker has in hand."""
+
+        QUEUED = "queued", _("Queued")
+        HELD = "held", _("Held")
+        DELIVERED = "delivered", _("Delivered")
+        FAILED = "failed", _("Failed")
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    message = models.ForeignKey(QueuedMessage, on_delete=models.CASCADE, related_name="entries")
+    trace_id = models.BigIntegerField()  # MessageTrace
+    recipient = models.CharField(_("recipient"), max_length=320)
+    destination = models.CharField(_("destination"), max_length=253)  # domain as A-labels, lower case
+    orcpt = models.CharField(max_length=500, blank=True)  # RFC 3461 section 4.2, "type;address", decoded
+    notify = models.CharField(max_length=30, blank=True)  # RFC 3461 section 4.1: NEVER or a list
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.QUEUED)
+    next_attempt_at = models.DateTimeField(_("next attempt"), default=timezone.now)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    lease_owner = models.CharField(max_length=80, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    last_reply = models.TextField(_("last reply"), blank=True)
+    delay_notified_at = models.DateTimeField(null=True, blank=True)
+    crashes = models.PositiveSmallIntegerField(default=0)  # attempts that ended in an exception of ours
+
+    objects = QueueEntryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("queue entry")
+        verbose_name_plural = _("queue")
+        ordering = ["next_attempt_at"]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], name="queue_due", condition=Q(state="queued")),
+            models.Index(fields=["destination", "next_attempt_at"], name="queue_dest", condition=Q(state="queued")),
+            models.Index(fields=["lease_owner"], name="queue_leased", condition=~Q(lease_owner="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{to_text(self.message_id)} {self.recipient}"
+
+
+class Route(models.Model):
+    """Where mail for a domain goes instead of to its MX hosts. ``*`` is the smart host for all other domains."""
+
+    class Tls(models.TextChoices):
+        """How much TLS matters on this route."""
+
+        NEVER = "never", _("Never")
+        OPPORTUNISTIC = "opportunistic", _("When offered")
+        REQUIRED = "required", _("Required, with a valid certificate")
+
+    domain = models.CharField(_("domain"), max_length=253, unique=True, help_text=_("* for all other domains."))
+    host = models.CharField(_("host"), max_length=253)
+    port = models.PositiveIntegerField(_("port"), default=25)
+    tls = models.CharField(_("TLS"), max_length=14, choices=Tls, default=Tls.OPPORTUNISTIC)
+    username = models.CharField(_("user name"), max_length=254, blank=True)
+    password_encrypted = models.TextField(blank=True, editable=False)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("route")
+        verbose_name_plural = _("routes")
+        ordering = ["domain"]
+
+    def __str__(self) -> str:
+        return f"{self.domain} → {self.host}:{self.port}"
+
+    @property
+    def password(self) -> str:
+        """The password for AUTH, kept encrypted with the data directory's key."""
+        return decrypt(self.password_encrypted)
+
+    @password.setter
+    def password(self, value: str) -> None:
+        self.password_encrypted = encrypt(value)
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        """Save, and make the delivery forget its routes."""
+        self.domain = self.domain.strip().rstrip(".").lower()
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+        Generation.objects.bump("routes")
+
+    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
+        """Delete, and make the delivery forget its routes."""
+        result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
+        Generation.objects.bump("routes")
+        return result
+
+
+class MessageTrace(models.Model):
+    """One message to one recipient: what one searches by when mail is missing. Ids sort by time."""
+
+    class Direction(models.TextChoices):
+        """Which way it came."""
+
+        INBOUND = "in", _("Received")
+        SUBMITTED = "sub", _("Submitted")
+        INTERNAL = "int", _("Made here")  # bounces
+
+    class Status(models.TextChoices):
+        """How it stands with this recipient."""
+
+        DELIVERED = "delivered", _("Delivered")
+        QUEUED = "queued", _("Queued")
+        DEFERRED = "deferred", _("Deferred")
+        SENT = "sent", _("Sent on")
+        FAILED = "failed", _("Failed")
+        HELD = "held", _("Held")
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    message = models.BigIntegerField()  # the queue id
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    direction = models.CharField(_("direction"), max_length=3, choices=Direction)
+    status = models.CharField(_("status"), max_length=10, choices=Status)
+    sender = models.CharField(_("sender"), max_length=320, blank=True)
+    recipient = models.CharField(_("recipient"), max_length=320)
+    message_id = models.CharField(_("Message-ID"), max_length=250, blank=True)
+    subject = models.CharField(_("subject"), max_length=200, blank=True)
+    size = models.BigIntegerField(_("size"), default=0)
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("message log")
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["message"], name="trace_message"),
+            models.Index(fields=["sender", "id"], name="trace_sender"),
+            models.Index(fields=["recipient", "id"], name="trace_recipient"),
+            models.Index(fields=["message_id"], name="trace_message_id"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{to_text(self.message)} {self.recipient}"
+
+    @property
+    def queue_id(self) -> str:
+        """The message's id as it stands in logs and replies."""
+        return to_text(self.message)
+
+
+class MessageEvent(models.Model):
+    """Something that happened to a message; without ``trace_id`` to all of its recipients."""
+
+    class Kind(models.TextChoices):
+        """What happened. ``detail`` has the facts; ``timeline.py`` puts them into words."""
+
+        RECEIVED = "received", _("Received")  # connection, TLS, login, acceptance: one row
+        DELIVERED = "delivered", _("Delivered")  # into a mailbox
+        QUEUED = "queued", _("Queued")
+        ATTEMPT = "attempt", _("Attempt")  # with the remote's words
+        SENT = "sent", _("Sent on")
+        DEFERRED = "deferred", _("Deferred")
+        FAILED = "failed", _("Failed")
+        BOUNCED = "bounced", _("Bounce sent")
+        DELAY_NOTICE = "delay", _("Delay notice sent")
+        HELD = "held", _("Held")
+        RELEASED = "released", _("Released")
+        RETRIED = "retried", _("Retry asked for")
+        MAILBOX = "mailbox", _("Changed in the mailbox")  # read, moved, deleted
+
+    id = models.BigAutoField(primary_key=True)
+    message = models.BigIntegerField()
+    trace_id = models.BigIntegerField(null=True)
+    at = models.DateTimeField(default=timezone.now)
+    kind = models.CharField(max_length=10, choices=Kind)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        ordering = ["id"]
+        indexes = [models.Index(fields=["message"], name="event_message")]
+
+    def __str__(self) -> str:
+        return f"{to_text(self.message)} {self.kind}"
+
+
+class Attempt(models.Model):
+    """One try to hand a message on for one recipient, with the remote server's own words."""
+
+    class Outcome(models.TextChoices):
+        """How it ended."""
+
+        SENT = "sent", _("Sent on")
+        DEFERRED = "deferred", _("Deferred")
+        FAILED = "failed", _("Failed")
+
+    id = models.BigAutoField(primary_key=True)
+    message = models.BigIntegerField(db_index=True)
+    trace_id = models.BigIntegerField()
+    number = models.PositiveIntegerField(_("number"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    duration_ms = models.PositiveIntegerField(_("duration (ms)"), default=0)
+    host = models.CharField(_("host"), max_length=253, blank=True)
+    address = models.CharField(_("address"), max_length=60, blank=True)
+    tls = models.CharField(_("TLS"), max_length=80, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=8, choices=Outcome)
+    code = models.PositiveSmallIntegerField(_("code"), null=True)
+    enhanced = models.CharField(_("enhanced code"), max_length=12, blank=True)
+    reply = models.TextField(_("reply"), blank=True)
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{to_text(self.message)} #{self.number} {self.outcome}"
