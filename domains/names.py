@@ -10,7 +10,7 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 
 def to_ascii(name: str) -> str:
-    """Return the name as lower-case A-labels without a trailing dot; raises ``ValueError`` when it is no domain name."""
+    """Return the name as lower-case A-labels without a trailing dot; raises ``ValueError`` for what is no name."""
     text = name.strip().rstrip(".").lower()
     if not text.isascii():
         # The codec implements IDNA 2003; its results differ from UTS 46 only for ß, ς and the joiners.

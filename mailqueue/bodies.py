@@ -1,9 +1,9 @@
 """Where the bytes of messages are kept: ``put``, ``open``, ``delete``.
 
 Small bodies are a row, in the same transaction and backup as everything else. Larger ones are a file each in Django's
-storage ``bodies``: as rows they would blow SQLite's log up and hold up everybody else's small writes. A file is on disk,
-with its directory, before the transaction that refers to it commits; a file whose transaction failed is an orphan that
-``prunebodies`` removes.
+storage ``bodies``: as rows they would blow SQLite's log up and hold up everybody else's small writes. A file is on
+disk, with its directory, before the transaction that refers to it commits; a file whose transaction failed is an
+orphan that ``prunebodies`` removes.
 """
 
 import os

@@ -181,6 +181,7 @@ class MessageTrace(models.Model):
         """How it stands with this recipient."""
 
         DELIVERED = "delivered", _("Delivered")
+        EXPANDED = "expanded", _("Passed to the targets of an alias")
         QUEUED = "queued", _("Queued")
         DEFERRED = "deferred", _("Deferred")
         SENT = "sent", _("Sent on")

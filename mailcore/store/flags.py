@@ -1,4 +1,4 @@
-"""System flags as bits (RFC 3501 section 2.3.2). ``\\Recent`` is no stored flag: it belongs to a session."""
+"""System flags as bits (RFC 3501 section 2.3.2). The flag Recent is not stored: it belongs to a session."""
 
 SEEN, ANSWERED, FLAGGED, DELETED, DRAFT = (1 << bit for bit in range(5))
 

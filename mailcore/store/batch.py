@@ -1,0 +1,387 @@
+"""One writing transaction of the mail store: what it locks, what it gathers, and how it is written.
+
+Units of work share a batch. Users, then mailboxes, are locked in the order of their ids, so two batches never wait for
+each other in a circle. New rows are gathered and inserted together at the end; a mailbox or user row is updated once.
+A batch knows nothing of threads or retries: ``commit.py`` does.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from itertools import islice
+from typing import Any, Protocol, TypeVar
+
+import orjson
+from django.db import connection, models
+from django.utils import timezone
+
+from a3mailer_site.models import Generation
+from accounts.models import User
+from mailcore.message.summary import Summary
+from mailcore.store.flags import SEEN
+from mailcore.store.models import Mailbox, MailboxChange, Message, Structure
+from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
+
+T_co = TypeVar("T_co", covariant=True)
+
+# SQLite takes up to 32,766 parameters in a statement; slices of this many ids stay far below.
+_SLICE = 500
+# PostgreSQL refuses a NOTIFY payload of 8,000 bytes or more.
+_PAYLOAD_LIMIT = 7900
+CHANNEL = "mailbox_change"
+
+
+class GoneError(Exception):
+    """A user or mailbox that the work needs is not there any more."""
+
+
+class OverQuotaError(Exception):
+    """The user's quota does not allow it."""
+
+
+class Work(Protocol[T_co]):
+    """A unit of work: what it must lock, what it weighs, and what it does."""
+
+    @property
+    def users(self) -> Collection[int]:
+        """Ids of the users whose quota may change."""
+
+    @property
+    def mailboxes(self) -> Collection[int]:
+        """Ids of the mailboxes that it changes."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes of message bodies that it brings into the transaction."""
+
+    def apply(self, batch: "Batch") -> T_co:
+        """Do it. May be called again after a rollback; raising fails this work alone."""
+
+
+@dataclass(slots=True)
+class LockedUser:
+    """A user's row, locked until the commit. ``used_quota`` includes what this batch has added."""
+
+    id: int
+    quota: int
+    used_quota: int
+    is_active: bool
+    change: int = 0
+
+    def room_for(self, size: int) -> bool:
+        """Say whether so many more bytes fit into the quota."""
+        return not self.quota or self.used_quota + size <= self.quota
+
+
+@dataclass(slots=True)
+class LockedMailbox:
+    """A mailbox's row, locked until the commit; the numbers include what this batch has done."""
+
+    id: int
+    owner_id: int
+    name: str
+    uidvalidity: int
+    uidnext: int
+    highestmodseq: int
+    messages: int
+    unseen: int
+    size: int
+    touched: bool = False
+    messages_change: int = 0
+    unseen_change: int = 0
+    size_change: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A doorbell: this mailbox has reached this MODSEQ."""
+
+    mailbox_id: int
+    modseq: int
+
+
+class Batch:
+    """One transaction. Make it inside ``atomic()``, let the works apply, then ``write``."""
+
+    def __init__(self, works: Iterable[Work[Any]], now: datetime | None = None) -> None:
+        self.now = now or timezone.now()
+        self.seconds = int(self.now.timestamp())
+        self.cursor = connection.cursor()
+        works = list(works)
+        self._users = _lock_users(self.cursor, {user for work in works for user in work.users})
+        self._mailboxes = _lock_mailboxes(self.cursor, {box for work in works for box in work.mailboxes})
+        self._rows: dict[type[models.Model], list[tuple[Any, ...]]] = {}
+
+    def user(self, user_id: int) -> LockedUser:
+        """Return a locked user; raises ``GoneError``."""
+        try:
+            return self._users[user_id]
+        except KeyError:
+            raise GoneError(f"user {user_id} is gone") from None
+
+    def mailbox(self, mailbox_id: int) -> LockedMailbox:
+        """Return a locked mailbox; raises ``GoneError``."""
+        try:
+            return self._mailboxes[mailbox_id]
+        except KeyError:
+            raise GoneError(f"mailbox {mailbox_id} is gone") from None
+
+    def modseq(self, mailbox_id: int) -> int:
+        """Return the one new MODSEQ of this mailbox in this transaction, and see that a notice goes out."""
+        mailbox = self.mailbox(mailbox_id)
+        if not mailbox.touched:
+            mailbox.touched = True
+            mailbox.highestmodseq += 1
+        return mailbox.highestmodseq
+
+    touch = modseq
+
+    def change_counters(self, mailbox_id: int, *, messages: int = 0, unseen: int = 0, size: int = 0) -> None:
+        """Add to the numbers in a mailbox's row."""
+        mailbox = self.mailbox(mailbox_id)
+        mailbox.messages += messages
+        mailbox.messages_change += messages
+        mailbox.unseen += unseen
+        mailbox.unseen_change += unseen
+        mailbox.size += size
+        mailbox.size_change += size
+        self.modseq(mailbox_id)
+
+    def change_quota(self, user_id: int, delta: int) -> None:
+        """Add to what a user's mail takes, in bytes."""
+        user = self.user(user_id)
+        user.used_quota += delta
+        user.change += delta
+
+    def take_uids(self, mailbox_id: int, count: int) -> int:
+        """Reserve ``count`` UIDs in a row; returns the first."""
+        mailbox = self.mailbox(mailbox_id)
+        first = mailbox.uidnext
+        mailbox.uidnext += count
+        self.modseq(mailbox_id)
+        return first
+
+    def add_body(self, body_id: int, size: int, data: bytes | None, summary: Summary) -> None:
+        """Add a body (``data`` is ``None`` when its bytes are in a file already) and its structure."""
+        self.add(Body, (body_id, size, data))
+        self.add(
+            Structure,
+            (
+                body_id,
+                summary.envelope,
+                summary.bodystructure,
+                summary.fields,
+                summary.header_size,
+                summary.sent_at,
+            ),
+        )
+
+    def add_message(
+        self,
+        mailbox_id: int,
+        body_id: int,
+        *,
+        size: int,
+        flags: int = 0,
+        keywords: str = "",
+        internal_date: int | None = None,
+    ) -> int:
+        """Put a body into a mailbox; returns the UID. Counters, quota and MODSEQ follow."""
+        mailbox = self.mailbox(mailbox_id)
+        uid = self.take_uids(mailbox_id, 1)
+        date = self.seconds if internal_date is None else internal_date
+        self.add(
+            Message,
+            (mailbox_id, uid, body_id, mailbox.highestmodseq, flags, keywords, date, self.seconds, size),
+        )
+        self.change_counters(mailbox_id, messages=1, unseen=0 if flags & SEEN else 1, size=size)
+        self.change_quota(mailbox.owner_id, size)
+        return uid
+
+    def add_trace(
+        self,
+        trace_id: int,
+        message: int,
+        *,
+        direction: str,
+        status: str,
+        sender: str,
+        recipient: str,
+        message_id: str = "",
+        subject: str = "",
+        size: int = 0,
+    ) -> None:
+        """Add what one searches by: this message to this recipient."""
+        at = self.adapt(self.now)
+        self.add(
+            MessageTrace,
+            (
+                trace_id,
+                message,
+                at,
+                direction,
+                status,
+                sender,
+                recipient,
+                message_id[:250],
+                subject[:200],
+                size,
+            ),
+        )
+
+    def add_event(self, message: int, kind: str, detail: dict[str, Any], trace_id: int | None = None) -> None:
+        """Add an event to a message's timeline; without ``trace_id`` it concerns all recipients."""
+        text = orjson.dumps(detail).decode()
+        self.add(MessageEvent, (message, trace_id, self.adapt(self.now), kind, text))
+
+    def add_queued(self, queued: QueuedMessage) -> None:
+        """Add a message to the queue (its body is added by ``add_body``)."""
+        self.add_object(queued)
+
+    def add_entry(self, entry: QueueEntry) -> None:
+        """Add a recipient of a queued message."""
+        self.add_object(entry)
+
+    def add(self, model: type[models.Model], row: tuple[Any, ...]) -> None:
+        """Gather a row; the values stand in the order of the model's columns, without an automatic id."""
+        rows = self._rows.get(model)
+        if rows is None:
+            self._rows[model] = [row]
+        else:
+            rows.append(row)
+
+    def add_object(self, instance: models.Model) -> None:
+        """Gather a row given as an unsaved object."""
+        self.add(
+            type(instance),
+            tuple(
+                field.get_db_prep_save(getattr(instance, field.attname), connection)
+                for field in _columns(type(instance))
+            ),
+        )
+
+    def adapt(self, moment: datetime) -> Any:
+        """Return a time in the form that this database stores."""
+        return connection.ops.adapt_datetimefield_value(moment)
+
+    def write(self) -> list[Change]:
+        """Write everything that was gathered; returns the doorbells to ring once the transaction is committed."""
+        # Bodies first, then what refers to them.
+        for model in _ORDER:
+            if rows := self._rows.pop(model, None):
+                self.cursor.executemany(_insert(model), rows)
+        for model, rows in self._rows.items():
+            self.cursor.executemany(_insert(model), rows)
+        self._rows.clear()
+        self._write_users()
+        changes = self._write_mailboxes()
+        self._ring(changes)
+        return changes
+
+    def _write_users(self) -> None:
+        rows = [(user.change, user.id) for user in self._users.values() if user.change]
+        if rows:
+            self.cursor.executemany(_UPDATE_USER, rows)
+
+    def _write_mailboxes(self) -> list[Change]:
+        touched = [mailbox for mailbox in self._mailboxes.values() if mailbox.touched]
+        if touched:
+            self.cursor.executemany(
+                _UPDATE_MAILBOX,
+                [
+                    (box.uidnext, box.highestmodseq, box.messages_change, box.unseen_change, box.size_change, box.id)
+                    for box in touched
+                ],
+            )
+        return [Change(box.id, box.highestmodseq) for box in touched]
+
+    def _ring(self, changes: Sequence[Change]) -> None:
+        if connection.vendor == "postgresql":
+            for payload in _payloads(changes):
+                self.cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, payload])
+        elif changes:
+            self.cursor.executemany(
+                _insert(MailboxChange), [(change.mailbox_id, change.modseq, self.seconds) for change in changes]
+            )
+
+
+# Tables that others refer to come before those that refer to them.
+_ORDER: tuple[type[models.Model], ...] = (Body, Structure, QueuedMessage, QueueEntry, Message, MessageTrace)
+
+_UPDATE_USER = f'UPDATE "{User._meta.db_table}" SET used_quota = used_quota + %s WHERE id = %s'  # noqa: S608
+# The row is locked: uidnext and highestmodseq are this batch's to say. Counters are added to what is there.
+_UPDATE_MAILBOX = (
+    f'UPDATE "{Mailbox._meta.db_table}" SET uidnext = %s, highestmodseq = %s, messages = messages + %s, '  # noqa: S608
+    "unseen = unseen + %s, size = size + %s WHERE id = %s"
+)
+
+
+@cache
+def _columns(model: type[models.Model]) -> tuple[Any, ...]:
+    return tuple(
+        field
+        for field in model._meta.local_concrete_fields
+        if not isinstance(field, models.AutoField | models.BigAutoField)
+    )
+
+
+@cache
+def _insert(model: type[models.Model]) -> str:
+    columns = [field.column for field in _columns(model)]
+    names = ", ".join(f'"{column}"' for column in columns)
+    marks = ", ".join(["%s"] * len(columns))
+    return f'INSERT INTO "{model._meta.db_table}" ({names}) VALUES ({marks})'  # noqa: S608 - names are the models'
+
+
+def _slices(ids: Collection[int]) -> Iterable[list[int]]:
+    ordered = iter(sorted(ids))
+    while part := list(islice(ordered, _SLICE)):
+        yield part
+
+
+def _select(model: type[models.Model], columns: str, count: int) -> str:
+    marks = ", ".join(["%s"] * count)
+    # Others may go on reading and referring to the row; they may not change it.
+    lock = " FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""
+    return f'SELECT {columns} FROM "{model._meta.db_table}" WHERE id IN ({marks}) ORDER BY id{lock}'  # noqa: S608
+
+
+def _lock_users(cursor: Any, ids: Collection[int]) -> dict[int, LockedUser]:
+    users: dict[int, LockedUser] = {}
+    for part in _slices(ids):
+        cursor.execute(_select(User, "id, quota, used_quota, is_active", len(part)), part)
+        for row in cursor.fetchall():
+            users[row[0]] = LockedUser(row[0], row[1], row[2], bool(row[3]))
+    return users
+
+
+def _lock_mailboxes(cursor: Any, ids: Collection[int]) -> dict[int, LockedMailbox]:
+    mailboxes: dict[int, LockedMailbox] = {}
+    columns = "id, owner_id, name, uidvalidity, uidnext, highestmodseq, messages, unseen, size"
+    for part in _slices(ids):
+        cursor.execute(_select(Mailbox, columns, len(part)), part)
+        for row in cursor.fetchall():
+            mailboxes[row[0]] = LockedMailbox(*row)
+    return mailboxes
+
+
+def _payloads(changes: Sequence[Change]) -> Iterable[str]:
+    payload = ""
+    for change in changes:
+        pair = f"{change.mailbox_id}:{change.modseq} "
+        if len(payload) + len(pair) > _PAYLOAD_LIMIT:
+            yield payload.rstrip()
+            payload = ""
+        payload += pair
+    if payload:
+        yield payload.rstrip()
+
+
+def new_uidvalidity(now: datetime) -> int:
+    """Return a UIDVALIDITY greater than all before (RFC 3501 section 2.3.1.1). Call it inside a transaction."""
+    seconds = int(now.timestamp())
+    row, _ = Generation.objects.select_for_update().get_or_create(name="uidvalidity", defaults={"value": seconds})
+    value = max(row.value + 1, seconds)
+    Generation.objects.filter(name="uidvalidity").update(value=value)
+    return value

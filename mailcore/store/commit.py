@@ -1,0 +1,182 @@
+"""Group commit: what waits goes to disk together, and each waiter gets its own answer.
+
+A flush to disk costs the same for one message as for two hundred. A batch that fails is tried again one by one, so a
+bad message fails alone; when the database is locked, full or away its waiters are told so at once, and the writer
+lives on.
+"""
+
+import errno
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+
+from mailcore.dialogue import UnavailableError
+from mailcore.figures import figures
+from mailcore.store.batch import Batch, Change, Work
+from mailcore.threads import WayBack
+
+T = TypeVar("T")
+log = structlog.get_logger("mailcore.store.commit")
+
+BATCH_WORKS = 200
+BATCH_BYTES = 8 * 1024 * 1024
+# Rows to lock: a message to a thousand mailboxes is as much work as many messages.
+BATCH_LOCKS = 2000
+WAITING_LIMIT = 5000
+# Seconds of rest after a crowded batch, outside the write gate: others get their turn, and the next batch fills up.
+REST = 0.002
+_CROWD = 8
+
+# PostgreSQL: deadlock, lock not available, serialization failure. They pass by themselves.
+_PASSING = {"40P01", "55P03", "40001"}
+
+_listeners: list[Callable[[Sequence[Change]], None]] = []
+
+
+def on_commit(listener: Callable[[Sequence[Change]], None]) -> None:
+    """Have ``listener`` told of the changes of every transaction of this process, in the thread that committed."""
+    _listeners.append(listener)
+
+
+def run(work: Work[T]) -> T:
+    """Do one unit of work in a transaction of its own, in this thread. Raises what the work raises."""
+    result: T = _transact([work])[0]
+    return result
+
+
+def _transact(works: Sequence[Work[Any]]) -> list[Any]:
+    with transaction.atomic():
+        batch = Batch(works)
+        results = [work.apply(batch) for work in works]
+        changes = batch.write()
+    for listener in _listeners:
+        listener(changes)
+    return results
+
+
+class Committer:
+    """The writer thread of a process. ``submit`` from the reactor; the Deferred fires there once all is on disk."""
+
+    def __init__(self, way_back: WayBack) -> None:
+        self._way_back = way_back
+        self._ready = threading.Condition()
+        self._queue: deque[tuple[Work[Any], Deferred[Any]]] = deque()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="committer", daemon=True)
+        figures.gauge("commit.waiting", lambda: len(self._queue))
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, work: Work[T]) -> "Deferred[T]":
+        """Put a unit of work in the next batch. Fails with ``UnavailableError`` when the database cannot take it."""
+        answer: Deferred[T] = Deferred()
+        with self._ready:
+            if self._stopping or len(self._queue) >= WAITING_LIMIT:
+                return fail(UnavailableError("the group commit takes nothing more now"))
+            self._queue.append((work, answer))
+            self._ready.notify()
+        return answer
+
+    def stop(self, patience: float = 10.0) -> None:
+        """Commit what waits, then end the thread."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify()
+        if self._thread.is_alive():
+            self._thread.join(patience)
+
+    def _work(self) -> None:
+        while True:
+            with self._ready:
+                while not self._queue:
+                    if self._stopping:
+                        return
+                    self._ready.wait()
+                batch = self._take()
+            started = time.monotonic()
+            try:
+                self._commit(batch)
+            except Exception as error:
+                # The waiters are told; the writer must live on.
+                log.exception("commit.failed", waiting=len(batch))
+                self._answer([(answer, _failure(error)) for _, answer in batch if not answer.called])
+            figures.observe("commit.seconds", time.monotonic() - started)
+            figures.observe("commit.batch", len(batch))
+            if len(batch) >= _CROWD:
+                time.sleep(REST)
+
+    def _take(self) -> list[tuple[Work[Any], "Deferred[Any]"]]:
+        batch: list[tuple[Work[Any], Deferred[Any]]] = []
+        weight = locks = 0
+        while self._queue and len(batch) < BATCH_WORKS:
+            work = self._queue[0][0]
+            weight += work.weight
+            locks += len(work.mailboxes)
+            if batch and (weight > BATCH_BYTES or locks > BATCH_LOCKS):
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+    def _commit(self, batch: Sequence[tuple[Work[Any], "Deferred[Any]"]]) -> None:
+        """Commit a batch and answer its waiters; one that fails is divided."""
+        try:
+            results = _transact([work for work, _ in batch])
+        except Exception as error:  # noqa: BLE001 - sorted below, and every waiter is told
+            unavailable = _unavailable(error)
+            if unavailable is not None:
+                log.warning("commit.unavailable", reason=str(error), waiting=len(batch))
+                connection.close()
+                self._answer([(answer, _failure(unavailable)) for _, answer in batch])
+            elif len(batch) > 1:
+                self._one_by_one(batch)
+            elif _passes(error):
+                self._answer([(batch[0][1], _failure(UnavailableError(f"database: {error}")))])
+            else:
+                self._answer([(batch[0][1], _failure(error))])
+            return
+        self._answer([(answer, result) for (_, answer), result in zip(batch, results, strict=True)])
+
+    def _one_by_one(self, batch: Sequence[tuple[Work[Any], "Deferred[Any]"]]) -> None:
+        figures.count("commit.divided")
+        for item in batch:
+            self._commit([item])
+
+    def _answer(self, answers: Sequence[tuple["Deferred[Any]", Any]]) -> None:
+        self._way_back.call_all(
+            [
+                (answer.errback if isinstance(result, Failure) else answer.callback, (result,))
+                for answer, result in answers
+            ]
+        )
+
+
+def _passes(error: Exception) -> bool:
+    return getattr(error.__cause__, "sqlstate", None) in _PASSING
+
+
+def _unavailable(error: Exception) -> UnavailableError | None:
+    """Translate what means that the database or the disk cannot take anything now; ``None`` for other errors."""
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+        return UnavailableError(f"disk: {error}")
+    if _passes(error):
+        return None
+    if isinstance(error, OperationalError | InterfaceError | sqlite3.OperationalError):
+        return UnavailableError(f"database: {error}")
+    # SQLite reports a full disk in the middle of a statement as a plain DatabaseError.
+    if isinstance(error, DatabaseError) and "full" in str(error):
+        return UnavailableError(f"database: {error}")
+    return None
+
+
+def _failure(error: Exception) -> Failure:
+    return Failure(error)  # type: ignore[no-untyped-call]
