@@ -1,0 +1,1 @@
+"""The one resolver: questions to the DNS, asked without blocking and remembered."""
