@@ -38,13 +38,6 @@ class Client:
     esmtp: bool = False
     login: Login | None = None
 
-    @property
-    def with_protocol(self) -> str:
-        """The keyword for the WITH clause of Received: ``ESMTPSA`` and the like (RFC 3848)."""
-        if not self.esmtp:
-            return "SMTP"
-        return "ESMTP" + ("S" if self.tls else "") + ("A" if self.login else "")
-
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
@@ -72,6 +65,14 @@ class Envelope:
     ret: str = ""  # FULL or HDRS: how much of the message a DSN returns (RFC 3461)
     envid: str = ""  # decoded from xtext
     requiretls: bool = False  # RFC 8689; not offered yet
+
+    @property
+    def with_protocol(self) -> str:
+        """The keyword for the WITH clause of Received: ``ESMTPSA`` and the like (RFC 3848, RFC 6531 section 4.3)."""
+        client = self.client
+        if client is None or not client.esmtp:
+            return "SMTP"
+        return ("UTF8SMTP" if self.smtputf8 else "ESMTP") + ("S" if client.tls else "") + ("A" if client.login else "")
 
 
 class BodyRefusedError(Exception):
