@@ -1,0 +1,146 @@
+"""From recipients to destinations: which mailboxes and which queue entries a message becomes.
+
+Whether an address is ours, and what it stands for, is said by ``accounts/addresses.py``; here that becomes rows to be.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from a3mailer_site.ids import new_id
+from accounts.addresses import LocalUser, Resolution, resolve_cached, resolve_many
+from domains.names import to_ascii
+from mailcore.message.envelope import Recipient, Reply
+from mailcore.store.mailboxes import cached_inbox_id, inbox_id
+
+RELAYING_DENIED = Reply(550, "5.7.1", "Relaying denied")
+NO_SUCH_USER = Reply(550, "5.1.1", "No such mailbox here")
+DISABLED = Reply(550, "5.2.1", "This mailbox is disabled")
+ALIAS_LOOP = Reply(550, "5.4.6", "This address leads back to itself")
+MAILBOX_FULL = Reply(452, "4.2.2", "The mailbox is full, try again later")
+BAD_DESTINATION = Reply(550, "5.1.2", "This is no domain that mail can be sent to")
+
+_REFUSALS = {"unknown": NO_SUCH_USER, "disabled": DISABLED, "loop": ALIAS_LOOP}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A recipient that is a mailbox here."""
+
+    trace_id: int
+    recipient: str
+    user_id: int
+    mailbox_id: int
+    quota: int
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A recipient elsewhere: a queue entry to be."""
+
+    trace_id: int
+    recipient: str
+    destination: str  # domain as A-labels, or an address literal in brackets
+    orcpt: str = ""
+    notify: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """An alias that stands for other recipients of the same message."""
+
+    trace_id: int
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where a message goes. Each mailbox and each foreign address is in it once."""
+
+    deliveries: tuple[Delivery, ...]
+    relays: tuple[Relay, ...]
+    expansions: tuple[Expansion, ...] = ()
+
+
+def refusal(resolution: Resolution, *, may_relay: bool, size: int) -> Reply | None:
+    """Say why mail of ``size`` bytes cannot go where this resolution says; ``None`` when it can."""
+    if resolution.status == "not_local":
+        return None if may_relay else RELAYING_DENIED
+    if resolution.status != "ok":
+        return _REFUSALS[resolution.status]
+    if resolution.users and not resolution.external and all(_full(user, size) for user in resolution.users):
+        return MAILBOX_FULL
+    return None
+
+
+def _full(user: LocalUser, size: int) -> bool:
+    # A mailbox takes its last message as long as it is not full yet; a declared size is held against the rest.
+    return bool(user.quota) and (user.used_quota >= user.quota or user.used_quota + size > user.quota)
+
+
+def destination_of(address: str) -> str:
+    """Return the domain that an address elsewhere is delivered to; raises ``ValueError`` when it is none."""
+    domain = address.rpartition("@")[2]
+    if domain.startswith("["):
+        return domain.lower()
+    return to_ascii(domain)
+
+
+def resolve_now(addresses: Iterable[str]) -> dict[str, Resolution] | None:
+    """Resolve without the database; ``None`` when only the database knows."""
+    found: dict[str, Resolution] = {}
+    for address in addresses:
+        resolution = resolve_cached(address)
+        if resolution is None:
+            return None
+        found[address] = resolution
+    return found
+
+
+def plan_now(recipients: Iterable[Recipient]) -> Plan | None:
+    """Plan without the database; ``None`` when only the database knows (then call ``plan`` in a thread)."""
+    recipients = list(recipients)
+    resolutions = resolve_now(recipient.address for recipient in recipients)
+    if resolutions is None:
+        return None
+    inboxes: dict[int, int] = {}
+    for resolution in resolutions.values():
+        for user in resolution.users:
+            inbox = cached_inbox_id(user.id)
+            if inbox is None:
+                return None
+            inboxes[user.id] = inbox
+    return _build(recipients, resolutions, inboxes)
+
+
+def plan(recipients: Iterable[Recipient]) -> Plan:
+    """Plan with the database: reads what is not cached, and makes the first mailboxes of new users."""
+    recipients = list(recipients)
+    resolutions = resolve_many(recipient.address for recipient in recipients)
+    users = {user.id for resolution in resolutions.values() for user in resolution.users}
+    return _build(recipients, resolutions, {user: inbox_id(user) for user in users})
+
+
+def _build(recipients: Iterable[Recipient], resolutions: Mapping[str, Resolution], inboxes: Mapping[int, int]) -> Plan:
+    deliveries: dict[int, Delivery] = {}
+    relays: dict[str, Relay] = {}
+    expansions: list[Expansion] = []
+    for recipient in recipients:
+        resolution = resolutions[recipient.address]
+        if resolution.status == "not_local":
+            _add_relay(relays, recipient.address, recipient)
+            continue
+        if resolution.external or len(resolution.users) != 1:
+            expansions.append(Expansion(new_id(), recipient.address))
+        for user in resolution.users:
+            if user.id not in deliveries:
+                alone = len(resolution.users) == 1 and not resolution.external
+                address = recipient.address if alone else user.address
+                deliveries[user.id] = Delivery(new_id(), address, user.id, inboxes[user.id], user.quota)
+        for address in resolution.external:
+            _add_relay(relays, address, recipient)
+    return Plan(tuple(deliveries.values()), tuple(relays.values()), tuple(expansions))
+
+
+def _add_relay(relays: dict[str, Relay], address: str, asked: Recipient) -> None:
+    if address not in relays:
+        relays[address] = Relay(new_id(), address, destination_of(address), asked.orcpt, asked.notify)
