@@ -60,6 +60,11 @@ class LineBuffer:
             raise LineTooLongError
         return line
 
+    def peek_line(self, limit: int) -> bytes | None:
+        """Return the next line without taking it; ``None`` if it is not whole or longer than ``limit``."""
+        end = self._data.find(b"\r\n", self._at, self._at + limit)
+        return None if end < 0 or self._skipping else self._data[self._at : end]
+
     def peek(self, count: int) -> bytes:
         """Return up to ``count`` octets from the front and leave them there."""
         return self._data[self._at : self._at + count]
