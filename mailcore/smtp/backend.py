@@ -1,0 +1,234 @@
+"""What the questions of an SMTP session mean here: may this sender, may this recipient, take this message."""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from a3mailer_site.env import current
+from a3mailer_site.ids import new_id, to_text
+from accounts.addresses import may_send_as, resolve_many
+from mailcore.dialogue import Question
+from mailcore.figures import figures
+from mailcore.intake.acceptance import Acceptance, Direction, Together
+from mailcore.intake.login import verify_password
+from mailcore.intake.routing import (
+    BAD_DESTINATION,
+    MAILBOX_FULL,
+    Plan,
+    destination_of,
+    plan,
+    plan_now,
+    refusal,
+    resolve_now,
+)
+from mailcore.intake.success import success_notice
+from mailcore.message.envelope import Client, Envelope, Reply
+from mailcore.message.headers import Headers
+from mailcore.message.received import HOP_LIMIT, Hop, received_line, return_path_line
+from mailcore.message.submission import HeaderTooLargeError, fix_up, from_addresses
+from mailcore.sasl.questions import VerifyPassword
+from mailcore.smtp.questions import AcceptMessage, BeginSession, CheckRecipients, CheckSender
+from mailcore.store.batch import GoneError, OverQuotaError
+from mailcore.store.prepared import INLINE_LIMIT, Prepared, prepare
+from mailcore.store.spool import Spool
+
+DISK_FULL = Reply(452, "4.3.1", "Insufficient system storage, try again later")
+NOT_YOURS = Reply(553, "5.7.1", "This address does not belong to your login")
+FROM_NOT_YOURS = Reply(550, "5.7.1", "The From field names an address that does not belong to your login")
+FROM_MISSING = Reply(550, "5.6.0", "The message needs exactly one From field (RFC 5322 section 3.6)")
+HEADER_TOO_LARGE = Reply(550, "5.6.0", "The header of the message is too large")
+LOOP = Reply(554, "5.4.6", f"More than {HOP_LIMIT} Received fields: this message goes in circles")
+VANISHED = Reply(451, "4.3.0", "A recipient has just been changed here, try again")
+
+
+class _FreeSpace:
+    """Whether the data directory's file system has room; looked at once a second at most."""
+
+    def __init__(self) -> None:
+        self._enough = True
+        self._looked_at = float("-inf")
+
+    def enough(self, now: float) -> bool:
+        """Say whether more than the floor is free."""
+        if now - self._looked_at > 1.0:
+            self._looked_at = now
+            stat = os.statvfs(current().data_dir)
+            self._enough = stat.f_bavail * stat.f_frsize > current().free_space_floor
+        return self._enough
+
+
+free_space = _FreeSpace()
+
+
+async def begin_session(question: BeginSession, doors: Any) -> Reply | None:  # noqa: ARG001 - all answers look alike
+    """Welcome everybody; the transport has already refused whom it must."""
+    return None
+
+
+async def check_sender(question: CheckSender, doors: Any) -> Reply | None:
+    """Refuse for want of space, and senders that do not belong to who has logged in."""
+    if not free_space.enough(time.monotonic()):
+        return DISK_FULL
+    login = question.envelope.client.login if question.envelope.client else None
+    if login is None or not question.envelope.sender:
+        return None
+    if await doors.database(may_send_as, login.account_id, question.envelope.sender):
+        return None
+    return NOT_YOURS
+
+
+async def check_recipients(question: CheckRecipients, doors: Any) -> Sequence[Reply | None]:
+    """Say of each recipient whether it is here and has room; who has logged in may also write elsewhere."""
+    addresses = [recipient.address for recipient in question.recipients]
+    found = resolve_now(addresses)
+    if found is None:
+        found = await doors.database(resolve_many, addresses)
+    may_relay = bool(question.envelope.client and question.envelope.client.login)
+    verdicts = [
+        refusal(found[address], may_relay=may_relay, size=question.envelope.size) or _destination_problem(address)
+        for address in addresses
+    ]
+    for verdict in verdicts:
+        if verdict is not None:
+            figures.count(f"smtp.recipient.refused.{verdict.status}")
+    return verdicts
+
+
+def _destination_problem(address: str) -> Reply | None:
+    if "@" not in address:
+        return None  # postmaster
+    try:
+        destination_of(address)
+    except ValueError:
+        return BAD_DESTINATION
+    return None
+
+
+async def accept_message(question: AcceptMessage, doors: Any) -> Reply:
+    """Take the message: 250 once it is on disk and each recipient has it in a mailbox or in the queue."""
+    body = question.body
+    if not isinstance(body, Spool):
+        raise TypeError("the body of a message must be a spool")
+    try:
+        return await _accept(question.envelope, body, doors)
+    finally:
+        body.abandon()
+
+
+async def _accept(envelope: Envelope, body: Spool, doors: Any) -> Reply:
+    where = plan_now(envelope.recipients)
+    if where is None:
+        where = await doors.database(plan, envelope.recipients)
+    message = new_id()
+    if body.size <= INLINE_LIMIT // 2 and body.in_memory and not _login(envelope):
+        ready = _make_ready(envelope, body, where, message)
+    else:
+        ready = await doors.database(_make_ready, envelope, body, where, message)
+    if isinstance(ready, Reply):
+        return ready
+    work: Any = Acceptance(
+        message=message,
+        prepared=ready,
+        plan=where,
+        sender=envelope.sender,
+        direction=Direction.SUBMITTED if _login(envelope) else Direction.INBOUND,
+        received=_facts(envelope, ready.size),
+        ret=envelope.ret,
+        envid=envelope.envid,
+        smtputf8=envelope.smtputf8,
+        eight_bit=envelope.body_type != "7BIT",
+        submitter_id=_login(envelope),
+    )
+    if envelope.sender and any("SUCCESS" in recipient.notify for recipient in envelope.recipients):
+        notice = await doors.database(success_notice, envelope, where, message, ready)
+        if notice is not None:
+            work = Together([work, notice])
+    try:
+        await doors.commit(work)
+    except OverQuotaError:
+        return MAILBOX_FULL
+    except GoneError:
+        return VANISHED
+    figures.count("smtp.accepted.submitted" if _login(envelope) else "smtp.accepted.received")
+    return Reply(250, "2.0.0", f"Ok: queued as {to_text(message)}")
+
+
+def _login(envelope: Envelope) -> int | None:
+    return envelope.client.login.account_id if envelope.client and envelope.client.login else None
+
+
+def _make_ready(envelope: Envelope, body: Spool, where: Plan, message: int) -> Prepared | Reply:
+    """Put our trace fields on top, parse, and write a large body to disk."""
+    content = body.read()
+    client = envelope.client
+    if client is None:
+        raise ValueError("a message over SMTP has a client")
+    account = _login(envelope)
+    if account is not None:
+        headers = Headers(content)
+        problem = _from_problem(account, headers)
+        if problem is not None:
+            return problem
+        message_id = f"<{to_text(message)}@{current().host_name}>"
+        try:
+            content = fix_up(content, now=int(time.time()), offset=0, message_id=message_id)
+        except HeaderTooLargeError:
+            return HEADER_TOO_LARGE
+    prefix = _trace_fields(client, envelope, where, message)
+    ready = prepare(prefix + content)
+    if ready.summary.received_count > HOP_LIMIT:
+        return LOOP
+    return ready
+
+
+def _from_problem(account: int, headers: Headers) -> Reply | None:
+    """Refuse a From field that names somebody else: the recipient sees it, not the envelope."""
+    senders = from_addresses(headers)
+    if headers.count(b"from") != 1 or not senders:
+        return FROM_MISSING
+    return None if all(may_send_as(account, address) for address in senders) else FROM_NOT_YOURS
+
+
+def _trace_fields(client: Client, envelope: Envelope, where: Plan, message: int) -> bytes:
+    only = envelope.recipients[0].address if len(envelope.recipients) == 1 else ""
+    received = received_line(
+        Hop(
+            helo=client.helo,
+            ip=client.peer.address,
+            by=current().host_name,
+            protocol=envelope.with_protocol,
+            queue_id=to_text(message),
+            at=int(time.time()),
+            tls=f"{client.tls.version} {client.tls.cipher}" if client.tls else "",
+            recipient=only,
+        )
+    )
+    # RFC 5321 section 4.4: the final delivery adds Return-Path. The way out leaves it away (delivery/remote.py).
+    return (return_path_line(envelope.sender) if where.deliveries else b"") + received
+
+
+def _facts(envelope: Envelope, size: int) -> dict[str, Any]:
+    client = envelope.client
+    if client is None:
+        return {}
+    return {
+        "peer": client.peer.address,
+        "port": client.peer.port,
+        "helo": client.helo,
+        "protocol": envelope.with_protocol,
+        "tls": {"version": client.tls.version, "cipher": client.tls.cipher} if client.tls else None,
+        "login": client.login.name if client.login else None,
+        "sender": envelope.sender,
+        "recipients": len(envelope.recipients),
+        "size": size,
+    }
+
+
+ANSWERS: dict[type[Question], Any] = {
+    BeginSession: begin_session,
+    CheckSender: check_sender,
+    CheckRecipients: check_recipients,
+    VerifyPassword: verify_password,
+    AcceptMessage: accept_message,
+}
