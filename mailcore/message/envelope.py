@@ -66,6 +66,28 @@ class Envelope:
     envid: str = ""  # decoded from xtext
     requiretls: bool = False  # RFC 8689; not offered yet
 
+    def with_recipients(self, more: tuple[Recipient, ...]) -> "Envelope":
+        """Return this envelope with more recipients."""
+        return self._changed(self.recipients + more, self.size)
+
+    def with_size(self, size: int) -> "Envelope":
+        """Return this envelope with the exact size of the message."""
+        return self._changed(self.recipients, size)
+
+    def _changed(self, recipients: tuple[Recipient, ...], size: int) -> "Envelope":
+        # Twice for each message: dataclasses.replace is several times slower.
+        return Envelope(
+            self.client,
+            self.sender,
+            recipients,
+            size,
+            self.body_type,
+            self.smtputf8,
+            self.ret,
+            self.envid,
+            self.requiretls,
+        )
+
     @property
     def with_protocol(self) -> str:
         """The keyword for the WITH clause of Received: ``ESMTPSA`` and the like (RFC 3848, RFC 6531 section 4.3)."""

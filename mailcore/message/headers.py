@@ -23,7 +23,7 @@ BLOCK_LIMIT: Final = 1024 * 1024
 # A field is a name, a colon and a value that goes on over lines beginning with white space (RFC 5322 section 2.2). A
 # line without a colon is taken as a name without a value. Possessive: there is nothing to try twice.
 _FIELD: Final = re.compile(rb"(([^:\n]*+)(:?+)([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?+)")
-_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
+_NO_FIELD: Final = frozenset({b"", b"\r", b"\n", b"\r\n"})  # the blank line, or the end
 _FOLD: Final = re.compile(rb"\r*\n[ \t]?")
 # RFC 2047 section 2, with the language of RFC 2231 section 5; spaces in the text, which it forbids, are common.
 _ENCODED_WORD: Final = re.compile(rb"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z0-9-]{0,20})?\?([BbQq])\?([^?\r\n]*+)\?=")
@@ -49,8 +49,11 @@ def header_end(data: Octets, start: int = 0, end: int | None = None) -> tuple[in
         return start, start + 1
     if first == b"\r\n":
         return start, start + 2
-    blank = _BLANK_LINE.search(data, start, limit)
-    return (blank.start() + 1, blank.end()) if blank else (limit, limit)
+    crlf = data.find(b"\n\r\n", start, limit)
+    bare = data.find(b"\n\n", start, limit if crlf < 0 else crlf)
+    if bare >= 0:
+        return bare + 1, bare + 2
+    return (limit, limit) if crlf < 0 else (crlf + 1, crlf + 3)
 
 
 def _split(block: bytes) -> list[tuple[bytes, bytes, bytes, bytes]]:
@@ -59,7 +62,7 @@ def _split(block: bytes) -> list[tuple[bytes, bytes, bytes, bytes]]:
         block = block[:BLOCK_LIMIT]
     if block.count(b"\n") < FIELD_LIMIT:
         return _FIELD.findall(block)
-    return [match.groups() for match in islice(_FIELD.finditer(block), FIELD_LIMIT)]
+    return [(match[1], match[2], match[3], match[4]) for match in islice(_FIELD.finditer(block), FIELD_LIMIT)]
 
 
 class Headers:
@@ -76,23 +79,22 @@ class Headers:
         self._found = _split(block)
         self._values: dict[bytes, list[bytes]] = {}
         values = self._values
-        for _, name, colon, value in self._found:
+        for raw, name, colon, value in self._found:
             if colon:
                 name = name.rstrip().lower()  # noqa: PLW2901
                 if name in values:
                     values[name].append(value)
                 else:
                     values[name] = [value]
-            elif not name.rstrip():  # the blank line, or the end
+            elif raw in _NO_FIELD:
                 break
 
     def __iter__(self) -> Iterator[Field]:
         """Give every field, lines without a colon included (their value is empty)."""
         for raw, name, colon, value in self._found:
-            name = name.rstrip().lower()  # noqa: PLW2901
-            if not name and not colon:
+            if not colon and raw in _NO_FIELD:
                 break
-            yield Field(name, value, raw)
+            yield Field(name.rstrip().lower(), value, raw)
 
     def get(self, name: bytes) -> bytes | None:
         """Give the first value of the field called ``name`` (in lower case), unfolded; ``None`` when there is none."""
@@ -121,12 +123,11 @@ def select_fields(block: bytes, names: frozenset[bytes], *, inverted: bool = Fal
     chosen: list[bytes] = []
     position = 0
     for raw, name, colon, _ in _split(block):
-        name = name.rstrip().lower()  # noqa: PLW2901
-        if not name and not colon:
+        if not colon and raw in _NO_FIELD:
             position = len(block)
             break
         position += len(raw)
-        if (name in names) is not inverted:
+        if (name.rstrip().lower() in names) is not inverted:
             chosen.append(raw)
     if inverted and position < len(block):  # beyond the limits nothing is looked at, and nothing lost
         chosen.append(block[position : header_end(block, position)[0]])

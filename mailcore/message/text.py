@@ -1,0 +1,120 @@
+"""The text of a message as people read it: decoded headers, decoded text parts, HTML without its tags.
+
+For searching (IMAP SEARCH BODY and TEXT) and previews. Bounded, never raises, and renders nothing: the result is
+text to look into, not to show as HTML.
+"""
+
+import html
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from mailcore.message import charsets
+from mailcore.message.headers import Headers, Octets, decode_text
+from mailcore.message.parameters import parameter_text, parse_disposition
+from mailcore.message.structure import Part, walk
+from mailcore.message.transfer import decode_body
+
+# The most bytes of encoded text parts that are read of one message.
+TEXT_LIMIT: Final = 16 * 1024 * 1024
+_PREVIEW_BYTES: Final = 16 * 1024
+
+# A tag, a comment, or a declaration. Possessive, and what has no end goes to the end: one look at each character.
+_TAG: Final = re.compile(r"<(?:(!--)|/?([A-Za-z][A-Za-z0-9]{0,20})[^<>]*+>?|[!?][^<>]*+>?)")
+_HIDDEN: Final = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style")}
+# Tags that do not part words; every other one stands for white space.
+_INLINE: Final = frozenset(
+    {
+        "a",
+        "abbr",
+        "b",
+        "big",
+        "code",
+        "em",
+        "font",
+        "i",
+        "ins",
+        "mark",
+        "s",
+        "small",
+        "span",
+        "strong",
+        "sub",
+        "sup",
+        "u",
+    }
+)
+# Character references; bounded, as the standard library's conversion of long numbers is not.
+_REFERENCE: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
+_SPACES: Final = re.compile(r"\s+")
+
+
+def header_text(headers: Headers) -> str:
+    """Give all fields of a header, decoded, one a line."""
+    return "\n".join(f"{field.name.decode('latin-1')}: {decode_text(field.value)}" for field in headers)
+
+
+def body_texts(message: Octets, root: Part, limit: int = TEXT_LIMIT) -> Iterator[str]:
+    """Give the decoded text of the body, piece by piece: text parts, file names, headers of messages inside.
+
+    After ``limit`` bytes of encoded parts it ends.
+    """
+    inside = {id(part.children[0]) for part in walk(root) if part.is_message}
+    for part in walk(root):
+        if id(part) in inside:
+            yield header_text(part.headers)
+        name = file_name(part)
+        if name:
+            yield name
+        if part.is_text and not part.children:
+            yield part_text(message, part, limit)
+            limit -= part.size
+            if limit <= 0:
+                return
+
+
+def part_text(message: Octets, part: Part, limit: int = TEXT_LIMIT) -> str:
+    """Decode one text part, HTML without its tags; at most ``limit`` encoded bytes of it."""
+    data = decode_body(message[part.body_start : min(part.end, part.body_start + limit)], part.encoding)
+    text = charsets.decode(data, parameter_text(part.parameters, b"charset"))
+    return strip_html(text) if part.subtype.lower() == b"html" else text
+
+
+def file_name(part: Part) -> str:
+    """Give the file name that an attachment suggests, as text for people; ``""`` when there is none. It is no path."""
+    disposition = part.headers.get(b"content-disposition")
+    name = parameter_text(parse_disposition(disposition)[1], b"filename") if disposition else ""
+    return name or parameter_text(part.parameters, b"name")
+
+
+def strip_html(text: str) -> str:
+    """Take tags, comments, scripts and styles out of HTML, and resolve character references. Linear; never raises."""
+    pieces: list[str] = []
+    position, end = 0, len(text)
+    while position < end:
+        tag = _TAG.search(text, position)
+        if tag is None:
+            break
+        pieces.append(text[position : tag.start()])
+        position = tag.end()
+        name = (tag[2] or "").lower()
+        if tag[1]:
+            close = text.find("-->", position)
+            position = close + 3 if close >= 0 else end
+        elif name in _HIDDEN and text[tag.start() + 1] != "/":
+            closing = _HIDDEN[name].search(text, position)
+            position = closing.start() if closing else end
+        if name not in _INLINE:
+            pieces.append(" ")
+    pieces.append(text[position:])
+    return _REFERENCE.sub(lambda found: html.unescape(found[0]), "".join(pieces))
+
+
+def preview(message: Octets, root: Part, length: int = 200) -> str:
+    """Give the first ``length`` characters of the first text that has any, on one line (RFC 8970)."""
+    for part in walk(root):
+        if part.is_text and not part.children:
+            text = _SPACES.sub(" ", part_text(message, part, _PREVIEW_BYTES)).replace("\0", "").strip()
+            if text:
+                return text[:length]
+    return ""
