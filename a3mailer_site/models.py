@@ -1,6 +1,10 @@
 """The tables of the floor: generations that tell caches when to forget, and settings kept in the database."""
 
+from functools import partial
+
 from django.db import models, transaction
+
+from a3mailer_site.generations import announce
 
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
@@ -11,6 +15,9 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         with transaction.atomic():
             if not self.filter(name=name).update(value=models.F("value") + 1):
                 self.create(name=name, value=1)
+            # At once, for what this transaction itself reads next; and when others can see the change.
+            announce(name)
+            transaction.on_commit(partial(announce, name), using=self.db)
 
 
 class Generation(models.Model):

@@ -2,11 +2,12 @@
 
 import hashlib
 import secrets
+import unicodedata
 from datetime import datetime
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -64,23 +65,33 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def clean(self) -> None:
         """Bring names into their one form; the rules for addresses are in ``addresses.py``."""
-        from accounts.addresses import claim_address  # noqa: PLC0415 - addresses.py reads these models
+        from accounts.addresses import claim_address, fold  # noqa: PLC0415 - addresses.py reads these models
 
-        self.username = self.username.strip().casefold()
+        self.username = fold(self.username.strip())
+        if not self.username or any(unicodedata.category(sign)[0] in "CZ" for sign in self.username):
+            raise ValidationError({"username": _("A login name has no spaces and no control characters.")})
+        # A login may be a name or an address: one person's name must not be another's address.
+        if User.objects.filter(email=self.username).exclude(pk=self.pk).exists():
+            raise ValidationError({"username": _("This is somebody else's address.")}, code="unique")
         if self.email:
-            self.email, self.domain = claim_address(self.email, user=self)
+            try:
+                self.email, self.domain = claim_address(self.email, user=self)
+            except ValidationError as error:
+                raise ValidationError({"email": error.error_list}) from error
         else:
             self.email, self.domain = None, None
 
     def save(self, *args: object, **kwargs: object) -> None:
         """Save, and make the caches of addresses forget."""
-        super().save(*args, **kwargs)  # type: ignore[arg-type]
-        Generation.objects.bump("addresses")
+        with transaction.atomic():
+            super().save(*args, **kwargs)  # type: ignore[arg-type]
+            Generation.objects.bump("addresses")
 
     def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
         """Delete, and make the caches of addresses forget."""
-        result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
-        Generation.objects.bump("addresses")
+        with transaction.atomic():
+            result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
+            Generation.objects.bump("addresses")
         return result
 
 
@@ -104,17 +115,22 @@ class Alias(models.Model):
         """Bring the address into its one form and see that nobody else has it."""
         from accounts.addresses import claim_address  # noqa: PLC0415 - addresses.py reads these models
 
-        self.address, self.domain = claim_address(self.address, alias=self)
+        try:
+            self.address, self.domain = claim_address(self.address, alias=self)
+        except ValidationError as error:
+            raise ValidationError({"address": error.error_list}) from error
 
     def save(self, *args: object, **kwargs: object) -> None:
         """Save, and make the caches of addresses forget."""
-        super().save(*args, **kwargs)  # type: ignore[arg-type]
-        Generation.objects.bump("addresses")
+        with transaction.atomic():
+            super().save(*args, **kwargs)  # type: ignore[arg-type]
+            Generation.objects.bump("addresses")
 
     def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
         """Delete, and make the caches of addresses forget."""
-        result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
-        Generation.objects.bump("addresses")
+        with transaction.atomic():
+            result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
+            Generation.objects.bump("addresses")
         return result
 
 
@@ -143,13 +159,15 @@ class AliasTarget(models.Model):
 
     def save(self, *args: object, **kwargs: object) -> None:
         """Save, and make the caches of addresses forget."""
-        super().save(*args, **kwargs)  # type: ignore[arg-type]
-        Generation.objects.bump("addresses")
+        with transaction.atomic():
+            super().save(*args, **kwargs)  # type: ignore[arg-type]
+            Generation.objects.bump("addresses")
 
     def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
         """Delete, and make the caches of addresses forget."""
-        result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
-        Generation.objects.bump("addresses")
+        with transaction.atomic():
+            result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
+            Generation.objects.bump("addresses")
         return result
 
 

@@ -1,6 +1,6 @@
 """Domains that this server receives mail for."""
 
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -49,11 +49,13 @@ class Domain(models.Model):
     def save(self, *args: object, **kwargs: object) -> None:
         """Store the name in its one canonical form, and make the caches of addresses forget."""
         self.name = to_ascii(self.name)
-        super().save(*args, **kwargs)  # type: ignore[arg-type]
-        Generation.objects.bump("addresses")
+        with transaction.atomic():
+            super().save(*args, **kwargs)  # type: ignore[arg-type]
+            Generation.objects.bump("addresses")
 
     def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
         """Delete, and make the caches of addresses forget."""
-        result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
-        Generation.objects.bump("addresses")
+        with transaction.atomic():
+            result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
+            Generation.objects.bump("addresses")
         return result

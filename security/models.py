@@ -87,6 +87,10 @@ class LoginFailure(models.Model):
         verbose_name = _("login failure")
         verbose_name_plural = _("login failures")
         ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["address", "at"], name="failure_address"),
+            models.Index(fields=["login", "at"], name="failure_login"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.login} from {self.address}"

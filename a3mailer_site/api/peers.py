@@ -1,0 +1,51 @@
+"""Who is on the other side of an HTTP request, proxies taken into account."""
+
+import ipaddress
+from functools import lru_cache
+
+from django.http import HttpRequest
+
+from a3mailer_site.env import current
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the client's IP address in canonical form.
+
+    ``X-Forwarded-For`` counts only when a configured proxy sent it, and then its right-most entry that is no such
+    proxy: what stands before it was written by the client and may be anything.
+    """
+    peer = _parsed(request.META.get("REMOTE_ADDR", ""))
+    if peer is None:
+        return "127.0.0.1"  # a Unix socket: only this machine can reach it
+    hops = [_parsed(text.strip()) for text in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    while _is_proxy(peer) and hops:
+        hop = hops.pop()
+        if hop is None:
+            break
+        peer = hop
+    return str(peer)
+
+
+def is_loopback(request: HttpRequest) -> bool:
+    """Say whether the request came from this machine, and not through a proxy on it."""
+    return ipaddress.ip_address(client_address(request)).is_loopback
+
+
+def _parsed(text: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_proxy(address: Address) -> bool:
+    return any(address in network for network in _proxies(current().trusted_proxies))
+
+
+@lru_cache(maxsize=4)
+def _proxies(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
