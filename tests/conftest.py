@@ -1,50 +1,33 @@
-"""What all tests share: caches that start empty, and a few records to begin with."""
+"""What all tests share: which tests run, and that none is left out silently where all must run."""
+
+import os
+import sys
+from pathlib import Path
 
 import pytest
 
-from a3mailer_site.generations import announce_all, rely_on_poller
+sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(autouse=True)
-def _empty_caches():
-    """Start every test without what another one cached: each has a database of its own."""
-    rely_on_poller(False)
-    announce_all()
-    yield
-    rely_on_poller(False)
-    announce_all()
+def pytest_addoption(parser):
+    parser.addoption("--run-long", action="store_true", help="also run tests marked long")
+    parser.addoption("--on-postgresql", action="store_true", help="run everything on PostgreSQL instead of SQLite")
 
 
-@pytest.fixture
-def domain(db):
-    from domains.models import Domain
-
-    return Domain.objects.create(name="example.com")
-
-
-@pytest.fixture
-def make_user(domain):
-    """Make users by address; the password is ``correct horse battery``, hashed once for all."""
-    from django.contrib.auth.hashers import make_password
-
-    from accounts.models import User
-
-    hashed = _hash_once(make_password)
-
-    def make(address, username=None, **fields):
-        user = User(username=username or address, email=address, password=hashed, **fields)
-        user.full_clean(exclude=["password"])
-        user.save()
-        return user
-
-    return make
+def pytest_collection_modifyitems(config, items):
+    """Take out what is not for this run. Deselected is not skipped: a skip is a test that should have run."""
+    if config.getoption("--run-long") or "long" in (config.getoption("-m") or ""):
+        return
+    kept = [item for item in items if not item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+    items[:] = kept
 
 
-PASSWORD = "correct horse battery"
-_hashes = []
-
-
-def _hash_once(make_password):
-    if not _hashes:
-        _hashes.append(make_password(PASSWORD))
-    return _hashes[0]
+def pytest_sessionfinish(session, exitstatus):
+    """In CI a skipped test is a failure: everything that tests need can be installed there."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("CI"):
+        return
+    if reporter.stats.get("skipped") and exitstatus == 0:
+        reporter.write_line("Tests were skipped, and CI must run all of them.", red=True)
+        session.exitstatus = 1

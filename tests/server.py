@@ -1,0 +1,167 @@
+"""A whole server for tests: its own data directory, free ports, real processes, nothing shared."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LISTENERS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http")
+HOST = "127.0.0.1"
+
+
+def free_ports(count):
+    """Ports that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((HOST, 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+class MailServer:
+    """Start with ``start()``, end with ``stop()``. ``environment`` adds or overrides settings."""
+
+    def __init__(self, directory=None, environment=None, domain="example.test"):
+        self.directory = Path(directory or tempfile.mkdtemp(prefix="a3mailer-"))
+        self.ports = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
+        self.domain = domain
+        self.process = None
+        self.log = self.directory / "server.log"
+        self.data = self.directory / "data"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("A3MAILER_", "DATABASE_"))},
+            "A3MAILER_DATA_DIR": str(self.data),
+            "A3MAILER_HOSTNAME": f"mail.{domain}",
+            "PYTHONUNBUFFERED": "1",
+            **{f"A3MAILER_{name.upper()}_LISTEN": f"{HOST}:{port}" for name, port in self.ports.items()},
+            **(environment or {}),
+        }
+        self.credentials = {}
+
+    def manage(self, *arguments, stdin=None, check=True):
+        """Run a management command; returns its standard output."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"manage.py {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def prepare(self):
+        """Make the database and the first domain, administrator, mailbox and key."""
+        self.manage("migrate", "--verbosity", "0")
+        self.credentials = json.loads(self.manage("quickstart", "--domain", self.domain, "--json"))
+        return self
+
+    def adduser(self, address, password):
+        """Make a mailbox."""
+        self.manage("adduser", address, "--password-stdin", stdin=password + "\n")
+
+    def start(self, seconds=60):
+        """Start the processes and wait until every port answers."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "runmailserver"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.wait(seconds)
+        return self
+
+    def wait(self, seconds=60):
+        """Wait until every port answers."""
+        end = time.monotonic() + seconds
+        for name, port in self.ports.items():
+            while not self._answers(name, port):
+                if self.process and self.process.poll() is not None:
+                    raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.tail()}")
+                if time.monotonic() > end:
+                    raise RuntimeError(f"nothing answers on {name} port {port}:\n{self.tail()}")
+                time.sleep(0.05)
+
+    @staticmethod
+    def _answers(name, port):
+        try:
+            with socket.create_connection((HOST, port), 5) as connection:
+                if name == "http":
+                    connection.sendall(b"GET /ready HTTP/1.0\r\n\r\n")
+                if name in {"submissions", "imaps", "pop3s"}:
+                    return True
+                connection.settimeout(5)
+                return bool(connection.recv(64))
+        except OSError:
+            return False
+
+    def tail(self, lines=40):
+        """The end of the log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+    def tree(self):
+        """Ids of the supervisor and of everything it started."""
+        if self.process is None:
+            return []
+        children = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = path.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            children.setdefault(int(fields[1]), []).append(int(path.parent.name))
+        found, todo = [], [self.process.pid]
+        while todo:
+            pid = todo.pop()
+            found.append(pid)
+            todo += children.get(pid, [])
+        return found
+
+    def kill(self):
+        """End everything at once with SIGKILL, as a power cut would (but for the page cache)."""
+        pids = self.tree()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        for pid in sorted({*pids, *self.tree()}):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(30)
+        end = time.monotonic() + 30
+        while any(_alive(pid) for pid in pids) and time.monotonic() < end:
+            time.sleep(0.02)
+
+    def stop(self, seconds=60):
+        """Ask the server to end; returns its exit code."""
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+        return self.process.returncode
+
+
+def _alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
