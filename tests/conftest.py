@@ -1,10 +1,14 @@
-"""What all tests share: which tests run, and that none is left out silently where all must run."""
+"""What all tests share: which tests run, that none is left out silently where all must run, and a few records."""
 
 import os
 import sys
 from pathlib import Path
 
 import pytest
+
+# Of every user that ``make_user`` makes; hashed once for all tests of a process.
+PASSWORD = "correct horse battery"
+_hashes = []
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -16,11 +20,14 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     """Take out what is not for this run. Deselected is not skipped: a skip is a test that should have run."""
-    if config.getoption("--run-long") or "long" in (config.getoption("-m") or ""):
-        return
-    kept = [item for item in items if not item.get_closest_marker("long")]
-    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
-    items[:] = kept
+
+    def is_out(item):
+        return (item.get_closest_marker("long") and not config.getoption("--run-long")) or (
+            item.get_closest_marker("sqlite") and config.getoption("--on-postgresql")
+        )
+
+    config.hook.pytest_deselected(items=[item for item in items if is_out(item)])
+    items[:] = [item for item in items if not is_out(item)]
 
 
 def pytest_sessionfinish(session, exitstatus):
@@ -31,3 +38,42 @@ def pytest_sessionfinish(session, exitstatus):
     if reporter.stats.get("skipped") and exitstatus == 0:
         reporter.write_line("Tests were skipped, and CI must run all of them.", red=True)
         session.exitstatus = 1
+
+
+@pytest.fixture(autouse=True)
+def _empty_caches():
+    """Start every test without what another one cached: each has a database of its own."""
+    from a3mailer_site.generations import announce_all, rely_on_poller
+
+    rely_on_poller(False)
+    announce_all()
+    yield
+    rely_on_poller(False)
+    announce_all()
+
+
+@pytest.fixture
+def domain(db):
+    """The domain ``example.com``."""
+    from domains.models import Domain
+
+    return Domain.objects.create(name="example.com")
+
+
+@pytest.fixture
+def make_user(domain):
+    """Make users by address, with ``PASSWORD``."""
+    from django.contrib.auth.hashers import make_password
+
+    from accounts.models import User
+
+    if not _hashes:
+        _hashes.append(make_password(PASSWORD))
+
+    def make(address, username=None, **fields):
+        user = User(username=username or address, email=address, password=_hashes[0], **fields)
+        user.full_clean(exclude=["password"])
+        user.save()
+        return user
+
+    return make
