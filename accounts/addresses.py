@@ -172,10 +172,12 @@ def claim_address(address: str, user: User | None = None, alias: Alias | None = 
     domain = Domain.objects.filter(name=name).first()
     if domain is None:
         raise ValidationError(_("There is no domain %(name)s here."), code="no_domain", params={"name": name})
-    users = User.objects.filter(email=canonical).exclude(pk=user.pk if user else None)
+    # Rows are never numbered 0: a new one has no other self to leave out.
+    own_user, own_alias = (row.pk or 0 if row else 0 for row in (user, alias))
+    users = User.objects.filter(email=canonical).exclude(pk=own_user)
     # A login may be a name or an address: one person's name must not be another's address.
-    names = User.objects.filter(username=canonical).exclude(pk=user.pk if user else None)
-    aliases = Alias.objects.filter(address=canonical).exclude(pk=alias.pk if alias else None)
+    names = User.objects.filter(username=canonical).exclude(pk=own_user)
+    aliases = Alias.objects.filter(address=canonical).exclude(pk=own_alias)
     if users.exists() or aliases.exists() or (alias is None and names.exists()):
         raise ValidationError(_("The address %(address)s is taken."), code="unique", params={"address": canonical})
     return canonical, domain

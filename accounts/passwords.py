@@ -133,7 +133,7 @@ def verify(login: str, password: str, address: str, protocol: str) -> Account | 
     time and give the same answer. Raises ``TooManyFailuresError`` without having looked at the password.
     """
     user = _find(login)
-    name = user.username if user is not None else fold(login.strip())[:254]
+    name = user.username if user is not None else printable(fold(login.strip()[:254]))[:254]
     now = timezone.now()
     _refuse_if_limited(name, user, address, now)
     if not (acceptable(password) and _matches(user, password)) or user is None or not _may_log_in(user):
@@ -166,7 +166,7 @@ listen("addresses", forget)
 class PasswordBackend(ModelBackend):
     """Django's logins (admin, browsable API) by the same ``verify``."""
 
-    def authenticate(  # type: ignore[override]
+    def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **_kwargs: Any
     ) -> User | None:
         """Return the user, or ``None``; too many failures look like a wrong password."""
@@ -202,16 +202,13 @@ _turns = threading.BoundedSemaphore(_AT_ONCE)
 
 def _find(login: str) -> User | None:
     name = fold(login.strip())
-    if not name or "\0" in name or len(login) > 320:
+    if not name or printable(name) != name or len(login) > 320:
         return None
     names = Q(username=name)
     if "@" in name:
         with suppress(ValueError):
             names |= Q(email=normalize(login.strip()))
-    try:
-        return User.objects.select_related("domain").filter(names).first()
-    except UnicodeEncodeError:  # a lone surrogate: no database has such a name
-        return None
+    return User.objects.select_related("domain").filter(names).first()
 
 
 def _may_log_in(user: User) -> bool:
@@ -254,16 +251,16 @@ def _refuse_if_limited(name: str, user: User | None, address: str, now: datetime
         .filter(there | account)
         .aggregate(
             pair=Count("pk", filter=there & account),
-            address=Count("pk", filter=there),
-            account=Count("pk", filter=account & ~there),
+            source=Count("pk", filter=there),
+            elsewhere=Count("pk", filter=account & ~there),
         )
     )
     factor = LOOPBACK_FACTOR if _is_loopback(address) else 1
     stranger = user is None or not _known.get((user.pk, address))
     if (
         counted["pair"] >= LIMIT_PAIR * factor
-        or counted["address"] >= LIMIT_ADDRESS * factor
-        or (stranger and counted["account"] >= LIMIT_ACCOUNT)
+        or counted["source"] >= LIMIT_ADDRESS * factor
+        or (stranger and counted["elsewhere"] >= LIMIT_ACCOUNT)
     ):
         raise TooManyFailuresError(WINDOW.total_seconds())
 
@@ -271,9 +268,8 @@ def _refuse_if_limited(name: str, user: User | None, address: str, now: datetime
 def _failed(name: str, user: User | None, address: str, protocol: str) -> None:
     """Write the failure down, for every process's limiter and for the audit log."""
     _recent.put(address, (_recent.get(address) or 0) + 1)
-    login = printable(name)
     with transaction.atomic():
-        LoginFailure.objects.create(address=address, login=login, protocol=protocol)
+        LoginFailure.objects.create(address=address, login=name, protocol=protocol)
         record(
             "login_failed",
             AuditEntry.EventType.AUTHENTICATION,
@@ -282,7 +278,7 @@ def _failed(name: str, user: User | None, address: str, protocol: str) -> None:
             user_id=user.pk if user is not None else None,
             severity=AuditEntry.Severity.WARNING,
             outcome=AuditEntry.Outcome.FAILURE,
-            metadata={"login": login, "protocol": protocol, "method": "password"},
+            metadata={"login": name, "protocol": protocol, "method": "password"},
         )
 
 
