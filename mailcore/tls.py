@@ -4,7 +4,7 @@ A connection takes the context that is in force when its handshake begins, so a 
 are open. TLS 1.2 is the oldest spoken.
 """
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import secrets
@@ -97,9 +97,10 @@ def ensure_pair(env: Env) -> bool:
 
 
 def _self_signed(host_name: str, private: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host_name[:_COMMON_NAME_LIMIT])])
-    names: list[x509.GeneralName] = [x509.DNSName(each) for each in dict.fromkeys([host_name, "localhost"])]
+    now = dt.datetime.now(dt.UTC)
+    ascii_name = host_name.encode("idna").decode("ascii")
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ascii_name[:_COMMON_NAME_LIMIT])])
+    names: list[x509.GeneralName] = [x509.DNSName(each) for each in dict.fromkeys([ascii_name, "localhost"])]
     names += [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
     return (
         x509.CertificateBuilder()
@@ -107,8 +108,8 @@ def _self_signed(host_name: str, private: ec.EllipticCurvePrivateKey) -> x509.Ce
         .issuer_name(name)
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=_SELF_SIGNED_DAYS))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=_SELF_SIGNED_DAYS))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

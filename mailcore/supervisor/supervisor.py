@@ -1,7 +1,6 @@
 """The supervisor itself: its roles, its state, and the commands of the control socket."""
 
 import os
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,21 +75,14 @@ class Supervisor:
 
     def open_control_socket(self, data_dir: Path) -> None:
         """Answer on the control socket. One that a killed supervisor left behind is replaced."""
-        path = data_dir / SOCKET_NAME
-        path.unlink(missing_ok=True)
+        (data_dir / SOCKET_NAME).unlink(missing_ok=True)
+        # Open for as long as we live: Twisted removes the socket at the end by this name.
         directory = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o177)
         try:
-            listening.bind(short_path(directory))
+            self._reactor.listenUNIX(short_path(directory), _ControlFactory(self._commands), mode=0o600)
         finally:
             os.umask(mask)
-            os.close(directory)
-        listening.listen(64)
-        listening.setblocking(False)
-        self._reactor.adoptStreamPort(listening.fileno(), socket.AF_UNIX, _ControlFactory(self._commands))
-        listening.close()
-        self._reactor.addSystemEventTrigger("after", "shutdown", lambda: path.unlink(missing_ok=True))
 
     @property
     def state(self) -> str:
