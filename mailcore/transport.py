@@ -8,7 +8,7 @@ be said, and in which words, is the session's; what a question means is the ``an
     reactor.adoptStreamPort(fd, AF_INET, server)
 
 An answer is ``async def answer(question, doors) -> value``. ``doors.connection`` is the connection that asks: an
-answer tells it who has logged in, and what it wants to hear of.
+answer tells it who has logged in (``logged_in``), and whoever has news for its session gives them to ``notice``.
 """
 
 import ipaddress
@@ -92,7 +92,6 @@ class Connection:
         "_acted_at",
         "_acted_bytes",
         "_asking",
-        "_at_end",
         "_blocked",
         "_closing",
         "_doors",
@@ -106,7 +105,6 @@ class Connection:
         "_shaking",
         "_starting_tls",
         "_todo",
-        "_watched",
         "account_id",
         "bytes_in",
         "bytes_out",
@@ -138,8 +136,6 @@ class Connection:
         self._starting_tls = False  # ... which the session asked for
         self._closing = False
         self._lost = False
-        self._at_end: list[Callable[[], None]] | None = None
-        self._watched: Hashable | None = None
         # The sweep alone looks at the clock; between two sweeps only these marks are set.
         self._heard = self._acted = False
         self._heard_at = self._acted_at = server.connections.now
@@ -150,26 +146,10 @@ class Connection:
         """The listener that it came through: "smtp", "imaps", …."""
         return self._server.name
 
-    # What an answer may tell its connection.
-
     def logged_in(self, account_id: Hashable, login: str) -> None:
         """Say whose connection this is, so that it can be cut and shown."""
         self.account_id = account_id
         self.login = login
-
-    def watch(self, topic: Hashable | None) -> None:
-        """Hear of changes to this (a mailbox) through ``Session.notice``; ``None`` to hear of nothing any more."""
-        self._server.connections.watch(self, self._watched, topic)
-        self._watched = topic
-
-    def at_end(self, function: Callable[[], None]) -> None:
-        """Call this once when the connection is gone, however it ends (to give back a lock)."""
-        if self._lost:
-            function()
-        elif self._at_end is None:
-            self._at_end = [function]
-        else:
-            self._at_end.append(function)
 
     # What the reactor tells.
 
@@ -226,13 +206,17 @@ class Connection:
         self._lost = self._closing = True
         if self._shaking:
             figures.count(f"{self.protocol}.tls_failures")
-        self.watch(None)
         self._server.connections.remove(self)
         self._todo = []
-        self._session = self._doors = None
-        ends, self._at_end = self._at_end, None
-        for function in ends or ():
-            function()
+        session, self._session = self._session, None
+        if session is None:
+            return
+        try:
+            for action in session.lost():
+                if type(action) is Ask:
+                    self._ask(action.question)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._broke(error)
 
     # The transport's word on what was written (IPushProducer).
 
@@ -500,14 +484,13 @@ class Limits:
 
 
 class Connections:
-    """The live connections of this process: for limits, figures, notices, cutting, and the end of the day."""
+    """The live connections of this process: for limits, figures, cutting, and the end of the day."""
 
     def __init__(self, limits: Callable[[], Limits], blocked: Callable[[str], bool] = lambda _: False) -> None:
         self._limits = limits
         self._blocked = blocked
         self._live: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
-        self._watchers: dict[Hashable, set[Connection]] = {}
         self._all_gone: Deferred[None] | None = None
         self.draining = False
         self.now = 0.0
@@ -546,26 +529,6 @@ class Connections:
         if self._all_gone is not None and not self._live:
             all_gone, self._all_gone = self._all_gone, None
             all_gone.callback(None)
-
-    def watch(self, connection: Connection, before: Hashable | None, topic: Hashable | None) -> None:
-        """Move a watcher from one topic to another."""
-        if before is not None:
-            watchers = self._watchers.get(before, set())
-            watchers.discard(connection)
-            if not watchers:
-                self._watchers.pop(before, None)
-        if topic is not None:
-            self._watchers.setdefault(topic, set()).add(connection)
-
-    def notify(self, topic: Hashable, news: object) -> None:
-        """Tell all who watch this."""
-        for connection in tuple(self._watchers.get(topic, ())):
-            connection.notice(news)
-
-    @property
-    def topics(self) -> list[Hashable]:
-        """What is being watched."""
-        return list(self._watchers)
 
     def sweep(self, now: float) -> None:
         """Look for peers that have been silent for too long. Called once a second or so, with a monotonic clock."""
