@@ -78,7 +78,8 @@ class LineBuffer:
     def take_all(self) -> bytes:
         """Take everything."""
         taken = self._data[self._at :]
-        self.clear()
+        self._data = b""
+        self._at = 0
         return taken
 
     def put_back(self, data: bytes) -> None:
@@ -141,7 +142,8 @@ class DotUnstuffer:
     def unstuff(self, data: bytes) -> bytes:
         """Return the octets of the message that are certain by now. A piece never ends between CR and LF."""
         data = self._tail + data
-        end = data.find(self.END)
+        dot = data.find(b"\r\n.")  # the first line that begins with a dot; most messages have only the last one
+        end = data.find(self.END, dot) if dot >= 0 else -1
         if end >= 0:
             self.rest = data[end + 5 :]
             piece = data[: end + 2]
@@ -151,7 +153,8 @@ class DotUnstuffer:
             piece = data[: len(data) - held]
         if not piece:
             return b""
-        piece = piece.replace(b"\r\n.", b"\r\n")
+        if dot != end:
+            piece = piece.replace(b"\r\n.", b"\r\n")
         if not self._started:
             self._started = True
             return piece[2:]

@@ -7,7 +7,7 @@ what it says in ``replies.py``; whether somebody is welcome, and what becomes of
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import IntEnum
 from typing import ClassVar, TypeAlias
 
 from mailcore.conversation import CommandRefusedError, Conversation, Handler, NextLine, UnansweredError
@@ -74,7 +74,7 @@ class Policy:
     idle_limit: int = 100
 
 
-class State(Enum):
+class State(IntEnum):
     """How far a mail transaction is (RFC 5321 section 3.3)."""
 
     CONNECTED = 0
@@ -177,7 +177,7 @@ class SmtpSession(Conversation):
         if self._chunk_left:
             return self._read_chunk()
         try:
-            line = self._lines.next_line(self._line_limit())
+            line = self._lines.next_line(AUTH_LINE_LIMIT if self._policy.submission else COMMAND_LINE_LIMIT)
         except LineTooLongError:
             self._refuse_long_line()
             return True
@@ -185,6 +185,8 @@ class SmtpSession(Conversation):
             return False
         if self._handler is not None:
             self._give_line(line)
+        elif len(line) > COMMAND_LINE_LIMIT - 2 and line[:5].upper() != b"AUTH ":
+            self._refuse_long_line()
         else:
             self._command(line)
         return True
@@ -204,13 +206,6 @@ class SmtpSession(Conversation):
 
     # Commands.
 
-    def _line_limit(self) -> int:
-        if self._handler is not None:
-            return AUTH_LINE_LIMIT
-        if len(self._lines) > COMMAND_LINE_LIMIT and self._lines.peek(5).upper() == b"AUTH ":
-            return AUTH_LINE_LIMIT
-        return COMMAND_LINE_LIMIT
-
     def _refuse_long_line(self) -> None:
         if handler := self._unhand():
             handler.close()
@@ -223,6 +218,10 @@ class SmtpSession(Conversation):
             result = self._dispatch(line)
         except CommandRefusedError as refused:
             result = refused.reply
+            if line[:4].upper() == b"BDAT":
+                # Nobody knows how long the chunk is: what follows could be message or commands, so nothing follows.
+                self._say(refused.reply)
+                self._close()
         if isinstance(result, Reply):
             self._say(result)
         elif result is not None:
@@ -240,7 +239,7 @@ class SmtpSession(Conversation):
             return replies.UNKNOWN_COMMAND
         argument = _text(rest)
         if not command.utf8 and not argument.isascii():
-            return replies.NOT_ASCII
+            raise CommandRefusedError(replies.NOT_ASCII)
         if command.idle:
             self._idle_commands += 1
             if self._idle_commands > self._policy.idle_limit:
@@ -323,7 +322,7 @@ class SmtpSession(Conversation):
         if not self._auth_is_safe():
             return replies.AUTH_NEEDS_TLS
         mechanism, *initial = argument.split(" ")
-        if len(initial) > 1 or initial == [""]:
+        if len(initial) > 1:
             return replies.BAD_ARGUMENT
         steps = begin(mechanism, initial[0].encode("ascii") if initial else None)
         return replies.UNKNOWN_MECHANISM if steps is None else self._authenticate(steps)
@@ -393,16 +392,16 @@ class SmtpSession(Conversation):
         given = [self._read_recipient(argument)]
         while len(given) < min(self._room, _RECIPIENT_BATCH) and (another := self._next_pipelined()) is not None:
             given.append(self._read_recipient(another))
-        recipients = tuple(one for one in given if isinstance(one, Recipient))
+        recipients = tuple([one for one in given if isinstance(one, Recipient)])
         verdicts: tuple[Reply | None, ...] = ()
         if recipients:
             try:
                 verdicts = yield CheckRecipients(self._envelope, recipients)
             except UnansweredError:
                 verdicts = (replies.NOT_NOW,) * len(recipients)
-        accepted = tuple(one for one, refusal in zip(recipients, verdicts, strict=True) if refusal is None)
+        accepted = tuple([one for one, refusal in zip(recipients, verdicts, strict=True) if refusal is None])
         if accepted:
-            self._envelope = replace(self._envelope, recipients=self._envelope.recipients + accepted)
+            self._envelope = self._envelope.with_recipients(accepted)
             self._state = State.RECIPIENT_GIVEN
         in_order = iter(verdicts)
         for one in given:
@@ -444,9 +443,10 @@ class SmtpSession(Conversation):
 
     def _read_data(self) -> bool:
         body = self._body
-        if not len(self._lines) or body is None:
+        octets = self._lines.take_all()
+        if not octets or body is None:
             return False
-        body.data(self._lines.take_all())
+        body.data(octets)
         if body.rest is None:
             return True
         self._lines.put_back(body.rest)
@@ -454,20 +454,13 @@ class SmtpSession(Conversation):
         self._begin(self._end_of_message(body))
         return True
 
-    def _bdat(self, argument: str) -> Reply | None:
+    def _bdat(self, argument: str) -> None:
         """Begin to read a chunk. One that comes at the wrong time is read too, and dropped (RFC 3030 section 2)."""
-        try:
-            self._chunk_size, self._chunk_last = parse_chunk(argument)
-        except CommandRefusedError as refused:
-            # Nobody knows how long the chunk is: what follows could be message or commands, so nothing follows.
-            self._say(refused.reply)
-            self._close()
-            return None
+        self._chunk_size, self._chunk_last = parse_chunk(argument)
         self._chunk_left = self._chunk_size
         self._chunk_refusal = self._refuse_chunk()
         if not self._chunk_size:
             self._end_of_chunk()
-        return None
 
     def _refuse_chunk(self) -> Reply | None:
         if self._state is State.CHUNKING:
@@ -482,9 +475,9 @@ class SmtpSession(Conversation):
         return None
 
     def _read_chunk(self) -> bool:
-        if not len(self._lines):
-            return False
         octets = self._lines.take(self._chunk_left)
+        if not octets:
+            return False
         self._chunk_left -= len(octets)
         if self._chunk_refusal is None and self._body is not None:
             self._body.chunk(octets)
@@ -517,7 +510,7 @@ class SmtpSession(Conversation):
             return refusal
         self._body = None  # it belongs to who answers now
         try:
-            reply: Reply = yield AcceptMessage(replace(self._envelope, size=body.size), body.sink)
+            reply: Reply = yield AcceptMessage(self._envelope.with_size(body.size), body.sink)
         except UnansweredError:
             reply = replies.NOT_NOW
         self._end_transaction()
@@ -582,6 +575,6 @@ def _text(argument: bytes) -> str:
         text = argument.decode("utf-8")
     except UnicodeDecodeError:
         raise CommandRefusedError(replies.NOT_TEXT) from None
-    if _CONTROL.search(text):
+    if not (text.isprintable() if text.isascii() else _CONTROL.search(text) is None):
         raise CommandRefusedError(replies.NOT_TEXT)
     return text.rstrip(" ")

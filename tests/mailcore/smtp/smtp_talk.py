@@ -1,4 +1,4 @@
-"""A transport for tests: feeds bytes to an SMTP session, answers its questions at once, and writes down what happened."""
+"""A transport for tests: feeds bytes to an SMTP session, answers its questions at once, writes down what happened."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,6 +62,7 @@ class Talk:
         peer: Peer | None = None,
         answers: Callable[[Question], object] = answer_kindly,
         room: int = 10**9,
+        handshake: bool = True,  # False: a handshake that is asked for never ends
     ) -> None:
         self.said = b""
         self.sends: list[bytes] = []
@@ -71,6 +72,7 @@ class Talk:
         self.closed = False
         self._answers = answers
         self._room = room
+        self._handshake = handshake
         self.session = SmtpSession(policy, peer or Peer("192.0.2.1", 4000), self._new_body)
         self._do(self.session.greet())
 
@@ -102,7 +104,7 @@ class Talk:
                     actions = self._ask(question)
                 case StartTls():
                     self.said += b"<TLS>"
-                    actions = self.session.tls_started(TLS)
+                    actions = self.session.tls_started(TLS) if self._handshake else []
                 case Close():
                     self.said += b"<CLOSE>"
                     self.closed = True
