@@ -27,6 +27,11 @@ def new_id() -> int:
         return (_last << 13) | _process
 
 
+def first_id_at(seconds: float) -> int:
+    """Return the smallest id that can have been made at this Unix time (seconds); older ids are smaller."""
+    return max(0, int(seconds * 1_000_000) - _EPOCH) << 13
+
+
 def to_text(number: int) -> str:
     """Write an id as 13 letters and digits, the form of queue ids in logs and replies."""
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(60, -5, -5))
