@@ -107,6 +107,7 @@ class Batch:
     def __init__(self, works: Iterable[Work[Any]], now: datetime | None = None) -> None:
         self.now = now or timezone.now()
         self.seconds = int(self.now.timestamp())
+        self._at = connection.ops.adapt_datetimefield_value(self.now)
         self.cursor = connection.cursor()
         works = list(works)
         self._users = _lock_users(self.cursor, {user for work in works for user in work.users})
@@ -213,13 +214,12 @@ class Batch:
         size: int = 0,
     ) -> None:
         """Add what one searches by: this message to this recipient."""
-        at = self.adapt(self.now)
         self.add(
             MessageTrace,
             (
                 trace_id,
                 message,
-                at,
+                self._at,
                 direction,
                 status,
                 sender,
@@ -233,7 +233,7 @@ class Batch:
     def add_event(self, message: int, kind: str, detail: dict[str, Any], trace_id: int | None = None) -> None:
         """Add an event to a message's timeline; without ``trace_id`` it concerns all recipients."""
         text = orjson.dumps(detail).decode()
-        self.add(MessageEvent, (message, trace_id, self.adapt(self.now), kind, text))
+        self.add(MessageEvent, (message, trace_id, self._at, kind, text))
 
     def add_queued(self, queued: QueuedMessage) -> None:
         """Add a message to the queue (its body is added by ``add_body``)."""
@@ -260,10 +260,6 @@ class Batch:
                 for field in _columns(type(instance))
             ),
         )
-
-    def adapt(self, moment: datetime) -> Any:
-        """Return a time in the form that this database stores."""
-        return connection.ops.adapt_datetimefield_value(moment)
 
     def write(self) -> list[Change]:
         """Write everything that was gathered; returns the doorbells to ring once the transaction is committed."""
