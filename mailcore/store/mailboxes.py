@@ -6,14 +6,15 @@ What writes is a unit of work for the group commit; those that need ids first ar
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models import Case, Count, F, IntegerField, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
-from mailcore.store.batch import Batch, GoneError, new_uidvalidity
-from mailcore.store.changes import remove_messages
+from mailcore.store.batch import Batch, new_uidvalidity
+from mailcore.store.changes import owned_mailbox, remove_messages
 from mailcore.store.commit import run
+from mailcore.store.flags import SEEN
 from mailcore.store.models import Expunged, Mailbox, Message, Subscription
 from mailcore.store.refusals import (
     HasChildrenError,
@@ -46,6 +47,10 @@ DEFAULTS = {
 
 # Messages removed in one transaction while a mailbox is deleted.
 DELETE_SLICE = 5000
+_DELETE = (
+    f'DELETE FROM "{Expunged._meta.db_table}" WHERE mailbox_id = %s',  # noqa: S608 - names are the models'
+    f'DELETE FROM "{Mailbox._meta.db_table}" WHERE id = %s',  # noqa: S608
+)
 
 
 class MailboxRow(NamedTuple):
@@ -75,23 +80,26 @@ class Listing(NamedTuple):
 
 
 def listing(owner: int) -> Listing:
-    """Return all mailboxes of a user, in no order; a user who has none gets the default ones first."""
-    subscribed = set(Subscription.objects.filter(owner_id=owner).values_list("name", flat=True))
+    """Return all mailboxes of a user, in no order; one who has none gets the default ones first.
+
+    Raises ``GoneError`` if the user does not exist.
+    """
     found = list(_rows(owner))
     if not found:
         ensure_defaults(owner)
-        return listing(owner) if Mailbox.objects.filter(owner_id=owner).exists() else Listing((), ())
+        found = list(_rows(owner))
+    subscribed = set(Subscription.objects.filter(owner_id=owner).values_list("name", flat=True))
     rows = [_mailbox_row(row, subscribed) for row in found]
     return Listing(rows, sorted(subscribed.difference(row.name for row in rows)))
 
 
 def status(owner: int, name: str) -> MailboxRow:
     """Return one mailbox by its name. Raises ``NoSuchMailboxError``."""
-    row = _rows(owner).filter(name=name).first()
-    if row is None:
+    found = list(_rows(owner).filter(name=name))
+    if not found:
         raise NoSuchMailboxError(f"user {owner} has no mailbox {name!r}")
     subscribed = Subscription.objects.filter(owner_id=owner, name=name).exists()
-    return _mailbox_row(row, {name} if subscribed else ())
+    return _mailbox_row(found[0], {name} if subscribed else ())
 
 
 def find(owner: int, name: str) -> int:
@@ -102,7 +110,7 @@ def find(owner: int, name: str) -> int:
     return found
 
 
-def _rows(owner: int) -> "QuerySet[Mailbox, tuple[int, ...]]":
+def _rows(owner: int) -> "QuerySet[Mailbox, tuple[Any, ...]]":
     unseen_by_sessions = (
         Message.objects.filter(mailbox=OuterRef("pk"), uid__gte=OuterRef("first_recent_uid"))
         .order_by()
@@ -124,12 +132,12 @@ def _rows(owner: int) -> "QuerySet[Mailbox, tuple[int, ...]]":
     )
 
 
-def _mailbox_row(row: tuple[int, ...], subscribed: Collection[str]) -> MailboxRow:
+def _mailbox_row(row: tuple[Any, ...], subscribed: Collection[str]) -> MailboxRow:
     mailbox, name, special_use, messages, unseen, recent, *numbers = row
-    if recent:
-        # Sessions of this process may have been told of more than the row says yet.
-        recent = views.recent(mailbox, recent)
-    return MailboxRow(mailbox, name, special_use, name in subscribed, messages, unseen, recent, *numbers)  # type: ignore[arg-type]
+    if recent and (told := views.told_up_to(mailbox)):
+        # Sessions of this process have been told of more than the row says yet.
+        recent = Message.objects.filter(mailbox_id=mailbox, uid__gte=told).count()
+    return MailboxRow(mailbox, name, special_use, name in subscribed, messages, unseen, recent, *numbers)
 
 
 # -- Names ------------------------------------------------------------------------------------------------------------
@@ -325,7 +333,7 @@ class DeleteMailbox:
 
     def apply(self, batch: Batch) -> int | None:
         """Raises ``NoSuchMailboxError``, ``NameNotAllowedError`` for INBOX."""
-        mailbox = _owned(batch, self.owner, self.mailbox)
+        mailbox = owned_mailbox(batch, self.owner, self.mailbox)
         if mailbox.name == INBOX:
             raise NameNotAllowedError("INBOX stays")
         mine = Message.objects.filter(mailbox_id=self.mailbox)
@@ -333,8 +341,143 @@ class DeleteMailbox:
         remove_messages(batch, mailbox, uids[:DELETE_SLICE])
         if len(uids) > DELETE_SLICE:
             return None
-        Expunged.objects.filter(mailbox_id=self.mailbox)._raw_delete("default")
-        Mailbox.objects.filter(pk=self.mailbox)._raw_delete("default")
+        for statement in _DELETE:
+            batch.cursor.execute(statement, [self.mailbox])
         # Sessions that have it open are told, and find it gone.
         batch.touch(self.mailbox)
         return self.mailbox
+
+
+# -- Renaming ---------------------------------------------------------------------------------------------------------
+
+
+def plan_rename(owner: int, old: str, new: str) -> "RenameMailbox | RenameInbox":
+    """Find what RENAME is about. Raises ``NoSuchMailboxError``, ``NameNotAllowedError``."""
+    check_name(new)
+    if old == INBOX:
+        return RenameInbox(owner, inbox_id(owner), new)
+    if new.startswith(old + SEPARATOR):
+        raise NameNotAllowedError("a mailbox cannot move below itself")
+    tree = _tree(owner, old)
+    if not tree:
+        raise NoSuchMailboxError(f"user {owner} has no mailbox {old!r}")
+    return RenameMailbox(owner, old, new, tuple(tree.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class RenameMailbox:
+    """Rename a mailbox and all below it; subscriptions stay with their names (RFC 3501 section 6.3.5)."""
+
+    owner: int
+    old: str
+    new: str
+    mailboxes: Collection[int]
+    weight: int = 0
+
+    @property
+    def users(self) -> Collection[int]:
+        """The owner's lock keeps the tree as it is."""
+        return (self.owner,)
+
+    def apply(self, batch: Batch) -> None:
+        """Raises ``NoSuchMailboxError``, ``MailboxExistsError``, ``NameNotAllowedError``, ``LimitError``."""
+        batch.user(self.owner)
+        tree = _tree(self.owner, self.old)
+        if not tree:
+            raise NoSuchMailboxError(f"user {self.owner} has no mailbox {self.old!r}")
+        targets = {name: check_name(self.new + name[len(self.old) :]) for name in tree}
+        others = Mailbox.objects.filter(owner_id=self.owner, name__startswith=self.new).values_list("name", flat=True)
+        if not tree.keys().isdisjoint({self.new}) or set(others).difference(tree).intersection(targets.values()):
+            raise MailboxExistsError(self.new)
+        _make_parents(batch, self.owner, [self.new], room=0)
+        # Shorter names first: when a tree moves up, a name is free before another takes it.
+        renames = [(targets[name], tree[name]) for name in sorted(tree, key=len)]
+        batch.cursor.executemany(_RENAME, renames)
+
+
+_RENAME = f'UPDATE "{Mailbox._meta.db_table}" SET name = %s WHERE id = %s'  # noqa: S608 - the name is the model's
+
+
+@dataclass(frozen=True, slots=True)
+class RenameInbox:
+    """Move all messages of INBOX to a new mailbox; INBOX stays, and what is below it (RFC 3501 section 6.3.5).
+
+    The messages keep their UIDs and everything else: a new mailbox has a new UIDVALIDITY.
+    """
+
+    owner: int
+    inbox: int
+    new: str
+    weight: int = 0
+
+    @property
+    def users(self) -> Collection[int]:
+        """The owner's lock keeps the tree as it is."""
+        return (self.owner,)
+
+    @property
+    def mailboxes(self) -> Collection[int]:
+        """INBOX; nobody else can know the new one."""
+        return (self.inbox,)
+
+    def apply(self, batch: Batch) -> None:
+        """Raises ``MailboxExistsError``, ``NameNotAllowedError``, ``LimitError``."""
+        check_name(self.new)
+        batch.user(self.owner)
+        inbox = owned_mailbox(batch, self.owner, self.inbox)
+        if Mailbox.objects.filter(owner_id=self.owner, name=self.new).exists():
+            raise MailboxExistsError(self.new)
+        cursor = batch.cursor
+        cursor.execute(_TOTALS, [self.inbox])
+        messages, unseen, size = cursor.fetchone()
+        made = _make_with_parents(
+            batch,
+            self.owner,
+            self.new,
+            Mailbox(
+                uidnext=inbox.uidnext, highestmodseq=inbox.highestmodseq, messages=messages, unseen=unseen, size=size
+            ),
+        )
+        if messages:
+            modseq = batch.modseq(self.inbox)
+            cursor.execute(_EXPUNGE_ALL, [modseq, self.inbox])
+            cursor.execute(_MOVE_ALL, [made.pk, self.inbox])
+            batch.change_counters(self.inbox, messages=-messages, unseen=-unseen, size=-size)
+
+
+_MESSAGE = Message._meta.db_table
+_TOTALS = (
+    f"SELECT COUNT(*), COALESCE(SUM(CASE WHEN (flags & {SEEN}) = 0 THEN 1 ELSE 0 END), 0), COALESCE(SUM(size), 0) "  # noqa: S608
+    f'FROM "{_MESSAGE}" WHERE mailbox_id = %s'
+)
+_EXPUNGE_ALL = (
+    f'INSERT INTO "{Expunged._meta.db_table}" (mailbox_id, uid, modseq) '  # noqa: S608 - names are the models'
+    f'SELECT mailbox_id, uid, %s FROM "{_MESSAGE}" WHERE mailbox_id = %s'
+)
+_MOVE_ALL = f'UPDATE "{_MESSAGE}" SET mailbox_id = %s WHERE mailbox_id = %s'  # noqa: S608
+
+
+# -- Subscriptions ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Add a name to the subscribed ones, or take it away (RFC 3501 sections 6.3.6 and 6.3.7)."""
+
+    owner: int
+    name: str
+    subscribed: bool
+    users: Collection[int] = ()
+    mailboxes: Collection[int] = ()
+    weight: int = 0
+
+    def apply(self, batch: Batch) -> None:  # noqa: ARG002 - one statement that needs no lock
+        """Raises ``NoSuchMailboxError`` for a name to be added that is no mailbox; taking away never fails."""
+        mine = Subscription.objects.filter(owner_id=self.owner)
+        if not self.subscribed:
+            mine.filter(name=self.name).delete()
+            return
+        find(self.owner, self.name)
+        if mine.count() >= SUBSCRIPTION_LIMIT:
+            raise LimitError(f"at most {SUBSCRIPTION_LIMIT} subscriptions")
+        Subscription.objects.bulk_create([Subscription(owner_id=self.owner, name=self.name)], ignore_conflicts=True)

@@ -1,0 +1,134 @@
+"""The eyes of a process on what others commit: one thread that looks at the database and rings the doorbells.
+
+SQLite: ``PRAGMA data_version`` every 10 ms, which costs 3 µs and changes with every commit of another connection;
+only then are new ``MailboxChange`` rows read. It sees management commands, and loses nothing over a restart.
+PostgreSQL: one connection that listens. When it breaks, notices may have been lost, so afterwards every bell rings.
+Both look at the generations, so that caches forget.
+"""
+
+import threading
+from typing import Any
+
+import structlog
+from django.db import Error, connection
+
+from a3mailer_site.models import Generation
+from mailcore.figures import figures
+from mailcore.store.batch import CHANNEL, Change
+from mailcore.store.models import MailboxChange
+from mailcore.store.notices import Doorbells
+
+log = structlog.get_logger("mailcore.store.eyes")
+
+LOOK_EVERY = 0.01  # seconds; SQLite
+LISTEN_FOR = 0.25  # seconds; PostgreSQL has no notice for generations, they are looked at this often
+AGAIN_AFTER = 0.5  # seconds; after the database has failed
+READ_AT_ONCE = 1000
+
+# Doorbells older than this have been heard by everybody, or by nobody any more.
+KEEP_CHANGES = 60  # seconds
+
+
+class Eyes:
+    """The thread. ``start`` it once the database answers; ``stop`` ends it within a look."""
+
+    def __init__(self, doorbells: Doorbells) -> None:
+        self._doorbells = doorbells
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="eyes", daemon=True)
+
+    def start(self) -> None:
+        """Start looking."""
+        self._thread.start()
+
+    def stop(self, patience: float = 2.0) -> None:
+        """Stop looking."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(patience)
+
+    def _live(self) -> None:
+        watch = self._listen if connection.vendor == "postgresql" else self._look
+        while not self._stopping.is_set():
+            try:
+                watch()
+            except Exception as error:
+                # Whatever it was, the process must not go blind.
+                figures.count("eyes.failed")
+                if isinstance(error, Error):
+                    log.warning("eyes.database", reason=str(error))
+                else:
+                    log.exception("eyes.failed")
+            finally:
+                connection.close()
+            self._stopping.wait(AGAIN_AFTER)
+
+    def _look(self) -> None:
+        with connection.cursor() as cursor:
+            last = _last_change(cursor)
+            version = None
+            self._begin()
+            while not self._stopping.wait(LOOK_EVERY):
+                cursor.execute("PRAGMA data_version")
+                (now,) = cursor.fetchone()
+                if now == version:
+                    continue
+                version = now
+                last = self._read_changes(cursor, last)
+                self._look_at_generations()
+
+    def _read_changes(self, cursor: Any, last: int) -> int:
+        while True:
+            cursor.execute(_CHANGES, [last, READ_AT_ONCE])
+            rows = cursor.fetchall()
+            if rows:
+                last = rows[-1][0]
+                self._doorbells.ring([Change(mailbox, modseq) for _, mailbox, modseq in rows])
+            if len(rows) < READ_AT_ONCE:
+                return last
+
+    def _listen(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+        self._begin()
+        while not self._stopping.is_set():
+            for notice in connection.connection.notifies(timeout=LISTEN_FOR, stop_after=1):
+                self._doorbells.ring(_parse(notice.payload))
+            self._look_at_generations()
+
+    def _begin(self) -> None:
+        """Nobody knows what happened before the first look."""
+        self._look_at_generations()
+        self._doorbells.ring_all()
+
+    def _look_at_generations(self) -> None:
+        self._doorbells.generations(Generation.objects.values_list("name", "value"))
+
+
+_CHANGES = (
+    f'SELECT id, mailbox_id, modseq FROM "{MailboxChange._meta.db_table}" '  # noqa: S608 - the name is the model's
+    "WHERE id > %s ORDER BY id LIMIT %s"
+)
+
+
+def _last_change(cursor: Any) -> int:
+    cursor.execute(f'SELECT MAX(id) FROM "{MailboxChange._meta.db_table}"')  # noqa: S608
+    return cursor.fetchone()[0] or 0
+
+
+def _parse(payload: str) -> list[Change]:
+    changes: list[Change] = []
+    for pair in payload.split():
+        mailbox, _, modseq = pair.partition(":")
+        changes.append(Change(int(mailbox), int(modseq)))
+    return changes
+
+
+def forget_changes(now: float) -> int:
+    """Delete doorbell rows older than a minute, at most 1,000 of them; returns how many. ``now`` in seconds."""
+    old = MailboxChange.objects.filter(at__lt=int(now) - KEEP_CHANGES).order_by("id")[:READ_AT_ONCE]
+    ids = list(old.values_list("id", flat=True))
+    if not ids:
+        return 0
+    # Rows were written in the order of their ids.
+    return MailboxChange.objects.filter(id__lte=ids[-1]).delete()[0]

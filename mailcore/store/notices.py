@@ -1,0 +1,103 @@
+"""Doorbells: who wants to hear that something is new in a mailbox, and which caches must forget what.
+
+A notice says where to look, never what to find: the truth is read from the database. Commits of this process ring
+directly (``commit.on_commit(doorbells.ring)``); what other processes commit is seen by ``eyes.py``.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+
+from mailcore.store.batch import Change
+
+log = structlog.get_logger("mailcore.store.notices")
+
+Bell = Callable[[int], object]
+
+
+def call_here(function: Callable[..., object], *args: Any) -> None:
+    """Call at once, in the thread that rings."""
+    function(*args)
+
+
+class Doorbells:
+    """The doorbells of a process. Safe to use from every thread.
+
+    ``doorbells.watch(mailbox_id, bell)``; ``bell(mailbox_id)`` is then called for everything new, by way of ``carry``:
+    in a process with a reactor, ``doorbells.carry = way_back.call``.
+    """
+
+    def __init__(self, carry: Callable[..., None] = call_here) -> None:
+        self.carry = carry
+        self._lock = threading.Lock()
+        self._bells: dict[int, dict[Bell, int]] = {}
+        self._rung: dict[int, int] = {}
+        self._caches: dict[str, list[Callable[[], object]]] = {}
+        self._generations: dict[str, int] = {}
+
+    def watch(self, mailbox: int, bell: Bell) -> None:
+        """Ring ``bell`` for this mailbox from now on. Watching twice needs unwatching twice."""
+        with self._lock:
+            bells = self._bells.setdefault(mailbox, {})
+            bells[bell] = bells.get(bell, 0) + 1
+
+    def unwatch(self, mailbox: int, bell: Bell) -> None:
+        """Ring ``bell`` for this mailbox no more; no harm if it was not rung anyway."""
+        with self._lock:
+            bells = self._bells.get(mailbox, {})
+            times = bells.pop(bell, 0)
+            if times > 1:
+                bells[bell] = times - 1
+            if not bells:
+                self._bells.pop(mailbox, None)
+                self._rung.pop(mailbox, None)
+
+    def ring(self, changes: Iterable[Change]) -> None:
+        """Ring for these changes. A mailbox that has been rung for this MODSEQ or a later one is left in peace."""
+        due: list[tuple[Bell, int]] = []
+        with self._lock:
+            for change in changes:
+                bells = self._bells.get(change.mailbox_id)
+                if bells and change.modseq > self._rung.get(change.mailbox_id, 0):
+                    self._rung[change.mailbox_id] = change.modseq
+                    due += [(bell, change.mailbox_id) for bell in bells]
+        for bell, mailbox in due:
+            self.carry(bell, mailbox)
+
+    def ring_all(self) -> None:
+        """Ring every bell: notices may have been missed."""
+        with self._lock:
+            due = [(bell, mailbox) for mailbox, bells in self._bells.items() for bell in bells]
+        for bell, mailbox in due:
+            self.carry(bell, mailbox)
+
+    @property
+    def watched(self) -> int:
+        """How many mailboxes somebody wants to hear of."""
+        return len(self._bells)
+
+    def when_changed(self, name: str, forget: Callable[[], object]) -> None:
+        """Call ``forget`` whenever the ``Generation`` of this name has grown; in the thread that saw it."""
+        with self._lock:
+            self._caches.setdefault(name, []).append(forget)
+
+    def generations(self, values: Iterable[tuple[str, int]]) -> None:
+        """Take note of the generations as they are now, and make the caches forget whose number is another."""
+        due: list[Callable[[], object]] = []
+        with self._lock:
+            for name, value in values:
+                if self._generations.get(name) != value:
+                    self._generations[name] = value
+                    due += self._caches.get(name, [])
+        for forget in due:
+            try:
+                forget()
+            except Exception:
+                # The other caches must hear of it all the same.
+                log.exception("notices.cache_failed")
+
+
+# The doorbells of this process.
+doorbells = Doorbells()

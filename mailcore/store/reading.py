@@ -1,0 +1,161 @@
+"""What FETCH, POP3 and searches read of messages: columns in slices, and bodies.
+
+Every statement names the owner, and is fetched to its end before anything waits. Sizes are in bytes.
+"""
+
+import mmap
+from collections.abc import Iterator, Sequence
+from io import UnsupportedOperation
+from typing import Any, NamedTuple
+
+from django.core.files.storage import storages
+from django.db import connection
+
+from mailcore.message.headers import Octets
+from mailcore.store.models import Mailbox, Message, Structure
+from mailcore.store.uidsets import among
+from mailqueue.bodies import ROW_LIMIT, file_name
+from mailqueue.models import Body
+
+# An answer stops growing at about this size: it is sent before the next piece is read.
+ANSWER_LIMIT = 1024 * 1024
+# Rows read at first; a message may have a header of a megabyte, and the next rows are as many as fit by what was seen.
+_FIRST_ROWS = 100
+
+_FROM = (
+    f'FROM "{Message._meta.db_table}" m JOIN "{Mailbox._meta.db_table}" b ON b.id = m.mailbox_id AND b.owner_id = %s '
+)
+_WITH_STRUCTURE = f'JOIN "{Structure._meta.db_table}" s ON s.body_id = m.body_id '
+
+
+class MessageRow(NamedTuple):
+    """The columns of one message, in the order in which ``overview`` gives plain tuples."""
+
+    uid: int
+    size: int
+    internal_date: int  # seconds since 1970
+    envelope: bytes | None  # as IMAP sends it; None where it was not asked for, like the following
+    structure: bytes | None
+    plain_structure: None  # BODY without extension data is not kept: it comes from the bytes
+    headers: bytes | None  # the lines of the fields in ``summary.CACHED_FIELDS``
+    sections: None  # they come from the bytes too
+
+
+def overview(
+    owner: int,
+    mailbox: int,
+    uids: Sequence[int],
+    *,
+    envelope: bool = False,
+    structure: bool = False,
+    headers: bool = False,
+) -> tuple[list[tuple[Any, ...]], int]:
+    """Return rows (``MessageRow`` as plain tuples) of the messages that are there, and how many UIDs are dealt with.
+
+    ``uids`` ascend. The answer stops at about ``ANSWER_LIMIT``, but deals with at least one UID if there is one.
+    """
+    columns = ", ".join(
+        [
+            "m.uid, m.size, m.internal_date",
+            "s.envelope" if envelope else "NULL",
+            "s.bodystructure" if structure else "NULL",
+            "NULL",
+            "s.fields" if headers else "NULL",
+            "NULL",
+        ]
+    )
+    source = _FROM + (_WITH_STRUCTURE if envelope or structure or headers else "")
+    rows: list[tuple[Any, ...]] = []
+    done = taken = 0
+    step = _FIRST_ROWS
+    while done < len(uids) and taken < ANSWER_LIMIT:
+        part = uids[done : done + step]
+        new = _select(f"SELECT {columns} {source}", owner, mailbox, part)
+        if source is not _FROM:
+            taken += sum(len(row[3] or b"") + len(row[4] or b"") + len(row[6] or b"") for row in new)
+        rows += new
+        done += len(part)
+        step = max(1, (ANSWER_LIMIT - taken) * done // max(taken, 1))
+    return rows, done
+
+
+def _select(select: str, owner: int, mailbox: int, uids: Sequence[int]) -> list[tuple[Any, ...]]:
+    where = among(uids, "m.uid")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{select} WHERE m.mailbox_id = %s AND {where.sql} ORDER BY m.uid", [owner, mailbox, *where.parameters]
+        )
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+def sizes(owner: int, mailbox: int) -> list[tuple[int, int]]:
+    """Return UID and size of every message, ascending by UID: a POP3 maildrop."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT m.uid, m.size {_FROM} WHERE m.mailbox_id = %s ORDER BY m.uid", [owner, mailbox])
+        rows: list[tuple[int, int]] = cursor.fetchall()
+    return rows
+
+
+def bodies(owner: int, mailbox: int, uids: Sequence[int]) -> Iterator[tuple[MessageRow, Octets]]:
+    """Give each message that is there with all its bytes, ascending; large ones are mapped, not read.
+
+    Not more than about ``ANSWER_LIMIT`` is held at a time. ``uids`` ascend.
+    """
+    found = _select(f"SELECT m.uid, m.size, m.internal_date, m.body_id {_FROM}", owner, mailbox, uids)
+    begin = 0
+    while begin < len(found):
+        end, taken = begin, 0
+        while end < len(found) and (end == begin or taken < ANSWER_LIMIT):
+            taken += min(found[end][1], ROW_LIMIT)
+            end += 1
+        part = found[begin:end]
+        small = _small_bodies([row[3] for row in part if row[1] <= ROW_LIMIT])
+        for uid, size, internal_date, body in part:
+            data = small.get(body)
+            yield (
+                MessageRow(uid, size, internal_date, None, None, None, None, None),
+                (data if data is not None else map_body(body)),
+            )
+        begin = end
+
+
+def _small_bodies(ids: Sequence[int]) -> dict[int, bytes]:
+    where = among(sorted(ids), "id")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'SELECT id, data FROM "{Body._meta.db_table}" WHERE {where.sql} AND data IS NOT NULL',  # noqa: S608
+            where.parameters,
+        )
+        return dict(cursor.fetchall())
+
+
+def map_body(body: int) -> Octets:
+    """Return the bytes of a large body without reading them, where the storage is a file system."""
+    with storages["bodies"].open(file_name(body)) as file:
+        try:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (UnsupportedOperation, AttributeError, ValueError):  # no file of this machine, or an empty one
+            data: bytes = file.read()
+            return data
+
+
+def read_piece(owner: int, mailbox: int, uid: int, offset: int, length: int) -> bytes | None:
+    """Return ``length`` bytes of a message from ``offset`` on, fewer at its end; ``None`` if the message is gone."""
+    with connection.cursor() as cursor:
+        # A row holds a small body; of a large one only the name of its file is needed.
+        cursor.execute(
+            f"SELECT m.body_id, d.data {_FROM} "
+            f'JOIN "{Body._meta.db_table}" d ON d.id = m.body_id WHERE m.mailbox_id = %s AND m.uid = %s',
+            [owner, mailbox, uid],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    body, data = row
+    if data is not None:
+        return bytes(data[offset : offset + length])
+    with storages["bodies"].open(file_name(body)) as file:
+        file.seek(offset)
+        piece: bytes = file.read(length)
+        return piece

@@ -1,0 +1,26 @@
+"""A user, an INBOX, and a process that remembers nothing of the test before."""
+
+import pytest
+
+from mailcore.store import mailboxes
+from mailcore.store.views import views
+from tests.mailcore.store.samples import make_user
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered():
+    """Ids come again in the next test's database; what this process remembers of them must not."""
+    yield
+    mailboxes._inboxes.clear()
+    views._views.clear()
+    views._idle.clear()
+
+
+@pytest.fixture
+def user(db):
+    return make_user()
+
+
+@pytest.fixture
+def inbox(user):
+    return mailboxes.inbox_id(user)
