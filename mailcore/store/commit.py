@@ -100,6 +100,7 @@ class Committer:
             with self._ready:
                 while not self._queue:
                     if self._stopping:
+                        connection.close()
                         return
                     self._ready.wait()
                 batch = self._take()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.models import Sum
 
 from accounts.models import User
@@ -92,7 +92,8 @@ def test_a_message_has_its_uid_its_counters_and_a_doorbell(mailbox):
     assert (mailbox.uidnext, mailbox.messages, mailbox.unseen, mailbox.size) == (3, 2, 2, 2 * len(MAIL))
     assert mailbox.highestmodseq == 3
     assert User.objects.get().used_quota == 2 * len(MAIL)
-    assert list(MailboxChange.objects.values_list("mailbox_id", "modseq")) == [(mailbox.pk, 2), (mailbox.pk, 3)]
+    rung = list(MailboxChange.objects.values_list("mailbox_id", "modseq"))  # PostgreSQL notifies instead
+    assert rung == ([(mailbox.pk, 2), (mailbox.pk, 3)] if connection.vendor == "sqlite" else [])
 
 
 def test_messages_of_one_batch_share_a_modseq_and_have_consecutive_uids(mailbox, committer):
@@ -159,6 +160,7 @@ def test_many_threads_lose_nothing(mailbox):
     def put():
         for _ in range(20):
             run(Put(mailbox))
+        connection.close()
 
     threads = [threading.Thread(target=put) for _ in range(4)]
     for thread in threads:
