@@ -21,6 +21,11 @@ def listen(name: str, forget: Callable[[], None]) -> None:
     _listeners.setdefault(name, []).append(forget)
 
 
+def names() -> list[str]:
+    """Return the generations that somebody in this process listens to."""
+    return list(_listeners)
+
+
 def announce(name: str) -> None:
     """Tell everybody in this process who listens under ``name``."""
     for forget in _listeners.get(name, ()):
