@@ -161,14 +161,12 @@ def claim_address(address: str, user: User | None = None, alias: Alias | None = 
     """
     catch_all = alias is not None and address.strip().startswith("@")
     try:
-        canonical = normalize(f"catch-all{address.strip()}" if catch_all else address.strip())
+        canonical = _normalize_alias(address) if catch_all else normalize(address.strip())
     except ValueError as error:
         raise ValidationError(_("This is not a mail address."), code="invalid") from error
     local, _at, name = canonical.rpartition("@")
     if _ROUTE_SIGNS.intersection(local):
         raise ValidationError(_('The part before the @ must not contain any of % ! @ : ".'), code="invalid")
-    if catch_all:
-        canonical = f"@{name}"
     domain = Domain.objects.filter(name=name).first()
     if domain is None:
         raise ValidationError(_("There is no domain %(name)s here."), code="no_domain", params={"name": name})
@@ -181,6 +179,19 @@ def claim_address(address: str, user: User | None = None, alias: Alias | None = 
     if users.exists() or aliases.exists() or (alias is None and names.exists()):
         raise ValidationError(_("The address %(address)s is taken."), code="unique", params={"address": canonical})
     return canonical, domain
+
+
+def find_alias(address: str) -> Alias | None:
+    """Return the alias of exactly this address (``@example.com``: the catch-all), however it is spelled."""
+    try:
+        return Alias.objects.filter(address=_normalize_alias(address)).first()
+    except ValueError:
+        return None
+
+
+def _normalize_alias(address: str) -> str:
+    text = address.strip()
+    return f"@{_domain_name(text[1:])}" if text.startswith("@") else normalize(text)
 
 
 def is_local_domain(domain: str) -> bool:

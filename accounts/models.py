@@ -4,6 +4,7 @@ import hashlib
 import secrets
 import unicodedata
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
@@ -81,10 +82,16 @@ class User(AbstractBaseUser, PermissionsMixin):
         else:
             self.email, self.domain = None, None
 
-    def save(self, *args: object, **kwargs: object) -> None:
-        """Save, and make the caches of addresses forget."""
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, and make the caches of addresses forget.
+
+        Of a row that exists, what other transactions keep (``used_quota``, ``last_login``) is left as they wrote it.
+        """
+        if not self._state.adding and not args and kwargs.get("update_fields") is None:
+            kept = {"id", "used_quota", "last_login"}
+            kwargs["update_fields"] = [field.name for field in self._meta.concrete_fields if field.name not in kept]
         with transaction.atomic():
-            super().save(*args, **kwargs)  # type: ignore[arg-type]
+            super().save(*args, **kwargs)
             Generation.objects.bump("addresses")
 
     def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
