@@ -10,9 +10,10 @@ owner. Mailbox names are text, hierarchy separator "/", "INBOX" always in capita
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 from mailcore.dialogue import Question
+from mailcore.message.envelope import BodySink
 from mailcore.store.criteria import Criterion
 
 
@@ -218,7 +219,7 @@ class FetchMessages(Question):
     uids: Sequence[int]
     envelope: bool = False
     structure: bool = False  # BODYSTRUCTURE
-    plain_structure: bool = False  # BODY without extension data
+    plain_structure: bool = False  # BODY: the same without extension data
     headers: bool = False  # the cached header lines
     sections: tuple["Section", ...] = ()
 
@@ -364,9 +365,9 @@ class Copied(NamedTuple):
 
 
 class AppendedMessage(NamedTuple):
-    """One message of an APPEND. ``body`` is what ``new_body()`` made, complete; the store keeps or discards it."""
+    """One message of an APPEND. ``body`` is what ``new_body()`` made, complete; from here on it is the answerer's."""
 
-    body: Any
+    body: BodySink
     flags: int
     keywords: tuple[str, ...]
     internal_date: int | None  # seconds since 1970; None: now
@@ -412,20 +413,6 @@ class SearchMessages(Question):
     criterion: Criterion
 
 
-class BodySink(Protocol):
-    """Where the octets of an APPEND literal go while they come in (memory first, a spool file when it grows)."""
-
-    def write(self, data: bytes) -> None:
-        """Take the next octets."""
-
-    def discard(self) -> None:
-        """Forget everything: the command failed."""
-
-    @property
-    def size(self) -> int:
-        """Octets written so far."""
-
-
-StoreAnswer: TypeAlias = (
-    Mailboxes | MailboxRow | Opened | Changes | Fetched | Stored | Expunged | Copied | Appended | Refused | None
-)
+@dataclass(frozen=True, slots=True)
+class Pause(Question):
+    """Nothing: a long answer from memory lets other sessions have their turn, and the client read. Answer: ``None``."""

@@ -1,0 +1,109 @@
+"""Commands about the connection itself: CAPABILITY, NOOP, LOGOUT, STARTTLS, ID, ENABLE."""
+
+from mailcore.imap import responses
+from mailcore.imap.grammar import Parser, SyntaxRefusedError
+from mailcore.imap.talk import AFTER_LOGIN, ANY_STATE, BEFORE_LOGIN, Command, Exchange, Talk
+
+_ALWAYS = b"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE"
+_AFTER_LOGIN = (
+    b" IDLE UIDPLUS MOVE UNSELECT NAMESPACE SPECIAL-USE CHILDREN ESEARCH STATUS=SIZE LIST-EXTENDED LIST-STATUS"
+    b" CONDSTORE MULTIAPPEND"
+)
+# RFC 2971 section 3.3.
+_ID_PAIRS_LIMIT = 30
+_ID_FIELD_LIMIT = 30
+_ID_VALUE_LIMIT = 1024
+
+
+def capabilities(talk: Talk) -> bytes:
+    """Say what can be done now: ``CAPABILITY …``, as a response or as a response code."""
+    able = _ALWAYS
+    if talk.account:
+        return b"CAPABILITY " + able + _AFTER_LOGIN
+    if talk.may_start_tls:
+        able += b" STARTTLS"
+    able += b" AUTH=PLAIN AUTH=LOGIN" if talk.may_authenticate else b" LOGINDISABLED"
+    return b"CAPABILITY " + able
+
+
+def _capability(talk: Talk, arguments: Parser) -> Exchange:
+    """Tell the capabilities (RFC 3501 section 6.1.1)."""
+    arguments.end()
+    yield responses.untagged(capabilities(talk))
+    return responses.completed(b"CAPABILITY")
+
+
+def _noop(_talk: Talk, arguments: Parser) -> bytes:
+    """Do nothing; the table says that changes are looked for (RFC 3501 section 6.1.2)."""
+    arguments.end()
+    return responses.completed(b"NOOP")
+
+
+def _logout(talk: Talk, arguments: Parser) -> Exchange:
+    """Say goodbye (RFC 3501 section 6.1.3)."""
+    arguments.end()
+    yield responses.LOGGING_OUT
+    talk.selected = None
+    talk.goodbye = b""
+    return responses.completed(b"LOGOUT")
+
+
+def _starttls(talk: Talk, arguments: Parser) -> bytes:
+    """Begin TLS (RFC 3501 section 6.2.1)."""
+    arguments.end()
+    if talk.peer.tls is not None:
+        return responses.TLS_ALREADY
+    if not talk.policy.tls_available:
+        return responses.NO_TLS_HERE
+    talk.starting_tls = True
+    return responses.ok(b"Begin TLS now")
+
+
+def _id(talk: Talk, arguments: Parser) -> Exchange:
+    """Remember what the client says of itself, and name the server without a version (RFC 2971).
+
+    ``id_params_list = "(" #(string SPACE nstring) ")" / nil``
+    """
+    arguments.space()
+    if not arguments.accept_word(b"NIL"):
+        pairs = arguments.parenthesized(lambda: _id_pair(arguments), empty=True)
+        if len(pairs) > _ID_PAIRS_LIMIT:
+            raise SyntaxRefusedError("Too many fields")
+        talk.client = dict(pairs)
+    arguments.end()
+    yield b'* ID ("name" "A3Mailer")\r\n'
+    return responses.completed(b"ID")
+
+
+def _id_pair(arguments: Parser) -> tuple[str, str]:
+    field = arguments.string()
+    arguments.space()
+    value = arguments.nstring() or b""
+    if len(field) > _ID_FIELD_LIMIT or len(value) > _ID_VALUE_LIMIT:
+        raise SyntaxRefusedError("Field is too long")
+    return field.decode("utf-8", "replace").lower(), value.decode("utf-8", "replace")
+
+
+def _enable(talk: Talk, arguments: Parser) -> Exchange:
+    """Switch extensions on that change what the server says unasked (RFC 5161).
+
+    ``enable = "ENABLE" 1*(SP capability)``; what is unknown is passed over.
+    """
+    enabled = b""
+    while not arguments.is_done:
+        arguments.space()
+        if arguments.word() == b"CONDSTORE" and not talk.condstore:
+            talk.condstore = True
+            enabled = b" CONDSTORE"
+    yield b"* ENABLED%b\r\n" % enabled
+    return responses.completed(b"ENABLE")
+
+
+COMMANDS = {
+    b"CAPABILITY": Command(_capability, ANY_STATE),
+    b"NOOP": Command(_noop, ANY_STATE, refreshes=True),
+    b"LOGOUT": Command(_logout, ANY_STATE),
+    b"STARTTLS": Command(_starttls, BEFORE_LOGIN),
+    b"ID": Command(_id, ANY_STATE),
+    b"ENABLE": Command(_enable, AFTER_LOGIN),
+}

@@ -1,0 +1,195 @@
+"""FETCH and UID FETCH: what there is to know of messages (RFC 3501 section 6.4.5, RFC 7162 section 3.1.4).
+
+A FETCH becomes a plan: which columns to ask for, and a template into which each message's values go. Flags, UIDs and
+MODSEQs come from the session's memory; the rest is asked for slice by slice, so that no answer is ever held whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from mailcore.imap import responses
+from mailcore.imap.fetch_items import FetchPlan, read_plan
+from mailcore.imap.grammar import Parser
+from mailcore.imap.questions import (
+    Fetched,
+    Pause,
+    ReadBody,
+    Span,
+    Stored,
+    StoreFlags,
+    StoreMode,
+)
+from mailcore.imap.selected import Selected, Table
+from mailcore.imap.talk import Command, Exchange, GoodbyeError, Piece, QuestionRefusedError, Talk
+from mailcore.store.flags import SEEN
+
+# Messages in one question, and in one piece of output that comes from memory alone.
+SLICE = 500
+MEMORY_SLICE = 2000
+# Octets of a large body in one question.
+PIECE = 256 * 1024
+
+
+def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
+    """Answer a FETCH."""
+    arguments.space()
+    ranges = arguments.sequence_set()
+    arguments.space()
+    plan = read_plan(arguments, uid=uid)
+    arguments.end()
+    selected = talk.mailbox
+    talk.condstore = talk.condstore or plan.knows_modseq
+    places = selected.places(ranges, uid=uid)
+    table = selected.table()
+    if plan.changed_since is not None:
+        places = [
+            range(place, place + 1) for run in places for place in run if table.modseqs[place] > plan.changed_since
+        ]
+    elif table.gone:
+        places = [range(place, place + 1) for run in places for place in run if place not in table.gone]
+    seen: dict[int, Any] = {}
+    if plan.sets_seen and not selected.read_only:
+        seen = yield from _set_seen(talk, selected, table, places)
+    fetcher = _Fetcher(talk, selected, plan, table, seen)
+    if plan.needs_store:
+        yield from fetcher.from_store(places)
+    else:
+        yield from fetcher.from_memory(places)
+    if not uid and (fetcher.missing or (table.gone and plan.changed_since is None)):
+        return responses.EXPUNGE_ISSUED
+    return responses.completed(b"UID FETCH" if uid else b"FETCH")
+
+
+def _set_seen(talk: Talk, selected: Selected, table: Table, places: list[range]) -> Any:
+    r"""Set ``\Seen`` on what is about to be read; return the new rows by UID.
+
+    A mailbox that cannot be written just now (no room on the disk) can still be read.
+    """
+    unseen = [selected.uids[place] for run in places for place in run if not table.flags[place] & SEEN]
+    if not unseen:
+        return {}
+    try:
+        stored: Stored = yield StoreFlags(selected.key, unseen, StoreMode.ADD, SEEN, ())
+    except QuestionRefusedError:
+        return {}
+    talk.news = True
+    talk.known = {**talk.known, **{row[0]: (row[1], row[2]) for row in stored.rows}}
+    return {row[0]: row for row in stored.rows}
+
+
+class _Fetcher:
+    """Carries out one plan over one mailbox."""
+
+    def __init__(self, talk: Talk, selected: Selected, plan: FetchPlan, table: Table, seen: dict[int, Any]) -> None:
+        self._selected = selected
+        self._plan = plan
+        self._table = table
+        self._seen = seen
+        self._condstore = talk.condstore
+        self.missing = False  # a message was expunged by somebody else before it could be read
+
+    def from_memory(self, places: list[range]) -> Piece:
+        """Answer with what the session has at hand."""
+        template, arrange = self._plan.template, self._plan.arrange
+        # Keywords that came up since SELECT have been introduced with the changes that brought them.
+        for slice_ in _gathered(places, MEMORY_SLICE):
+            yield b"".join([template % arrange(self._memory_values(place)) for place in slice_])
+            if len(slice_) == MEMORY_SLICE:
+                yield Pause()
+
+    def from_store(self, places: list[range]) -> Piece:
+        """Answer with rows of the store, as many at a time as it likes to give."""
+        for slice_ in _gathered(places, SLICE):
+            uids = [self._selected.uids[place] for place in slice_]
+            done = 0
+            while done < len(uids):
+                fetched: Fetched = yield self._plan.question(self._selected.key, uids[done:])
+                wanted = slice_[done : done + fetched.done]
+                done += fetched.done
+                if len(fetched.rows) < len(wanted):
+                    self.missing = True
+                    present = {row[0] for row in fetched.rows}
+                    wanted = [place for place in wanted if self._selected.uids[place] in present]
+                if self._plan.sections:
+                    yield from self._with_sections(wanted, fetched.rows)
+                else:
+                    yield self._without_sections(wanted, fetched.rows)
+
+    def _memory_values(self, place: int) -> tuple[Any, ...]:
+        """Return number, UID, flags, MODSEQ of a message, in the order of ``fetch_items.VALUES``."""
+        uid = self._selected.uids[place]
+        row = self._seen.get(uid) if self._seen else None
+        if row is not None:
+            return place + 1, uid, self._selected.flags_of(uid, row[1], row[2]), row[3]
+        table = self._table
+        flags = self._selected.flags_of(uid, table.flags[place], table.keywords[place])
+        return place + 1, uid, flags, table.modseqs[place]
+
+    def _stored_values(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        plan = self._plan
+        return (
+            row[1],
+            responses.date_time(row[2]) if plan.date else b"",
+            row[3],
+            row[4],
+            row[5],
+            plan.pick_header(row[6]) if plan.pick_header else b"",
+        )
+
+    def _without_sections(self, places: Sequence[int], rows: Sequence[Any]) -> bytes:
+        template, arrange = self._plan.template, self._plan.arrange
+        memory, stored = self._memory_values, self._stored_values
+        return b"".join(
+            [template % arrange(memory(place) + stored(row)) for place, row in zip(places, rows, strict=True)]
+        )
+
+    def _with_sections(self, places: Sequence[int], rows: Sequence[Any]) -> Piece:
+        for place, row in zip(places, rows, strict=True):
+            values = self._memory_values(place) + self._stored_values(row)
+            # The template ends before the first section; FLAGS follow where they changed by the reading.
+            yield self._plan.template % self._plan.arrange(values)
+            gap = b" " if self._plan.has_items else b""
+            for section, content in zip(self._plan.sections, row[7], strict=True):
+                yield gap + section.name
+                yield from self._content(row[0], section.cut(content))
+                gap = b" "
+            if row[0] in self._seen and not self._plan.flags:
+                yield b" FLAGS " + values[2]
+                if self._condstore and not self._plan.knows_modseq:
+                    yield b" MODSEQ (%d)" % values[3]
+            yield b")\r\n"
+
+    def _content(self, uid: int, content: bytes | Span | None) -> Piece:
+        if not isinstance(content, Span):
+            yield b"NIL" if content is None else responses.literal(content)
+            return
+        yield b"{%d}\r\n" % content.length
+        for offset in range(content.offset, content.offset + content.length, PIECE):
+            length = min(PIECE, content.offset + content.length - offset)
+            try:
+                octets: bytes = yield ReadBody(self._selected.key, uid, offset, length)
+            except QuestionRefusedError:
+                # In the middle of a literal no word can be said that would not be taken for the message.
+                raise GoodbyeError(b"") from None
+            yield octets
+
+
+def _gathered(places: list[range], size: int) -> Iterator[Sequence[int]]:
+    """Cut long runs of places into slices, and join short ones."""
+    waiting: list[int] = []
+    for run in places:
+        for start in range(run.start, run.stop, size):
+            slice_ = range(start, min(start + size, run.stop))
+            if len(waiting) + len(slice_) > size:
+                yield waiting
+                waiting = []
+            waiting += slice_
+    if waiting:
+        yield waiting
+
+
+COMMANDS = {
+    b"FETCH": Command(partial(_fetch, uid=False), expunges=False),
+    b"UID FETCH": Command(partial(_fetch, uid=True)),
+}

@@ -1,0 +1,125 @@
+"""STORE and UID STORE: change flags (RFC 3501 section 6.4.6), on a condition too (RFC 7162 section 3.1.3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from mailcore.imap import responses, sequences
+from mailcore.imap.grammar import MODSEQ_LIMIT, Parser, SyntaxRefusedError
+from mailcore.imap.questions import Stored, StoreFlags, StoreMode
+from mailcore.imap.selected import Selected
+from mailcore.imap.sequences import Ranges
+from mailcore.imap.talk import Command, Exchange, Talk
+
+# Messages changed in one question: a transaction stays short, and other sessions get their turn.
+SLICE = 2500
+
+_MODES = {
+    b"FLAGS": StoreMode.REPLACE,
+    b"+FLAGS": StoreMode.ADD,
+    b"-FLAGS": StoreMode.REMOVE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a STORE asks for."""
+
+    ranges: Ranges
+    mode: StoreMode
+    silent: bool
+    flags: int
+    keywords: tuple[str, ...]
+    unchanged_since: int | None
+
+
+def _store(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
+    """Change flags of messages and say what they are then."""
+    wish = _wish(arguments)
+    selected = talk.writable_mailbox
+    talk.condstore = talk.condstore or wish.unchanged_since is not None
+    places = selected.places(wish.ranges, uid=uid)
+    uids = selected.uids_of(places)
+    failed: list[int] = []
+    found = 0
+    known = dict(talk.known)
+    for start in range(0, len(uids), SLICE):
+        stored: Stored = yield StoreFlags(
+            selected.key, uids[start : start + SLICE], wish.mode, wish.flags, wish.keywords, wish.unchanged_since
+        )
+        talk.news = True
+        failed += stored.failed
+        found += len(stored.rows) + len(stored.failed)
+        yield _tell(talk, selected, wish, stored, uid=uid)
+        known.update({row[0]: (row[1], row[2]) for row in stored.rows})
+        talk.known = known
+    if failed:
+        refused = failed if uid else [number for number, _ in selected.numbers_of(failed)]
+        return responses.ok(b"Some messages have changed meanwhile", b"MODIFIED " + sequences.write(refused))
+    if not uid and found < sum(map(len, places)):
+        return responses.EXPUNGE_ISSUED
+    return responses.completed(b"UID STORE" if uid else b"STORE")
+
+
+def _wish(arguments: Parser) -> _Wish:
+    """Take ``SP sequence-set [store-modifiers] SP store-att-flags``.
+
+    ``store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))``; the modifiers are
+    ``SP "(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")"`` (RFC 7162 section 7).
+    """
+    arguments.space()
+    ranges = arguments.sequence_set()
+    arguments.space()
+    unchanged_since = None
+    if arguments.accept(b"("):
+        if arguments.word() != b"UNCHANGEDSINCE":
+            raise SyntaxRefusedError("Unknown modifier")
+        arguments.space()
+        unchanged_since = arguments.number(most=MODSEQ_LIMIT)
+        arguments.expect(b")")
+        arguments.space()
+    item = arguments.word()
+    mode = _MODES.get(item.removesuffix(b".SILENT"))
+    if mode is None:
+        raise SyntaxRefusedError("Unknown STORE item")
+    arguments.space()
+    flags, keywords = arguments.flags()
+    arguments.end()
+    return _Wish(ranges, mode, item.endswith(b".SILENT"), flags, keywords, unchanged_since)
+
+
+def _tell(talk: Talk, selected: Selected, wish: _Wish, stored: Stored, *, uid: bool) -> bytes:
+    """Write a FETCH response for each message; with .SILENT only where the client cannot know what has come out."""
+    lines: list[bytes] = [selected.introduce({row[2] for row in stored.rows})]
+    table = selected.table() if wish.silent else None
+    rows = {row[0]: row for row in stored.rows}
+    for number, found in selected.numbers_of(rows):
+        _, flags, keywords, modseq = rows[found]
+        items = [b"UID %d" % found] if uid else []
+        if table is None or _is_surprise(wish, table.flags[number - 1], table.keywords[number - 1], flags, keywords):
+            items.append(b"FLAGS " + selected.flags_of(found, flags, keywords))
+        elif not talk.condstore:
+            continue
+        if talk.condstore:
+            # RFC 7162 section 3.1.3: the MODSEQ is told even with .SILENT.
+            items.append(b"MODSEQ (%d)" % modseq)
+        lines.append(b"* %d FETCH (%b)\r\n" % (number, b" ".join(items)))
+    return b"".join(lines)
+
+
+def _is_surprise(wish: _Wish, old_flags: int, old_keywords: Sequence[str], flags: int, keywords: Sequence[str]) -> bool:
+    """Say whether somebody else has changed the message too: the outcome is not what the client expects."""
+    before, given = {word.lower() for word in old_keywords}, {word.lower() for word in wish.keywords}
+    if wish.mode is StoreMode.REPLACE:
+        expected, expected_words = wish.flags, given
+    elif wish.mode is StoreMode.ADD:
+        expected, expected_words = old_flags | wish.flags, before | given
+    else:
+        expected, expected_words = old_flags & ~wish.flags, before - given
+    return flags != expected or {word.lower() for word in keywords} != expected_words
+
+
+COMMANDS = {
+    b"STORE": Command(partial(_store, uid=False), expunges=False),
+    b"UID STORE": Command(partial(_store, uid=True)),
+}

@@ -1,0 +1,276 @@
+"""What a FETCH asks for, from the grammar to a plan (RFC 3501 section 9, ``fetch-att``).
+
+A plan knows which columns the store must give, and has a template with one hole for each value of a message. Sections
+(``BODY[…]``) come after the template, each under its name.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+from mailcore.imap import responses
+from mailcore.imap.grammar import MODSEQ_LIMIT, NUMBER_LIMIT, Parser, SyntaxRefusedError
+from mailcore.imap.questions import FetchMessages, MailboxKey, Section, SectionText, Span
+from mailcore.message.headers import select_fields
+from mailcore.message.summary import CACHED_FIELDS
+
+# Where the values of a message stand that a template is filled with.
+VALUES = (
+    "number",
+    "UID",
+    "FLAGS",
+    "MODSEQ",
+    "RFC822.SIZE",
+    "INTERNALDATE",
+    "ENVELOPE",
+    "BODYSTRUCTURE",
+    "BODY",
+    "HEADER",
+)
+_FORMS = {
+    "UID": b"UID %d",
+    "FLAGS": b"FLAGS %b",
+    "MODSEQ": b"MODSEQ (%d)",
+    "RFC822.SIZE": b"RFC822.SIZE %d",
+    "INTERNALDATE": b"INTERNALDATE %b",
+    "ENVELOPE": b"ENVELOPE %b",
+    "BODYSTRUCTURE": b"BODYSTRUCTURE %b",
+    "BODY": b"BODY %b",
+}
+_FROM_STORE = frozenset({"RFC822.SIZE", "INTERNALDATE", "ENVELOPE", "BODYSTRUCTURE", "BODY", "HEADER"})
+
+# RFC 3501 section 6.4.5: macros stand alone.
+_MACROS = {
+    b"ALL": ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE"),
+    b"FAST": ("FLAGS", "INTERNALDATE", "RFC822.SIZE"),
+    b"FULL": ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY"),
+}
+_SIMPLE = frozenset(name.encode("ascii") for name in _FORMS)
+
+_SECTIONS_LIMIT = 100
+_FIELDS_LIMIT = 200
+# Numbers in one section's part specifier.
+_DEPTH_LIMIT = 50
+
+_NAME = re.compile(rb"[A-Za-z0-9.]+")
+# section-part = nz-number *("." nz-number)
+_PART = re.compile(rb"[1-9][0-9]{0,8}(?:\.[1-9][0-9]{0,8})*")
+# section-text = section-msgtext / "MIME"; section-msgtext = "HEADER" / "HEADER.FIELDS" [".NOT"] SP header-list / "TEXT"
+_SECTION_TEXT = re.compile(rb"(?:HEADER(?:\.FIELDS(?:\.NOT)?)?|TEXT|MIME)(?![A-Za-z.])", re.IGNORECASE)
+# header-fld-name = astring; what could not be a field's name matches nothing anyway (RFC 5322 section 2.2)
+_FIELD_NAME = re.compile(rb"[\x21-\x39\x3b-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class WantedSection:
+    """One ``BODY[…]`` or one of its older names, with the part of it that is wanted."""
+
+    section: Section
+    name: bytes  # as it is written in the response, with the space that follows
+    partial: tuple[int, int] | None = None  # first octet, most octets (RFC 3501 section 6.4.5)
+
+    def cut(self, content: bytes | Span | None) -> bytes | Span | None:
+        """Return the wanted octets of the section."""
+        if self.partial is None or content is None:
+            return content
+        first, most = self.partial
+        if isinstance(content, Span):
+            rest = max(content.length - first, 0)
+            return Span(content.offset + first, min(most, rest)) if rest else b""
+        return content[first : first + most]
+
+
+@dataclass(slots=True)
+class FetchPlan:
+    """How to answer one FETCH."""
+
+    items: list[str] = field(default_factory=list)  # names of VALUES, in the order asked for
+    sections: list[WantedSection] = field(default_factory=list)
+    sets_seen: bool = False
+    changed_since: int | None = None
+    pick_header: Callable[[bytes], bytes] | None = None
+    template: bytes = b""
+    arrange: Callable[[Sequence[Any]], tuple[Any, ...]] = tuple
+    _header_name: bytes = b""
+
+    @property
+    def flags(self) -> bool:
+        """FLAGS are asked for."""
+        return "FLAGS" in self.items
+
+    @property
+    def date(self) -> bool:
+        """INTERNALDATE is asked for."""
+        return "INTERNALDATE" in self.items
+
+    @property
+    def knows_modseq(self) -> bool:
+        """The client shows that it knows MODSEQ."""
+        return "MODSEQ" in self.items or self.changed_since is not None
+
+    @property
+    def has_items(self) -> bool:
+        """Something stands before the first section."""
+        return bool(self.items)
+
+    @property
+    def needs_store(self) -> bool:
+        """Memory does not suffice."""
+        return bool(self.sections) or not _FROM_STORE.isdisjoint(self.items)
+
+    def question(self, key: MailboxKey, uids: Sequence[int]) -> FetchMessages:
+        """Ask for the columns of some messages."""
+        return FetchMessages(
+            key,
+            uids,
+            envelope="ENVELOPE" in self.items,
+            structure="BODYSTRUCTURE" in self.items,
+            plain_structure="BODY" in self.items,
+            headers="HEADER" in self.items,
+            sections=tuple(wanted.section for wanted in self.sections),
+        )
+
+    def finish(self) -> None:
+        """Make the template, when all items are known."""
+        self._use_cached_header()
+        forms = {**_FORMS, "HEADER": self._header_name + b"%b"}
+        body = b" ".join([forms[item] for item in self.items])
+        self.template = b"* %d FETCH (" + body + (b"" if self.sections else b")\r\n")
+        places = [0, *(VALUES.index(item) for item in self.items)]
+        # itemgetter of one place gives no tuple.
+        self.arrange = itemgetter(*places) if len(places) > 1 else lambda values: (values[0],)
+
+    def _use_cached_header(self) -> None:
+        """Answer a lone HEADER.FIELDS from the cached header lines, without opening any body."""
+        if len(self.sections) != 1:
+            return
+        (wanted,) = self.sections
+        section = wanted.section
+        if section.part or section.text is not SectionText.HEADER_FIELDS or wanted.partial or self.sets_seen:
+            return
+        fields = frozenset(name.lower() for name in section.fields)
+        if fields <= CACHED_FIELDS:
+            self.sections = []
+            self.items.append("HEADER")
+            self._header_name = wanted.name.replace(b"%", b"%%")
+            self.pick_header = lambda lines: responses.literal(select_fields(lines, fields))
+
+
+def read_plan(arguments: Parser, *, uid: bool) -> FetchPlan:
+    """Take the items and modifiers of a FETCH.
+
+    ``("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")") [fetch-modifiers]``
+    """
+    plan = FetchPlan()
+    if arguments.at(b"("):
+        arguments.parenthesized(lambda: _take_item(plan, arguments))
+    else:
+        macro = arguments.accept_word(*_MACROS)
+        if macro:
+            plan.items = list(_MACROS[macro])
+        else:
+            _take_item(plan, arguments)
+    if arguments.accept(b" "):
+        _take_modifiers(plan, arguments)
+    if uid and "UID" not in plan.items:
+        plan.items.insert(0, "UID")
+    # RFC 7162 section 3.1.4.1: MODSEQ is implied by CHANGEDSINCE.
+    if plan.changed_since is not None and "MODSEQ" not in plan.items:
+        plan.items.append("MODSEQ")
+    plan.finish()
+    return plan
+
+
+def _take_modifiers(plan: FetchPlan, arguments: Parser) -> None:
+    # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value (RFC 7162 section 7)
+    arguments.expect(b"(")
+    if arguments.word() != b"CHANGEDSINCE":
+        raise SyntaxRefusedError("Unknown modifier")
+    arguments.space()
+    plan.changed_since = arguments.number(least=1, most=MODSEQ_LIMIT)
+    arguments.expect(b")")
+
+
+def _take_item(plan: FetchPlan, arguments: Parser) -> None:
+    name = arguments.take(_NAME, "a FETCH item")[0].upper()
+    if name in {b"BODY", b"BODY.PEEK"} and arguments.accept(b"["):
+        section = _take_section(arguments)
+        partial = _take_partial(arguments)
+        shown = b"BODY[%b]" % _section_name(section) + (b"<%d>" % partial[0] if partial else b"") + b" "
+        _add_section(plan, WantedSection(section, shown, partial), peek=name == b"BODY.PEEK")
+    elif name in _SIMPLE:
+        if name.decode("ascii") not in plan.items:
+            plan.items.append(name.decode("ascii"))
+    elif name in _OLD_NAMES:
+        _add_section(plan, WantedSection(_OLD_NAMES[name], name + b" "), peek=name == b"RFC822.HEADER")
+    else:
+        raise SyntaxRefusedError("Unknown FETCH item")
+
+
+# RFC 3501 section 6.4.5: RFC822 is BODY[] under another name, and so on.
+_OLD_NAMES = {
+    b"RFC822": Section(),
+    b"RFC822.HEADER": Section(text=SectionText.HEADER),
+    b"RFC822.TEXT": Section(text=SectionText.TEXT),
+}
+
+
+def _add_section(plan: FetchPlan, wanted: WantedSection, *, peek: bool) -> None:
+    plan.sets_seen = plan.sets_seen or not peek
+    if wanted in plan.sections:
+        return
+    if len(plan.sections) >= _SECTIONS_LIMIT:
+        raise SyntaxRefusedError("Too many sections")
+    plan.sections.append(wanted)
+
+
+def _take_section(arguments: Parser) -> Section:
+    """Take what stands after ``BODY[``: ``[section-spec] "]"``."""
+    part: tuple[int, ...] = ()
+    text = SectionText.ALL
+    fields: tuple[bytes, ...] = ()
+    if not arguments.at(b"]"):
+        match = arguments.accept_form(_PART)
+        if match:
+            part = tuple(int(number) for number in match[0].split(b"."))
+            if len(part) > _DEPTH_LIMIT:
+                raise SyntaxRefusedError("Section is too deep")
+        if not match or arguments.accept(b"."):
+            text = SectionText(arguments.take(_SECTION_TEXT, "a section")[0].decode("ascii").upper())
+        if text is SectionText.MIME and not part:
+            raise SyntaxRefusedError("MIME needs a part number")
+        if text in {SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT}:
+            arguments.space()
+            fields = tuple(dict.fromkeys(arguments.parenthesized(lambda: _field_name(arguments))))
+            if len(fields) > _FIELDS_LIMIT:
+                raise SyntaxRefusedError("Too many fields")
+    arguments.expect(b"]")
+    return Section(part, text, fields)
+
+
+def _field_name(arguments: Parser) -> bytes:
+    name = arguments.astring()
+    if not _FIELD_NAME.fullmatch(name):
+        raise SyntaxRefusedError("Not a field name")
+    return name.upper()
+
+
+def _take_partial(arguments: Parser) -> tuple[int, int] | None:
+    """Take ``["<" number "." nz-number ">"]``."""
+    if not arguments.accept(b"<"):
+        return None
+    first = arguments.number()
+    arguments.expect(b".")
+    most = arguments.number(least=1, most=NUMBER_LIMIT)
+    arguments.expect(b">")
+    return first, most
+
+
+def _section_name(section: Section) -> bytes:
+    part = b".".join([b"%d" % number for number in section.part])
+    text = section.text.value.encode("ascii")
+    if section.fields:
+        text += b" (%b)" % b" ".join([responses.astring(name) for name in section.fields])
+    return b".".join([piece for piece in (part, text) if piece])

@@ -1,0 +1,333 @@
+"""What a SEARCH asks for, from the grammar to a tree (RFC 3501 section 9, ``search-key``).
+
+The tree is made of the store's criteria and, for what a session knows by itself, of ``Known`` leaves. ``Searcher``
+resolves those: what remains of the tree is asked of the store, for as few messages as possible.
+"""
+
+from collections.abc import Callable, Collection, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from mailcore.conversation import CommandRefusedError
+from mailcore.dialogue import Question
+from mailcore.imap import responses
+from mailcore.imap.grammar import MODSEQ_LIMIT, Parser, SyntaxRefusedError
+from mailcore.imap.questions import Pause, SearchMessages
+from mailcore.imap.selected import Selected
+from mailcore.store.criteria import (
+    And,
+    Arrived,
+    Comparison,
+    Contains,
+    Criterion,
+    HeaderContains,
+    Larger,
+    Not,
+    Or,
+    Place,
+    Sent,
+    Smaller,
+    UidIn,
+)
+from mailcore.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+
+DEPTH_LIMIT = 50
+KEYS_LIMIT = 1000
+# Messages times keys that are looked at before others have their turn.
+WORK_LIMIT = 50_000
+
+Places: TypeAlias = frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A key that the session answers itself: which of these places (message number less one) fulfil it."""
+
+    find: Callable[[Selected, Collection[int]], Places]
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """All of the keys hold."""
+
+    keys: tuple["Key", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of the keys holds."""
+
+    keys: tuple["Key", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Neither:
+    """The key does not hold."""
+
+    key: "Key"
+
+
+Key: TypeAlias = Known | Both | Either | Neither | Criterion
+
+
+class SearchReader:
+    """Reads the keys of one SEARCH."""
+
+    def __init__(self, arguments: Parser) -> None:
+        self._arguments = arguments
+        self._count = 0
+        self._depth = 0
+        self.knows_modseq = False  # MODSEQ was among the keys
+
+    def read(self) -> Key:
+        """Take ``search-key *(SP search-key)`` to the end."""
+        keys = [self._key()]
+        while not self._arguments.is_done:
+            self._arguments.space()
+            keys.append(self._key())
+        return Both(tuple(keys))
+
+    def _key(self) -> Key:
+        arguments = self._arguments
+        self._count += 1
+        if self._count > KEYS_LIMIT:
+            raise CommandRefusedError(responses.TOO_MUCH_TO_SEARCH)
+        self._depth += 1
+        if self._depth > DEPTH_LIMIT:
+            raise SyntaxRefusedError("Search is too deep")
+        try:
+            if arguments.at(b"("):
+                return Both(tuple(arguments.parenthesized(self._key)))
+            if arguments.at_sequence_set:
+                ranges = arguments.sequence_set()
+                return Known(lambda selected, places: _among(selected.places(ranges, uid=False), places))
+            name = arguments.word()
+            if name in _PLAIN:
+                return _PLAIN[name]
+            if name not in _WITH_ARGUMENT:
+                raise SyntaxRefusedError("Unknown search key")
+            arguments.space()
+            return _WITH_ARGUMENT[name](self)
+        finally:
+            self._depth -= 1
+
+    # Keys with arguments.
+
+    def _text(self) -> str:
+        try:
+            return self._arguments.astring().decode("utf-8")
+        except UnicodeDecodeError:
+            raise SyntaxRefusedError("Text is not UTF-8") from None
+
+    def _header(self) -> Key:
+        name = self._text().lower()
+        self._arguments.space()
+        return HeaderContains(name, self._text())
+
+    def _contains(self, place: Place) -> Key:
+        return Contains(place, self._text())
+
+    def _field(self, name: str) -> Key:
+        return HeaderContains(name, self._text())
+
+    def _keyword(self, *, wanted: bool) -> Key:
+        keyword = self._arguments.keyword().lower()
+
+        def find(selected: Selected, places: Collection[int]) -> Places:
+            keywords = selected.table().keywords
+            having = {words for words in set(keywords) if any(word.lower() == keyword for word in words)}
+            return frozenset(place for place in places if (keywords[place] in having) is wanted)
+
+        return Known(find)
+
+    def _uid(self) -> Key:
+        ranges = self._arguments.sequence_set()
+        return Known(lambda selected, places: _among(selected.places(ranges, uid=True), places))
+
+    def _modseq(self) -> Key:
+        """Take ``"MODSEQ" [SP entry-name SP entry-type-req] SP mod-sequence-valzer`` (RFC 7162 section 7).
+
+        The entry makes no difference: all flags of a message share its MODSEQ.
+        """
+        self.knows_modseq = True
+        if self._arguments.at(b'"'):
+            if not self._arguments.string().lower().startswith(b"/flags/"):
+                raise SyntaxRefusedError("Unknown entry")
+            self._arguments.space()
+            if not self._arguments.accept_word(b"PRIV", b"SHARED", b"ALL"):
+                raise SyntaxRefusedError("Unknown entry type")
+            self._arguments.space()
+        least = self._arguments.number(most=MODSEQ_LIMIT)
+
+        def find(selected: Selected, places: Collection[int]) -> Places:
+            modseqs = selected.table().modseqs
+            return frozenset(place for place in places if modseqs[place] >= least)
+
+        return Known(find)
+
+    def _or(self) -> Key:
+        first = self._key()
+        self._arguments.space()
+        return Either((first, self._key()))
+
+    def _not(self) -> Key:
+        return Neither(self._key())
+
+    def _larger(self) -> Key:
+        return Larger(self._arguments.number())
+
+    def _smaller(self) -> Key:
+        return Smaller(self._arguments.number())
+
+    def _arrived(self, comparison: Comparison) -> Key:
+        return Arrived(comparison, self._arguments.date())
+
+    def _sent(self, comparison: Comparison) -> Key:
+        return Sent(comparison, self._arguments.date())
+
+
+def _among(runs: Sequence[range], places: Collection[int]) -> Places:
+    if isinstance(places, range) and len(runs) == 1:
+        return frozenset(range(max(places.start, runs[0].start), min(places.stop, runs[0].stop)))
+    named: set[int] = set()
+    for run in runs:
+        named.update(run)
+    return frozenset(named.intersection(places))
+
+
+def _flag(bit: int, *, wanted: bool) -> Known:
+    def find(selected: Selected, places: Collection[int]) -> Places:
+        flags = selected.table().flags
+        if wanted:
+            return frozenset([place for place in places if flags[place] & bit])
+        return frozenset([place for place in places if not flags[place] & bit])
+
+    return Known(find)
+
+
+def _recent(*, wanted: bool) -> Known:
+    def find(selected: Selected, places: Collection[int]) -> Places:
+        return frozenset(place for place in places if selected.is_recent(selected.uids[place]) is wanted)
+
+    return Known(find)
+
+
+_PLAIN: dict[bytes, Key] = {
+    b"ALL": Both(()),
+    b"ANSWERED": _flag(ANSWERED, wanted=True),
+    b"DELETED": _flag(DELETED, wanted=True),
+    b"DRAFT": _flag(DRAFT, wanted=True),
+    b"FLAGGED": _flag(FLAGGED, wanted=True),
+    b"SEEN": _flag(SEEN, wanted=True),
+    b"UNANSWERED": _flag(ANSWERED, wanted=False),
+    b"UNDELETED": _flag(DELETED, wanted=False),
+    b"UNDRAFT": _flag(DRAFT, wanted=False),
+    b"UNFLAGGED": _flag(FLAGGED, wanted=False),
+    b"UNSEEN": _flag(SEEN, wanted=False),
+    b"RECENT": _recent(wanted=True),
+    b"OLD": _recent(wanted=False),
+    b"NEW": Both((_recent(wanted=True), _flag(SEEN, wanted=False))),
+}
+
+_WITH_ARGUMENT: dict[bytes, Callable[[SearchReader], Key]] = {
+    b"BCC": lambda reader: reader._field("bcc"),
+    b"CC": lambda reader: reader._field("cc"),
+    b"FROM": lambda reader: reader._field("from"),
+    b"SUBJECT": lambda reader: reader._field("subject"),
+    b"TO": lambda reader: reader._field("to"),
+    b"HEADER": SearchReader._header,
+    b"BODY": lambda reader: reader._contains(Place.BODY),
+    b"TEXT": lambda reader: reader._contains(Place.TEXT),
+    b"BEFORE": lambda reader: reader._arrived(Comparison.BEFORE),
+    b"ON": lambda reader: reader._arrived(Comparison.ON),
+    b"SINCE": lambda reader: reader._arrived(Comparison.SINCE),
+    b"SENTBEFORE": lambda reader: reader._sent(Comparison.BEFORE),
+    b"SENTON": lambda reader: reader._sent(Comparison.ON),
+    b"SENTSINCE": lambda reader: reader._sent(Comparison.SINCE),
+    b"KEYWORD": lambda reader: reader._keyword(wanted=True),
+    b"UNKEYWORD": lambda reader: reader._keyword(wanted=False),
+    b"LARGER": SearchReader._larger,
+    b"SMALLER": SearchReader._smaller,
+    b"UID": SearchReader._uid,
+    b"MODSEQ": SearchReader._modseq,
+    b"OR": SearchReader._or,
+    b"NOT": SearchReader._not,
+}
+
+
+class Searcher:
+    """Finds the messages that a tree of keys describes."""
+
+    def __init__(self, selected: Selected) -> None:
+        self._selected = selected
+        self._work = 0
+
+    def find(self, key: Key) -> Generator[Question | bytes, Any, Sequence[int]]:
+        """Return the places that fulfil the key, ascending; ask the store only for what memory cannot say."""
+        selected = self._selected
+        gone = selected.table().gone
+        everywhere: Collection[int] = range(selected.exists)
+        if gone:
+            everywhere = frozenset(everywhere) - gone
+        places, rest = yield from self._narrow(key, everywhere)
+        if rest is None or not places:
+            return sorted(places)
+        uids = [selected.uids[place] for place in sorted(places)]
+        found: Sequence[int] = yield SearchMessages(selected.key, uids, rest)
+        return [number - 1 for number, _ in selected.numbers_of(found)]
+
+    def _narrow(
+        self, key: Key, places: Collection[int]
+    ) -> Generator[Question | bytes, Any, tuple[Collection[int], Criterion | None]]:
+        """Return the places among these that memory does not rule out, and what the store must say of them."""
+        if isinstance(key, Known):
+            self._work += len(places)
+            if self._work > WORK_LIMIT:
+                self._work = 0
+                yield Pause()
+            return key.find(self._selected, places), None
+        if isinstance(key, Both):
+            return (yield from self._narrow_both(key, places))
+        if isinstance(key, Either):
+            return (yield from self._narrow_either(key, places))
+        if isinstance(key, Neither):
+            among, rest = yield from self._narrow(key.key, places)
+            if rest is None:
+                return frozenset(places) - frozenset(among), None
+            return places, Not(And((self._uid_in(among), rest)))
+        return places, key
+
+    def _narrow_both(
+        self, key: Both, places: Collection[int]
+    ) -> Generator[Question | bytes, Any, tuple[Collection[int], Criterion | None]]:
+        asked: list[Criterion] = []
+        # What memory can say goes first: the store is then asked about fewer messages.
+        for part in sorted(key.keys, key=lambda part: not isinstance(part, Known)):
+            places, rest = yield from self._narrow(part, places)
+            if rest is not None:
+                asked.append(rest)
+        if not asked:
+            return places, None
+        return places, asked[0] if len(asked) == 1 else And(tuple(asked))
+
+    def _narrow_either(
+        self, key: Either, places: Collection[int]
+    ) -> Generator[Question | bytes, Any, tuple[Collection[int], Criterion | None]]:
+        certain: frozenset[int] = frozenset()
+        possible: frozenset[int] = frozenset()
+        asked: list[Criterion] = []
+        for part in key.keys:
+            among, rest = yield from self._narrow(part, places)
+            if rest is None:
+                certain |= frozenset(among)
+            else:
+                possible |= frozenset(among)
+                asked.append(rest if len(among) == len(places) else And((self._uid_in(among), rest)))
+        if not asked:
+            return certain, None
+        if certain:
+            asked.insert(0, self._uid_in(certain))
+        return certain | possible, Or(tuple(asked))
+
+    def _uid_in(self, places: Collection[int]) -> UidIn:
+        return UidIn(frozenset(self._selected.uids[place] for place in places))

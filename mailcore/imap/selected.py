@@ -1,0 +1,220 @@
+"""The selected mailbox as one client knows it: which messages it has been told of, and what to tell it next.
+
+Message numbers are places in the list of UIDs that were *announced* to this client; they change only when it is told
+of an EXPUNGE (RFC 3501 section 7.4.1). The mailbox itself is a snapshot shared with all other sessions, and as long
+as the client has been told everything the list is the snapshot's own: an idle session costs no list of its own.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mailcore.imap import responses
+from mailcore.imap.questions import Changes, MailboxKey, Opened, Snapshot
+from mailcore.imap.sequences import Ranges, highest, resolve, slices_of_uids
+
+# Flags and keywords that the client knows already, by UID: what its own STORE was answered.
+Known: TypeAlias = Mapping[int, tuple[int, tuple[str, ...]]]
+
+
+class NoSuchMessageError(ValueError):
+    """A message number beyond the last one (RFC 3501 section 9, ``seq-number``). The message is for the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Flags, keywords and MODSEQs in the places of the announced messages. ``gone`` are places of expunged ones."""
+
+    flags: Sequence[int]
+    keywords: Sequence[tuple[str, ...]]
+    modseqs: Sequence[int]
+    gone: frozenset[int] = frozenset()
+
+
+class Selected:
+    """One client's view of one mailbox."""
+
+    __slots__ = ("_keywords", "_pending", "_recent", "_table", "key", "name", "read_only", "snapshot", "uids")
+
+    def __init__(self, name: str, opened: Opened, *, read_only: bool) -> None:
+        self.name = name
+        self.key: MailboxKey = opened.key
+        self.read_only = read_only
+        self.snapshot: Snapshot = opened.snapshot
+        self.uids: Sequence[int] = opened.snapshot.uids  # announced, ascending
+        self._table: Table | None = None  # where it is not the snapshot's own
+        self._pending: set[int] = set()  # announced, expunged, and not yet said to be
+        self._recent: list[range] = []
+        self._claim(opened.recent_from)
+        self._keywords: dict[str, str] = {}
+        self._learn(opened.snapshot.keywords)
+
+    # -- What there is ------------------------------------------------------------------------------------------------
+
+    @property
+    def exists(self) -> int:
+        """The number of messages that the client knows of."""
+        return len(self.uids)
+
+    @property
+    def recent(self) -> int:
+        r"""How many of them are ``\Recent``."""
+        return sum(
+            bisect_left(self.uids, uids.stop) - bisect_left(self.uids, uids.start) for uids in self._recent if self.uids
+        )
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """All keywords that the client has been told of."""
+        return tuple(self._keywords.values())
+
+    @property
+    def has_pending(self) -> bool:
+        """There are expunged messages that the client has not been told of."""
+        return bool(self._pending)
+
+    def is_recent(self, uid: int) -> bool:
+        r"""Say whether this session is the first to see the message."""
+        return any(uid in uids for uids in self._recent)
+
+    def table(self) -> Table:
+        """Return flags, keywords and MODSEQs in the places of the announced messages."""
+        snapshot = self.snapshot
+        if self.uids is snapshot.uids:
+            return Table(snapshot.flags, snapshot.keywords, snapshot.modseqs)
+        if self._table is None:
+            self._table = self._aligned_table()
+        return self._table
+
+    def _aligned_table(self) -> Table:
+        snapshot = self.snapshot
+        flags: list[int] = []
+        keywords: list[tuple[str, ...]] = []
+        modseqs: list[int] = []
+        gone: list[int] = []
+        for place, uid in enumerate(self.uids):
+            index = self._index(uid)
+            if index is None:
+                gone.append(place)
+            flags.append(0 if index is None else snapshot.flags[index])
+            keywords.append(() if index is None else snapshot.keywords[index])
+            modseqs.append(0 if index is None else snapshot.modseqs[index])
+        return Table(flags, keywords, modseqs, frozenset(gone))
+
+    def numbers_of(self, uids: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Pair each announced UID among these with its message number."""
+        for uid in uids:
+            place = bisect_left(self.uids, uid)
+            if place < len(self.uids) and self.uids[place] == uid:
+                yield place + 1, uid
+
+    def places(self, ranges: Ranges, *, uid: bool) -> list[range]:
+        """Return the places (message number less one) that a set names; raises ``NoSuchMessageError``.
+
+        UIDs that are not there are passed over in silence (RFC 3501 section 6.4.8).
+        """
+        if uid:
+            return slices_of_uids(ranges, self.uids)
+        if not self.uids:
+            raise NoSuchMessageError("There are no messages")
+        if highest(ranges) > len(self.uids):
+            raise NoSuchMessageError("No such message number")
+        return [range(low - 1, high) for low, high in resolve(ranges, len(self.uids))]
+
+    def uids_of(self, places: Iterable[range]) -> Sequence[int]:
+        """Return the UIDs in these places, without those that are known to be expunged."""
+        chosen = array("Q")
+        for run in places:
+            chosen.extend(self.uids[run.start : run.stop])
+        return array("Q", [uid for uid in chosen if uid not in self._pending]) if self._pending else chosen
+
+    def _index(self, uid: int) -> int | None:
+        uids = self.snapshot.uids
+        index = bisect_left(uids, uid)
+        return index if index < len(uids) and uids[index] == uid else None
+
+    # -- What to tell -------------------------------------------------------------------------------------------------
+
+    def absorb(self, changes: Changes, *, expunges: bool, known: Known, condstore: bool) -> bytes:
+        """Take what has happened and return the untagged responses that tell it.
+
+        ``expunges``: EXPUNGE may be said now; otherwise it waits. ``known``: what need not be told again.
+        """
+        self._pending.update(uid for _, uid in self.numbers_of(changes.vanished))
+        old_end = self.snapshot.uidnext
+        new_from = bisect_left(changes.snapshot.uids, old_end)
+        arrived = len(changes.snapshot.uids) - new_from
+        self.snapshot = changes.snapshot
+        self._table = None
+        lines = self._tell_expunged() if expunges else []
+        if not self._pending:
+            self.uids = changes.snapshot.uids
+        elif arrived:
+            self.uids = array("Q", [*self.uids, *changes.snapshot.uids[new_from:]])
+        if arrived:
+            self._claim(max(changes.recent_from, old_end))
+            lines.append(b"* %d EXISTS\r\n* %d RECENT\r\n" % (self.exists, self.recent))
+        lines += self._tell_flags(changes.updated, old_end, known, condstore=condstore)
+        return b"".join(lines)
+
+    def flags_of(self, uid: int, flags: int, keywords: tuple[str, ...]) -> bytes:
+        r"""Write the flags of a message, with ``\Recent`` where it is this session's to see."""
+        return responses.flag_list(flags, keywords, bool(self._recent) and self.is_recent(uid))
+
+    def introduce(self, keywords: Iterable[tuple[str, ...]]) -> bytes:
+        """Return a FLAGS response if there are keywords that the client has not seen yet (RFC 3501 section 7.2.6)."""
+        if self._learn(keywords):
+            return b"* FLAGS %b\r\n" % responses.flag_list(responses.ALL_FLAGS, self.keywords)
+        return b""
+
+    def _learn(self, keywords: Iterable[tuple[str, ...]]) -> bool:
+        before = len(self._keywords)
+        for words in set(keywords):
+            for word in words:
+                self._keywords.setdefault(word.lower(), word)
+        return len(self._keywords) > before
+
+    def _claim(self, recent_from: int) -> None:
+        end = self.snapshot.uidnext
+        if recent_from >= end:
+            return
+        if self._recent and self._recent[-1].stop >= recent_from:
+            self._recent[-1] = range(self._recent[-1].start, end)
+        else:
+            self._recent.append(range(recent_from, end))
+
+    def _tell_expunged(self) -> list[bytes]:
+        """Say EXPUNGE for all that wait. Each number counts as if those before it were gone already."""
+        if not self._pending:
+            return []
+        lines = [
+            b"* %d EXPUNGE\r\n" % (number - already)
+            for already, (number, _) in enumerate(self.numbers_of(sorted(self._pending)))
+        ]
+        self.uids = array("Q", [uid for uid in self.uids if uid not in self._pending])
+        self._pending.clear()
+        return lines
+
+    def _tell_flags(self, updated: Sequence[int], old_end: int, known: Known, *, condstore: bool) -> list[bytes]:
+        lines: list[bytes] = []
+        snapshot = self.snapshot
+        # What came only now is fetched by the client when it wants it.
+        for number, uid in self.numbers_of(updated[: bisect_right(updated, old_end - 1)]):
+            index = self._index(uid)
+            if index is None:
+                continue
+            flags, keywords = snapshot.flags[index], snapshot.keywords[index]
+            if known.get(uid) == (flags, keywords):
+                continue
+            lines.append(self.introduce((keywords,)))
+            written = self.flags_of(uid, flags, keywords)
+            if condstore:
+                # RFC 7162 section 3.2: UID and MODSEQ with every unsolicited FETCH helps a client that keeps a cache.
+                lines.append(
+                    b"* %d FETCH (UID %d FLAGS %b MODSEQ (%d))\r\n" % (number, uid, written, snapshot.modseqs[index])
+                )
+            else:
+                lines.append(b"* %d FETCH (FLAGS %b)\r\n" % (number, written))
+        return lines

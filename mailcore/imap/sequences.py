@@ -1,0 +1,67 @@
+"""Sequence sets: ranges of message numbers or UIDs, kept as ranges (RFC 3501 section 9, ``sequence-set``).
+
+``1:4294967295`` is one pair of numbers here and never becomes a loop over four thousand million.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+# Stands for "*", the largest number in use.
+STAR = 0
+
+Ranges: TypeAlias = tuple[tuple[int, int], ...]
+
+
+def resolve(ranges: Ranges, largest: int) -> list[tuple[int, int]]:
+    """Put ``largest`` for ``*``, turn ranges the right way, sort and join them. Both ends are included.
+
+    "*:4", "4:*" are the same range (RFC 3501 section 9, ``seq-range``).
+    """
+    pairs = []
+    for first, last in ranges:
+        low, high = first or largest, last or largest
+        pairs.append((min(low, high), max(low, high)))
+    pairs.sort()
+    joined: list[tuple[int, int]] = []
+    for low, high in pairs:
+        if joined and low <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return joined
+
+
+def highest(ranges: Ranges) -> int:
+    """Return the largest number that is written in the set; 0 when there is only ``*``."""
+    return max(max(first, last) for first, last in ranges)
+
+
+def slices_of_uids(ranges: Ranges, uids: Sequence[int]) -> list[range]:
+    """Return the positions in ``uids`` (ascending) that a UID set names. ``*`` is the last UID, if there is one."""
+    found = []
+    for low, high in resolve(ranges, uids[-1] if uids else 0):
+        start, stop = bisect_left(uids, low), bisect_right(uids, high)
+        if start < stop:
+            found.append(range(start, stop))
+    return found
+
+
+def write(numbers: Iterable[int]) -> bytes:
+    """Write ascending numbers as a sequence set: ``1:3,7``. Nothing gives an empty text."""
+    pieces: list[bytes] = []
+    start = previous = -1
+    for number in numbers:
+        if number == previous + 1 and previous >= 0:
+            previous = number
+            continue
+        if previous >= 0:
+            pieces.append(_range(start, previous))
+        start = previous = number
+    if previous >= 0:
+        pieces.append(_range(start, previous))
+    return b",".join(pieces)
+
+
+def _range(first: int, last: int) -> bytes:
+    return b"%d" % first if first == last else b"%d:%d" % (first, last)

@@ -1,0 +1,310 @@
+"""The IMAP server's side of a conversation: takes bytes, gives actions (RFC 3501).
+
+It collects commands, looks them up in the table, and tells the client what has changed in its mailbox before each
+completion. What a command does stands in ``commands/``, one file a family.
+"""
+
+import re
+from collections.abc import Callable, Generator
+from typing import Any
+
+from mailcore.conversation import CommandRefusedError, Conversation
+from mailcore.dialogue import Action, Login, Peer, Question, Send, TlsFacts
+from mailcore.imap import responses
+from mailcore.imap.changes import tell_changes
+from mailcore.imap.collector import Announced, CommandCollector, Dropped
+from mailcore.imap.commands import (
+    append,
+    authentication,
+    connection,
+    copy,
+    expunge,
+    fetch,
+    idle,
+    listing,
+    mailboxes,
+    search,
+    selection,
+    store,
+)
+from mailcore.imap.grammar import Parser, SyntaxRefusedError
+from mailcore.imap.questions import MailboxChanged, Refused
+from mailcore.imap.selected import NoSuchMessageError
+from mailcore.imap.talk import Command, Exchange, GoodbyeError, Policy, QuestionRefusedError, Talk
+from mailcore.lines import LineTooLongError
+from mailcore.message.envelope import BodySink
+from mailcore.sasl.mechanisms import RESPONSE_LIMIT
+
+COMMANDS: dict[bytes, Command] = {
+    **connection.COMMANDS,
+    **authentication.COMMANDS,
+    **mailboxes.COMMANDS,
+    **listing.COMMANDS,
+    **selection.COMMANDS,
+    **append.COMMANDS,
+    **fetch.COMMANDS,
+    **search.COMMANDS,
+    **store.COMMANDS,
+    **copy.COMMANDS,
+    **expunge.COMMANDS,
+    **idle.COMMANDS,
+}
+
+# Octets: all lines of a command together, one literal, all literals. Before login a stranger can make us keep no more
+# than this; after it a command is message numbers or a search text. The messages of APPEND are counted apart.
+LINE_LIMIT = 64 * 1024
+LITERAL_LIMIT = 64 * 1024
+LITERALS_LIMIT = 256 * 1024
+STRANGER_LITERAL_LIMIT = 4 * 1024
+STRANGER_LITERALS_LIMIT = 32 * 1024
+
+# A refused literal that the client sends all the same is passed over up to so many octets; beyond that we hang up.
+DROP_LIMIT = 1024 * 1024 * 1024
+
+# BAD commands in a row.
+ERROR_LIMIT = 20
+STRANGER_ERROR_LIMIT = 5
+
+# Seconds that a client may be silent: before login, in the middle of a command, and after login, where RFC 3501
+# section 5.4 asks for at least 30 minutes.
+STRANGER_PATIENCE = 60.0
+UNFINISHED_PATIENCE = 300.0
+PATIENCE = 30 * 60.0
+
+# What a web browser, or a page in one that was talked into it, would say first.
+_HTTP = re.compile(rb"(?:GET|POST|PUT|HEAD|OPTIONS|DELETE|CONNECT|TRACE|PATCH) |Host:", re.IGNORECASE)
+
+
+class ImapSession(Conversation):
+    r"""One connection. ``new_body`` makes the sink for a message; it may raise ``BodyRefusedError``.
+
+    >>> session = ImapSession(Policy(), Peer("192.0.2.1", 4711), new_body)
+    >>> session.greet()
+    [Send(data=b'* OK [CAPABILITY IMAP4rev1 ...] IMAP4rev1 ready\r\n')]
+    """
+
+    def __init__(self, policy: Policy, peer: Peer, new_body: Callable[[], BodySink]) -> None:
+        super().__init__()
+        self._talk = Talk(peer, policy, new_body)
+        self._collector = CommandCollector(self._lines)
+        self._refusal = b""  # what a dropped command is answered when its end has come
+        self._errors = 0
+
+    @property
+    def login(self) -> Login | None:
+        """Who is logged in: the transport may have to end the sessions of an account."""
+        return Login(self._talk.account, self._talk.login) if self._talk.account else None
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the client may be silent."""
+        if not self._talk.account:
+            return STRANGER_PATIENCE
+        if self._handler is None and not self._collector.is_empty:
+            return UNFINISHED_PATIENCE
+        return PATIENCE
+
+    # What the transport calls, besides receive and drain.
+
+    def greet(self) -> list[Action]:
+        """Say who we are, and no version (RFC 3501 section 7.1.1)."""
+        return [Send(b"* " + responses.ok(b"IMAP4rev1 ready", connection.capabilities(self._talk)) + b"\r\n")]
+
+    def answer(self, value: Any) -> list[Action]:
+        """Take the answer to the open question; a ``Refused`` is raised in the command."""
+        if not isinstance(value, Refused):
+            return super().answer(value)
+        handler = self._unhand()
+        if self._closing or handler is None:
+            return []
+        self._drive(handler, None, QuestionRefusedError(value))
+        return self._proceed()
+
+    def failed(self, error: Exception) -> list[Action]:  # noqa: ARG002 - the transport logs it, the peer never sees it
+        """Take note that the open question could not be answered: a temporary failure."""
+        return self.answer(Refused.UNAVAILABLE)
+
+    def tls_started(self, facts: TlsFacts) -> list[Action]:
+        """Begin anew inside TLS: nothing that was said before counts (RFC 3501 section 6.2.1)."""
+        self._wants_tls = False
+        self._lines.clear()
+        peer = self._talk.peer
+        self._talk = Talk(Peer(peer.address, peer.port, facts), self._talk.policy, self._talk.new_body)
+        self._errors = 0
+        return self._proceed()
+
+    def timed_out(self) -> list[Action]:
+        """Say goodbye to a silent client."""
+        if self._closing:
+            return []
+        self._end(b"" if self._wants_tls else responses.IDLE_TOO_LONG)
+        self._wants_tls = False
+        return self._flush()
+
+    def lost(self) -> list[Action]:
+        """Let go of messages that were being appended."""
+        self._end(b"")
+        return []
+
+    def notice(self, news: object) -> list[Action]:
+        """Remember that the mailbox has changed; tell it at once to a client that idles."""
+        talk = self._talk
+        if self._closing or talk.selected is None or not isinstance(news, MailboxChanged):
+            return []
+        if news.mailbox != talk.selected.key.mailbox:
+            return []
+        talk.news = True
+        if not talk.idling or self._question is not None:
+            return []
+        if handler := self._unhand():
+            self._drive(handler, None)
+        return self._proceed()
+
+    # What Conversation calls.
+
+    def _step(self) -> bool:
+        try:
+            if self._handler is not None:
+                line = self._lines.next_line(RESPONSE_LIMIT + 2)
+                if line is not None:
+                    self._give_line(line)
+                return line is not None
+            return self._take_command()
+        except LineTooLongError:
+            # What follows may be a literal that the lost end of the line announced, and must not be taken for commands.
+            self._end(responses.LINE_TOO_LONG)
+            return True
+
+    def _finish(self, result: bytes) -> None:
+        """Say the last words of a command, and do what it has brought about."""
+        if result:
+            self._out.append(result)
+        talk = self._talk
+        if talk.goodbye is not None:
+            self._end(talk.goodbye)
+        elif talk.starting_tls:
+            # What came before the handshake was not protected by it and is forgotten (RFC 3501 section 6.2.1).
+            talk.starting_tls = False
+            self._lines.clear()
+            self._collector.reset()
+            self._wants_tls = True
+        elif self._errors >= (ERROR_LIMIT if talk.account else STRANGER_ERROR_LIMIT):
+            self._end(responses.TOO_MANY_ERRORS)
+
+    def _unanswered(self) -> None:
+        """Never: ``failed`` makes an answer of it, and every command that was refused has words for it."""
+
+    def _may_drain(self) -> bool:
+        return True
+
+    def _say_draining(self) -> None:
+        self._out.append(responses.SERVER_SHUTDOWN)
+        self._talk.abandon_uploads()
+
+    # Commands.
+
+    def _take_command(self) -> bool:
+        if not self._talk.account and not self._collector.text and _HTTP.match(self._lines.peek(16)):
+            # A page that makes a browser talk to us gets no word to make sense of.
+            self._end(b"")
+            return True
+        event = self._collector.next(LINE_LIMIT)
+        if event is None:
+            return False
+        if isinstance(event, Announced):
+            self._begin(self._admit(event))
+        elif isinstance(event, Dropped):
+            self._finish(self._refusal)
+        elif event.text:
+            self._begin(self._carry_out(event.text, event.literals))
+        return True
+
+    def _carry_out(self, text: bytes, literals: tuple[Any, ...]) -> Exchange:
+        """Do one command from its tag to its tagged line."""
+        arguments = Parser(text, literals)
+        try:
+            tag = self._talk.tag = arguments.tag()
+        except SyntaxRefusedError:
+            self._errors += 1
+            return responses.NO_TAG
+        try:
+            completion = yield from self._complete(arguments)
+        except CommandRefusedError as error:
+            completion = error.reply
+        except (SyntaxRefusedError, NoSuchMessageError) as error:
+            completion = responses.bad(str(error).encode("ascii", "replace"))
+        except GoodbyeError as error:
+            self._talk.goodbye = error.last_line
+            return b""
+        finally:
+            self._talk.abandon_uploads()
+        self._errors = self._errors + 1 if completion.startswith(b"BAD") else 0
+        return tag + b" " + completion + b"\r\n"
+
+    def _complete(self, arguments: Parser) -> Exchange:
+        arguments.space()
+        name = arguments.word()
+        if name == b"UID":
+            arguments.space()
+            name += b" " + arguments.word()
+        command = COMMANDS.get(name)
+        if command is None:
+            return responses.UNKNOWN_COMMAND
+        talk = self._talk
+        if talk.state not in command.states:
+            return responses.NOT_NOW
+        done = command.handler(talk, arguments)
+        completion = done if isinstance(done, bytes) else (yield from done)
+        if talk.selected and (talk.news or command.refreshes or (command.expunges and talk.selected.has_pending)):
+            yield from tell_changes(talk, expunges=command.expunges)
+        return completion
+
+    # Literals.
+
+    def _admit(self, event: Announced) -> Generator[Question | bytes, Any, bytes]:
+        """Decide whether a literal is welcome, and where it goes."""
+        try:
+            if self._talk.account and append.is_message(event.text):
+                self._collector.take((yield from append.admit(self._talk, event)))
+            else:
+                self._admit_text(event)
+                self._collector.take()
+        except CommandRefusedError as error:
+            return self._turn_away(event, error.reply)
+        except SyntaxRefusedError as error:
+            return self._turn_away(event, responses.bad(str(error).encode("ascii", "replace")))
+        return b"+ OK\r\n" if event.waits else b""
+
+    def _admit_text(self, event: Announced) -> None:
+        """Let a literal into memory, or raise."""
+        limit, total = LITERAL_LIMIT, LITERALS_LIMIT
+        if not self._talk.account:
+            limit, total = STRANGER_LITERAL_LIMIT, STRANGER_LITERALS_LIMIT
+        kept = sum(len(octets) for octets in event.literals if isinstance(octets, bytes))
+        if event.size > limit or kept + event.size > total:
+            raise CommandRefusedError(responses.LITERAL_REFUSED)
+
+    def _turn_away(self, event: Announced, completion: bytes) -> bytes:
+        """Answer at once where the client waits; otherwise pass over what it sends, and answer after that."""
+        self._talk.abandon_uploads()
+        self._errors += 1
+        try:
+            line = Parser(event.text).tag() + b" " + completion + b"\r\n"
+        except SyntaxRefusedError:
+            line = responses.NO_TAG
+        if event.waits:
+            self._collector.reset()
+            return line
+        if event.size > DROP_LIMIT or not self._talk.account:
+            self._talk.goodbye = responses.LITERAL_TOO_LONG
+            return b""
+        self._refusal = line
+        self._collector.drop()
+        return b""
+
+    def _end(self, last_line: bytes) -> None:
+        if last_line:
+            self._out.append(last_line)
+        self._close()
+        self._collector.reset()
+        self._talk.abandon_uploads()
