@@ -113,7 +113,10 @@ class _Origin:
 def _written_as(chosen: LogFormat) -> list[Any]:
     if chosen == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
-    renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    # Plain tracebacks: the pretty ones show local variables, passwords among them.
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    )
     return [_drop_origin, _escape_controls, renderer]
 
 

@@ -21,14 +21,14 @@ from mailcore.supervisor.supervisor import Supervisor, wanted_listeners
 log = structlog.get_logger("mailcore.supervisor")
 
 
-def _program(name: str, module: str, *listens: str) -> Program:
-    return Program(name, (sys.executable, "-m", module), frozenset(listens))
+def _program(name: str, *listens: str) -> Program:
+    return Program(name, (sys.executable, "-m", "mailcore.start", name), frozenset(listens))
 
 
 PROGRAMS = (
-    _program("mail", "mailcore.service", "smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"),
-    _program("web", "mailcore.web", "http", "https"),
-    _program("worker", "mailcore.worker"),
+    _program("mail", "smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"),
+    _program("web", "http", "https"),
+    _program("worker"),
 )
 
 

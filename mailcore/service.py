@@ -1,0 +1,192 @@
+"""The mail process: SMTP, submission, IMAP and POP3 on the sockets that it was given, and the writer of the store.
+
+It puts the parts together and knows what none of them knows: which listener speaks what, by which rules, and in which
+order things end.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import structlog
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+
+from a3mailer_site import generations
+from a3mailer_site.control import ControlError
+from a3mailer_site.env import Env, SettingError, current, load, reload
+from a3mailer_site.models import Generation
+from accounts import passwords
+from mailcore import tls
+from mailcore.child import Child
+from mailcore.control import Message
+from mailcore.database import DatabaseDoors
+from mailcore.dialogue import Peer, Session, UnavailableError
+from mailcore.figures import figures
+from mailcore.smtp import backend as smtp_backend
+from mailcore.smtp.session import Policy as SmtpPolicy
+from mailcore.smtp.session import SmtpSession
+from mailcore.store import commit
+from mailcore.store.eyes import Eyes
+from mailcore.store.notices import doorbells
+from mailcore.store.spool import Spool
+from mailcore.threads import WayBack
+from mailcore.transport import Answers, Connection, Connections, Limits, Server
+
+log = structlog.get_logger("mailcore.service")
+
+SWEEP_EVERY = 1.0
+
+TOO_MANY_SMTP = b"421 4.3.2 Too many connections, try again later\r\n"
+TOO_MANY_IMAP = b"* BYE Too many connections, try again later\r\n"
+TOO_MANY_POP3 = b"-ERR [SYS/TEMP] Too many connections, try again later\r\n"
+
+
+def smtp_session(peer: Peer, *, submission: bool) -> Session:
+    """Begin an SMTP conversation by the rules that are in force now."""
+    env = current()
+    policy = SmtpPolicy(
+        hostname=env.host_name,
+        submission=submission,
+        tls_available=True,
+        plaintext_auth_ok=env.plaintext_allowed(peer.address),
+        message_limit=env.message_limit,
+        recipient_limit=env.recipient_limit,
+    )
+    return SmtpSession(policy, peer, Spool)
+
+
+# What is spoken on each listener: how a session begins, what its questions mean, and what is said to one too many.
+Spoken = tuple[Callable[[Peer], Session], Answers, bytes]
+SPOKEN: dict[str, Spoken] = {
+    "smtp": (partial(smtp_session, submission=False), smtp_backend.ANSWERS, TOO_MANY_SMTP),
+    "submission": (partial(smtp_session, submission=True), smtp_backend.ANSWERS, TOO_MANY_SMTP),
+    "submissions": (partial(smtp_session, submission=True), smtp_backend.ANSWERS, TOO_MANY_SMTP),
+}
+IMPLICIT_TLS = {"submissions", "imaps", "pop3s"}
+
+
+def limits() -> Limits:
+    """Return how many connections the settings allow."""
+    return Limits(current().connection_limit, current().connection_limit_per_address)
+
+
+class MailProcess:
+    """The parts of the mail process, and how they begin and end."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        way_back = WayBack(reactor)
+        self._committer = commit.Committer(way_back)
+        self._doors = DatabaseDoors(way_back, passwords.verify, self._committer)
+        self._connections = Connections(limits)
+        self._certificates = tls.Certificates(current())
+        self._see_changes(way_back)
+        self.child = Child(reactor, "mail")
+        for name, (new_session, answers, refusal) in SPOKEN.items():
+            server = Server(
+                name,
+                new_session,
+                answers,
+                self._doors,
+                self._connections,
+                tls=self._certificates,
+                implicit_tls=name in IMPLICIT_TLS,
+                refusal=refusal,
+            )
+            self.child.listen(name, server)
+            figures.gauge(f"{name}.open", partial(self._open, name))
+        figures.gauge("database.wal_bytes", wal_bytes)
+        self.child.on_start(self._start)
+        self.child.on_drain(self._connections.drain)
+        self.child.command("check", check)
+        self.child.command("reload", self._reload)
+        self.child.command("cut", self._cut)
+        self.child.command("connections", self._list)
+        reactor.addSystemEventTrigger("during", "shutdown", self._close)
+
+    def _see_changes(self, way_back: WayBack) -> None:
+        """Ring for what this process commits at once, and for what others commit within moments."""
+        doorbells.carry = way_back.call
+        commit.on_commit(doorbells.ring)
+        for name in generations.names():
+            doorbells.when_changed(name, partial(generations.announce, name))
+        self._eyes = Eyes(doorbells)
+
+    def _start(self) -> Deferred[Any]:
+        self._committer.start()
+        self._eyes.start()
+        generations.rely_on_poller()
+        LoopingCall(lambda: self._connections.sweep(time.monotonic())).start(SWEEP_EVERY)
+        # Warms a connection up. Without a database the process serves all the same, and answers "try again later".
+        answers = self._doors.database(Generation.objects.exists)
+        answers.addErrback(_database_is_away)
+        return answers
+
+    def _open(self, name: str) -> int:
+        return self._connections.open().get(name, 0)
+
+    def _reload(self) -> Message:
+        self._certificates.replace(reload())
+        return {}
+
+    def _cut(self, account_id: int | None = None, address: str | None = None) -> Message:
+        return {"connections": self._connections.cut(account_id=account_id, address=address)}
+
+    def _list(self, limit: int = 1000) -> Message:
+        described = [describe(connection) for connection, _ in zip(self._connections, range(limit), strict=False)]
+        return {"total": len(self._connections), "connections": described}
+
+    def _close(self) -> None:
+        """Everything that was said yes to is on disk; what is left is told no."""
+        self._connections.abort_all()
+        self._eyes.stop()
+        self._doors.close()
+        self._committer.stop()
+
+
+def check() -> Message:
+    """Say whether settings and certificates, as they are now, could be put in force."""
+    try:
+        candidate: Env = load()
+        tls.context(candidate)
+    except SettingError as error:
+        raise ControlError(str(error)) from error
+    return {}
+
+
+def describe(connection: Connection) -> Message:
+    """Say what a connection is, in plain values."""
+    facts = connection.peer.tls
+    return {
+        "protocol": connection.protocol,
+        "address": connection.peer.address,
+        "port": connection.peer.port,
+        "login": connection.login or None,
+        "account_id": connection.account_id,
+        "since": connection.since,
+        "tls": facts.version if facts else None,
+        "bytes_in": connection.bytes_in,
+        "bytes_out": connection.bytes_out,
+    }
+
+
+def wal_bytes() -> float:
+    """Return the size of SQLite's write-ahead log; 0 where there is none."""
+    with contextlib.suppress(OSError):
+        return (current().data_dir / "a3mailer.sqlite3-wal").stat().st_size
+    return 0
+
+
+def _database_is_away(failure: Any) -> None:
+    failure.trap(UnavailableError)
+    log.warning("the database does not answer; everybody is asked to come back later", reason=str(failure.value))
+
+
+def main() -> None:
+    """Serve mail until the supervisor says to end."""
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
+
+    MailProcess(reactor).child.run()

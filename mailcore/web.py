@@ -1,0 +1,162 @@
+"""The web process: daphne on the sockets that it was given, and Django's views in a pool of threads.
+
+WebSockets will be Channels'. Plain HTTP goes through WSGI, which is several times faster than Django's ASGI path for
+views that block. Daphne's server is used and its command line is not: the sockets come from the supervisor, the end is
+orderly, and a request's body has a limit before it fills the disk.
+"""
+
+import asyncio
+from typing import Any
+
+import structlog
+from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.server import Server
+from daphne.ws_protocol import WebSocketFactory
+from django.core.wsgi import get_wsgi_application
+from twisted.internet import reactor as default_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from a3mailer_site.env import current, reload
+from mailcore import tls
+from mailcore.child import Child
+from mailcore.control import Message
+from mailcore.figures import figures
+from mailcore.service import check
+from mailcore.wsgi_bridge import Receive, Scope, Send, WsgiBridge
+
+log = structlog.get_logger("mailcore.web")
+
+THREADS = 8
+# Requests that may wait for a thread; one more is told to come back.
+WAITING = 200
+# Bytes of a request's body. A larger one is refused before it is read (413); no view of ours takes more.
+BODY_LIMIT = 64 * 1024 * 1024
+# Seconds that a view may take, and between two looks whether all views are done at the end.
+VIEW_PATIENCE = 120
+LOOK_EVERY = 0.05
+
+_TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class BoundedRequest(WebRequest):  # type: ignore[misc] # daphne has no types
+    """A request whose body has a limit, and that believes no header about where the application is mounted."""
+
+    received = 0
+    refused = False
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802
+        """Refuse a body that says itself that it is too long."""
+        super().gotLength(length)
+        if length is not None and length > BODY_LIMIT:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
+        """Refuse a body that becomes too long; one in chunks does not say beforehand."""
+        self.received += len(data)
+        if self.received > BODY_LIMIT:
+            self._refuse()
+        elif not self.refused:
+            super().handleContentChunk(data)
+
+    def process(self) -> Any:
+        """Hand the request on."""
+        if self.refused:
+            return None
+        # Daphne would let any client name the path that the application is mounted under.
+        self.requestHeaders.removeHeader(b"daphne-root-path")
+        return super().process()
+
+    def _refuse(self) -> None:
+        if not self.refused and self.channel is not None:
+            self.refused = True
+            figures.count("http.body_too_large")
+            self.channel.transport.write(_TOO_LARGE)
+            self.channel.transport.loseConnection()
+
+
+class BoundedFactory(HTTPFactory):  # type: ignore[misc] # daphne has no types
+    """Makes daphne's HTTP connections, with our requests and without an access log."""
+
+    noisy = False
+
+    def buildProtocol(self, address: Any) -> Any:  # noqa: N802
+        """Return an HTTP connection."""
+        protocol = super().buildProtocol(address)
+        protocol.requestFactory = BoundedRequest
+        figures.count("http.connections")
+        return protocol
+
+    def log(self, request: Any) -> None:
+        """Write nothing: what is worth a line is logged where it happens."""
+
+
+class WebServer(Server):  # type: ignore[misc] # daphne has no types
+    """Daphne's server, for sockets that are open already."""
+
+    def __init__(self, application: Any) -> None:
+        super().__init__(application, endpoints=["inherited"], http_timeout=VIEW_PATIENCE, server_name="")
+        self.connections: dict[Any, dict[str, Any]] = {}
+        self.http_factory = BoundedFactory(self)
+        self.ws_factory = WebSocketFactory(self, server="")
+        self.ws_factory.setProtocolOptions(
+            autoPingTimeout=self.ping_timeout,
+            allowNullOrigin=True,
+            openHandshakeTimeout=self.websocket_handshake_timeout,
+            maxMessagePayloadSize=self.websocket_max_message_size,
+            maxFramePayloadSize=self.websocket_max_frame_size,
+        )
+
+    def begin(self, reactor: Any) -> None:
+        """Start daphne's own rounds (finished applications, time-outs)."""
+        asyncio.set_event_loop(reactor._asyncioEventloop)
+        reactor.callLater(1, self.application_checker)
+        reactor.callLater(2, self.timeout_checker)
+
+
+class WebProcess:
+    """The parts of the web process, and how they begin and end."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._bridge = WsgiBridge(get_wsgi_application(), threads=THREADS, waiting=WAITING)
+        self._server = WebServer(self._application)
+        self._certificates = tls.Certificates(current())
+        self.child = Child(reactor, "web")
+        self.child.listen("http", self._server.http_factory)
+        self.child.listen("https", TLSMemoryBIOFactory(self._certificates, False, self._server.http_factory))
+        self.child.on_start(lambda: self._server.begin(reactor))
+        self.child.on_drain(self._drain)
+        self.child.command("check", check)
+        self.child.command("reload", self._reload)
+        reactor.addSystemEventTrigger("during", "shutdown", self._bridge.close)
+
+    async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._bridge(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    def _reload(self) -> Message:
+        self._certificates.replace(reload())
+        return {}
+
+    def _drain(self) -> Deferred[Any]:
+        """Wait for the views in flight."""
+        done: Deferred[Any] = Deferred()
+
+        def look() -> None:
+            if not self._bridge.in_flight and not done.called:
+                waiting.stop()
+                # One turn more, so that the last answers leave.
+                self._reactor.callLater(LOOK_EVERY, done.callback, None)
+
+        waiting = LoopingCall(look)
+        waiting.start(LOOK_EVERY, now=False)
+        return done
+
+
+def main() -> None:
+    """Serve the web until the supervisor says to end."""
+    WebProcess(default_reactor).child.run()

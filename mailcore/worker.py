@@ -1,0 +1,84 @@
+"""The worker process: what has to be done, but not while somebody waits for it.
+
+It delivers what is in the queue, and keeps house. Every task runs by itself: one that fails is logged and comes again.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+
+from a3mailer_site.env import current, reload
+from accounts import passwords
+from mailcore.child import Child
+from mailcore.control import Message
+from mailcore.database import DatabaseDoors
+from mailcore.dialogue import UnavailableError
+from mailcore.figures import figures
+from mailcore.resolver.servers import configured
+from mailcore.resolver.stub import Resolver
+from mailcore.service import check
+from mailcore.store.commit import Committer
+from mailcore.store.eyes import forget_changes
+from mailcore.threads import WayBack
+
+log = structlog.get_logger("mailcore.worker")
+
+# Seconds between two rounds of each household task.
+FORGET_CHANGES_EVERY = 20.0
+
+
+class WorkerProcess:
+    """The parts of the worker, and how they begin and end."""
+
+    def __init__(self, reactor: Any) -> None:
+        way_back = WayBack(reactor)
+        self._committer = Committer(way_back)
+        self._doors = DatabaseDoors(way_back, passwords.verify, self._committer)
+        self._resolver = Resolver(reactor, configured(current()))
+        self.child = Child(reactor, "worker")
+        self.child.on_start(self._start)
+        self.child.command("check", check)
+        self.child.command("reload", self._reload)
+        reactor.addSystemEventTrigger("during", "shutdown", self._close)
+
+    def _start(self) -> None:
+        self._committer.start()
+        self._regularly(FORGET_CHANGES_EVERY, lambda: forget_changes(time.time()))
+
+    def _regularly(self, seconds: float, work: Callable[[], Any]) -> None:
+        """Do this in a database thread now and then, never twice at once."""
+
+        def turn() -> Deferred[Any]:
+            done = self._doors.database(work)
+            done.addErrback(_task_failed)
+            return done
+
+        LoopingCall(turn).start(seconds)
+
+    def _reload(self) -> Message:
+        self._resolver.use(configured(reload()))
+        return {}
+
+    def _close(self) -> None:
+        self._doors.close()
+        self._committer.stop()
+
+
+def _task_failed(failure: Any) -> None:
+    """It comes again; the log says what happened."""
+    figures.count("worker.task_failures")
+    if failure.check(UnavailableError):
+        log.warning("a task has to wait", reason=str(failure.value))
+    else:
+        log.error("a task failed", exc_info=failure.value)
+
+
+def main() -> None:
+    """Work until the supervisor says to end."""
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
+
+    WorkerProcess(reactor).child.run()
