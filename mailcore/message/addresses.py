@@ -6,10 +6,12 @@ SMTP have a grammar of their own elsewhere.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 ADDRESS_LIMIT: Final = 1000
+# Bytes of one list that are read; ``is_whole`` says whether that was all.
+VALUE_LIMIT: Final = 256 * 1024
 
 
 class Address(NamedTuple):
@@ -49,6 +51,7 @@ _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
 
 def parse_addresses(value: bytes, limit: int = ADDRESS_LIMIT) -> list[Address]:
     """Read an unfolded address list; at most ``limit`` entries (groups count their beginning and end)."""
+    value = value[:VALUE_LIMIT]
     found: list[Address] = []
     position, end = 0, len(value)
     reader = None
@@ -66,6 +69,11 @@ def parse_addresses(value: bytes, limit: int = ADDRESS_LIMIT) -> list[Address]:
     if reader is not None and reader.in_group and len(found) < limit:
         found.append(_GROUP_END)
     return found
+
+
+def is_whole(value: bytes, addresses: Collection[Address]) -> bool:
+    """Say whether ``addresses`` are all that ``value`` holds, or where the limits cut it off."""
+    return len(value) <= VALUE_LIMIT and len(addresses) < ADDRESS_LIMIT
 
 
 class _Reader:
@@ -136,18 +144,17 @@ class _Reader:
     def _address(self, words: list[bytes], specification: list[bytes] | None) -> Address | None:
         """Put together what was read; ``None`` where nothing stood between two commas."""
         if specification is None:
-            if b"@" not in words:
-                phrase = _phrase(words)
-                return Address(self.comment, None, phrase, b"") if phrase else None
+            phrase = _phrase(words)
+            if phrase is None:
+                return None
             mailbox, host = _split(words)
-            return Address(self.comment, None, mailbox, host)
+            return Address(self.comment if mailbox or host else phrase, None, mailbox, host)
         route = None
-        inner = [word for word in specification if word != b" "]
-        if inner[:1] == [b"@"] and b":" in inner:
-            colon = inner.index(b":")
-            route = b"".join(inner[:colon])
-            inner = inner[colon + 1 :]
-        mailbox, host = _split(inner)
+        colon = specification.index(b":") if b":" in specification else 0
+        if b"".join(specification[:2]).lstrip()[:1] == b"@" and colon:
+            route = b"".join([word for word in specification[:colon] if word != b" "])
+            specification = specification[colon + 1 :]
+        mailbox, host = _split(specification)
         return Address(_phrase(words) or self.comment, route, mailbox, host)
 
 
@@ -162,12 +169,26 @@ def _phrase(words: list[bytes]) -> bytes | None:
 
 
 def _split(words: list[bytes]) -> tuple[bytes, bytes]:
-    """Split an addr-spec at its last ``@``; without one the host is missing."""
-    solid = [word for word in words if word != b" "]
-    for index in range(len(solid) - 1, -1, -1):
-        if solid[index] == b"@":
-            return b"".join(map(_plain, solid[:index])), b"".join(map(_plain, solid[index + 1 :]))
-    return b"".join(map(_plain, solid)), b""
+    """Split an addr-spec at its last ``@``; without one the host is missing.
+
+    White space is allowed around dots and the ``@`` (RFC 5322 section 4.4). Elsewhere it makes this no address, and
+    both halves are missing: putting them together would make an address that nobody wrote.
+    """
+    solid: list[bytes] = []
+    at = -1
+    apart = False
+    for word in words:
+        if word == b" ":
+            apart = bool(solid)
+            continue
+        if apart and not (solid[-1].endswith((b".", b"@")) or word.startswith((b".", b"@"))):
+            return b"", b""
+        if word == b"@":
+            at = len(solid)
+        solid.append(word)
+        apart = False
+    plain = [_plain(word) for word in solid]
+    return (b"".join(plain[:at]), b"".join(plain[at + 1 :])) if at >= 0 else (b"".join(plain), b"")
 
 
 def mailboxes(addresses: Iterable[Address]) -> list[Address]:

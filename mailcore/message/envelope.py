@@ -45,6 +45,7 @@ class Recipient:
 
     # local-part@domain as the client wrote it, with needless quotes removed and the domain in lower case. What follows
     # the last "@" is the domain, always; a literal keeps its brackets.
+    # "postmaster" alone, as RFC 5321 section 4.5.1 wants it, is the one address without a domain.
     address: str
     # Of NEVER, SUCCESS, FAILURE, DELAY; empty when the client did not say (then FAILURE and DELAY are meant).
     notify: frozenset[str] = frozenset()

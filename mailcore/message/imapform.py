@@ -20,7 +20,7 @@ _SPECIALS: Final = re.compile(rb"([\"\\])")
 _MISSING_HOST: Final = b'"MISSING_DOMAIN"'
 _MISSING_MAILBOX: Final = b'"MISSING_MAILBOX"'
 
-_EMPTY_MULTIPART: Final = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0)'
+_EMPTY_MULTIPART: Final = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0%b)'
 
 
 def nstring(value: bytes | None) -> bytes:
@@ -87,7 +87,7 @@ def body(root: Part) -> bytes:
 
 
 def _render(root: Part, *, extended: bool) -> bytes:
-    if not root.children:
+    if not (root.is_multipart or root.is_message):
         return _leaf(root, extended=extended)
     parts = list(walk(root))
     done: dict[int, bytes] = {}
@@ -101,7 +101,9 @@ def _render(root: Part, *, extended: bool) -> bytes:
 
 def _multipart(part: Part, done: dict[int, bytes], *, extended: bool) -> bytes:
     # A multipart without parts has no form in the grammar, so it is shown with an empty one.
-    inner = b"".join([done[id(child)] for child in part.children]) or _EMPTY_MULTIPART
+    inner = b"".join([done[id(child)] for child in part.children])
+    if not inner:
+        inner = _EMPTY_MULTIPART % (b" NIL NIL NIL NIL" if extended else b"")
     if not extended:
         return b"(%b %b)" % (inner, string(part.subtype))
     return b"(%b %b %b %b)" % (inner, string(part.subtype), _parameters(part.parameters), _extension(part.headers))

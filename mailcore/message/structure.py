@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from mailcore.message.headers import Headers, Octets, header_end
+from mailcore.message.headers import Headers, Octets
 from mailcore.message.parameters import (
     Parameters,
     first_token,
@@ -100,7 +100,8 @@ class _Scanner:
         self.open: list[Part] = []
         self.boundaries: dict[bytes, list[Part]] = {}
         self.needle = b""
-        self.blank = (-1, -1)  # the next blank line, once looked up
+        # Where the next blank line of either kind was found: looked up again only when the scan has passed it.
+        self.blank_crlf = self.blank_lf = -1
 
     def run(self) -> Part:
         root = Part(0)
@@ -142,14 +143,20 @@ class _Scanner:
         return delimiter
 
     def _blank_line(self, start: int) -> tuple[int, int]:
-        """Find the next blank line at or after ``start``, looking at every byte of the message once."""
+        """Find the next blank line at or after ``start``: where it begins and ends."""
         if self.message[start : start + 1] == b"\n":
             return start, start + 1
         if self.message[start : start + 2] == b"\r\n":
             return start, start + 2
-        if self.blank[0] <= start:
-            self.blank = header_end(self.message, start)
-        return self.blank
+        if self.blank_crlf < start:
+            found = self.message.find(b"\n\r\n", start)
+            self.blank_crlf = found if found >= 0 else self.end
+        if self.blank_lf < start:
+            found = self.message.find(b"\n\n", start, self.blank_crlf)
+            self.blank_lf = found if found >= 0 else self.blank_crlf
+        if self.blank_lf < self.blank_crlf:
+            return self.blank_lf + 1, self.blank_lf + 2
+        return (self.end, self.end) if self.blank_crlf == self.end else (self.blank_crlf + 1, self.blank_crlf + 3)
 
     def _classify(self, part: Part, *, digest: bool) -> None:
         value = part.headers.get(b"content-type")
@@ -161,19 +168,22 @@ class _Scanner:
             part.media_type, part.subtype = b"message", b"rfc822"
         media_type = part.media_type.lower()
         if media_type == b"message" and part.subtype.lower() == b"rfc822":
-            if self._may_nest():
-                part.is_message = True
-            else:  # a message without an envelope cannot be told by BODYSTRUCTURE
-                part.media_type, part.subtype = b"application", b"octet-stream"
-        elif media_type == b"multipart" and self._may_nest():
+            part.is_message = self._may_nest(part)
+        elif media_type == b"multipart":
             boundary = (get_parameter(part.parameters, b"boundary") or b"").rstrip(b" \t")
-            if 0 < len(boundary) <= _BOUNDARY_LIMIT:
+            if not 0 < len(boundary) <= _BOUNDARY_LIMIT:  # broken, so it is text (RFC 2045 section 5.2)
+                part.media_type, part.subtype, part.parameters = b"text", b"plain", ()
+            elif self._may_nest(part):
                 part.is_multipart, part.boundary = True, boundary
                 self.boundaries.setdefault(boundary, []).append(part)
                 self._boundaries_changed()
 
-    def _may_nest(self) -> bool:
-        return len(self.open) <= DEPTH_LIMIT and self.count < PART_LIMIT
+    def _may_nest(self, part: Part) -> bool:
+        if len(self.open) <= DEPTH_LIMIT and self.count < PART_LIMIT:
+            return True
+        # BODYSTRUCTURE has no form for a multipart or a message that is not taken apart.
+        part.media_type, part.subtype, part.parameters = b"application", b"octet-stream", ()
+        return False
 
     def _boundaries_changed(self) -> None:
         # With one multipart open this is its whole delimiter, and nearly every hit is one.

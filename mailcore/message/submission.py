@@ -4,7 +4,7 @@ Adds Date and Message-ID when they are missing, takes Bcc out, and says who the 
 changes: a signature over the rest stays valid, and the body is not looked at.
 """
 
-from mailcore.message.addresses import addr_spec, mailboxes, parse_addresses
+from mailcore.message.addresses import addr_spec, is_whole, mailboxes, parse_addresses
 from mailcore.message.dates import format_date
 from mailcore.message.headers import BLOCK_LIMIT, FIELD_LIMIT, Headers, header_end
 from mailcore.message.writer import HeaderWriter
@@ -47,8 +47,13 @@ def from_addresses(headers: Headers) -> list[str]:
 
     The submitter must be allowed to use each of them, so an unreadable one must not be passed over.
     """
-    values = headers.get_all(b"from")
-    return [addr_spec(address) for value in values for address in mailboxes(parse_addresses(value))]
+    found: list[str] = []
+    for value in headers.get_all(b"from"):
+        addresses = parse_addresses(value)
+        found += [addr_spec(address) for address in mailboxes(addresses)]
+        if not is_whole(value, addresses):
+            found.append("")
+    return found
 
 
 def first_from(headers: Headers) -> str:

@@ -57,13 +57,18 @@ def summarize(message: Octets) -> Summary:
         header_size=root.body_start,
         envelope=imapform.envelope(headers),
         bodystructure=imapform.bodystructure(root),
-        fields=b"".join([field.raw for field in headers if field.name in CACHED_FIELDS]),
+        fields=_cached(headers),
         sent_at=sent.epoch if sent else None,
         message_id=(headers.get(b"message-id") or b"").decode("utf-8", "replace")[:MESSAGE_ID_LIMIT],
         subject=headers.text(b"subject")[:SUBJECT_LIMIT],
         received_count=headers.count(b"received"),
         from_count=count_from(headers),
     )
+
+
+def _cached(headers: Headers) -> bytes:
+    fields = b"".join([field.raw for field in headers if field.name in CACHED_FIELDS])
+    return fields + b"\r\n" if fields and not fields.endswith(b"\n") else fields
 
 
 def count_from(headers: Headers) -> int:

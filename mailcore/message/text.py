@@ -45,7 +45,7 @@ _INLINE: Final = frozenset(
     }
 )
 # Character references; bounded, as the standard library's conversion of long numbers is not.
-_REFERENCE: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
+_REFERENCE: Final = re.compile(r"&(?:#\d{1,7}(?!\d)|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,31});?")
 _SPACES: Final = re.compile(r"\s+")
 
 

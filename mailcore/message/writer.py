@@ -19,8 +19,10 @@ _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NEEDS_ENCODING: Final = re.compile(r"[^\t -~]|=\?")
 # atext of RFC 5322 section 3.2.3, and the space between words
 _PHRASE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
-# What an addr-spec may not hold; local parts with such characters have to be quoted by whoever gives them.
-_ADDRESS: Final = re.compile(r"[^\s<>,;]+")
+# addr-spec = local-part "@" domain (RFC 5322 section 3.4.1), of any characters that cannot end it
+_ADDRESS: Final = re.compile(
+    r"(?:\"(?:[^\"\\]|\\.)*+\"|[^\s<>()\[\]:;@\\,\"]++)@(?:\[[0-9A-Za-z.:-]++\]|[^\s<>()\[\]:;@\\,\"]++)"
+)
 # Bytes of text in one encoded word: 45 become 60 letters of base64, and 75 are allowed (RFC 2047 section 2).
 _WORD_BYTES: Final = 45
 # Printable ASCII that an encoded word in a phrase may show as it is (RFC 2047 section 5, rule 3).
