@@ -68,6 +68,15 @@ class Ourselves:
 
 
 @dataclass(frozen=True, slots=True)
+class Addresses:
+    """The addresses of a host; none, and no ``failure``, when it has none."""
+
+    texts: tuple[str, ...] = ()
+    authentic: bool = False
+    failure: str = ""  # why one kind of them could not be asked for just now
+
+
+@dataclass(frozen=True, slots=True)
 class _Host:
     """A host of the MX list on the way to become a ``MailHost``."""
 
@@ -123,26 +132,30 @@ def _listed(domain: str, answer: Answer, shuffle: Callable[[list[_Host]], None])
 
 
 async def _with_addresses(resolver: Resolver, host: _Host) -> _Host:
+    found = await find_addresses(resolver, host.name)
+    return replace(host, addresses=found.texts, authentic=found.authentic, failure=found.failure)
+
+
+async def find_addresses(resolver: Resolver, name: str) -> Addresses:
     """Look up both kinds of addresses and mix them, so that one kind that is cut off costs one attempt, not all."""
-    both = [Deferred.fromCoroutine(_addresses(resolver, host.name, kind)) for kind in ("AAAA", "A")]
+    both = [Deferred.fromCoroutine(_addresses(resolver, name, kind)) for kind in ("AAAA", "A")]
     six, four = await gatherResults(both)
-    mixed = [address for pair in itertools.zip_longest(six.addresses, four.addresses) for address in pair if address]
-    return replace(
-        host,
-        addresses=tuple(mixed[:ADDRESS_LIMIT]),
+    mixed = [address for pair in itertools.zip_longest(six.texts, four.texts) for address in pair if address]
+    return Addresses(
+        tuple(mixed[:ADDRESS_LIMIT]),
         authentic=six.authentic and four.authentic,
         failure=six.failure or four.failure,
     )
 
 
-async def _addresses(resolver: Resolver, name: str, kind: str) -> _Host:
+async def _addresses(resolver: Resolver, name: str, kind: str) -> Addresses:
     try:
         answer = await resolver.resolve(name, kind)
     except NoSuchNameError as error:
-        return _Host(0, name, authentic=error.authentic)
+        return Addresses(authentic=error.authentic)
     except DnsFailureError as error:
-        return _Host(0, name, failure=f"{name}: {error.reason}")
-    return _Host(0, name, tuple(answer.addresses), answer.authentic)
+        return Addresses(failure=f"{name}: {error.reason}")
+    return Addresses(tuple(answer.addresses), authentic=answer.authentic)
 
 
 def _before_ourselves(domain: str, hosts: list[_Host], ourselves: Ourselves) -> list[_Host]:

@@ -18,8 +18,8 @@ from mailcore.resolver.cache import FAILURE_TTL, Cache, Kind, Outcome, Question
 from mailcore.resolver.exchange import ExchangeError
 from mailcore.resolver.servers import Server, configured, in_order
 from mailcore.resolver.stub import CHAIN_LIMIT, DEADLINE, FLIGHT_LIMIT, Resolver, absolute
-from tests import fakedns
-from tests.fakedns import FakeDns
+import fakedns
+from fakedns import FakeDns
 
 # ---- without sockets: a scripted server and a clock that we turn ----
 

@@ -1,0 +1,349 @@
+"""One connection to another mail server: performs what an SMTP client session says, and keeps time.
+
+Knows no queue and no recipients' fates: it hands over envelope and bytes, and reports outcomes.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IConnector,
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
+    IPushProducer,
+    IReactorTCP,
+    IReactorTime,
+)
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.internet.ssl import TLSVersion, optionsForClientTLS
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from mailcore.delivery.jobs import own_outcome
+from mailcore.dialogue import Close, Send
+from mailcore.message.envelope import Envelope
+from mailcore.smtp.client import (
+    Action,
+    BeginTls,
+    ClientPolicy,
+    ClientSession,
+    Finished,
+    GaveUp,
+    NextPiece,
+    Outcome,
+    Phase,
+    Ready,
+    Tls,
+    Verdict,
+)
+from mailcore.transport import tls_facts
+
+log = structlog.get_logger("mailcore.delivery.connection")
+
+CONNECT_PATIENCE = 30.0  # seconds
+# Seconds after our last words for the peer to take them.
+CLOSE_PATIENCE = 10.0
+
+# Gives the next bytes of a message, ``None`` after the last.
+Pieces = Callable[[], Awaitable[bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An address to connect to, and how to speak there."""
+
+    host: str
+    address: str
+    port: int
+    policy: ClientPolicy
+    implicit_tls: bool = False
+
+
+class Reactor(IReactorTCP, IReactorTime):
+    """What a connection needs of a reactor."""
+
+
+class ConnectError(Exception):
+    """There is no connection that could take a message; ``outcome`` says why."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.text)
+        self.outcome = outcome
+
+
+def connect(reactor: Reactor, target: Target) -> "Deferred[OutboundConnection]":
+    """Connect and say hello; fires when a message can be sent, fails with ``ConnectError``."""
+    factory = _Factory(reactor, target)
+    connector = reactor.connectTCP(target.address, target.port, factory, timeout=CONNECT_PATIENCE)
+    factory.connection.hang_up = connector.disconnect
+    return factory.connection.opened
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class OutboundConnection(Protocol):
+    """A connection; ``opened`` fires once, then ``deliver`` may be called again and again while it is ``usable``."""
+
+    def __init__(self, reactor: Reactor, target: Target) -> None:
+        self.target = target
+        self.session = ClientSession(target.policy)
+        self.hang_up: Callable[[], object] = lambda: None
+        self.opened: Deferred[OutboundConnection] = Deferred(self._cancelled)
+        self.gone: Deferred[None] = Deferred()
+        self.messages = 0  # handed over
+        self._reactor = reactor
+        self._timer = reactor.callLater(CONNECT_PATIENCE + 1, self._look_at_the_clock)
+        self._deadline = reactor.seconds() + CONNECT_PATIENCE + 1
+        self._finished: Deferred[tuple[Outcome, ...]] | None = None
+        self._outcomes: tuple[Outcome, ...] | None = None  # known, but the session is not ready for more yet
+        self._pieces: Pieces | None = None
+        self._todo: list[Action] = []
+        self._blocked = False  # the peer has not taken what was written
+        self._fetching = False  # the next piece is on its way to us
+        self._closing = False
+        self._acting = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether the next message can be sent over it."""
+        return not self._closing and self.session.phase is Phase.IDLE
+
+    def deliver(self, envelope: Envelope, pieces: Pieces) -> "Deferred[tuple[Outcome, ...]]":
+        """Send a message; fires with one outcome a recipient, when the next one could be sent or the end has come.
+
+        Fails only when the message itself cannot be read.
+        """
+        finished: Deferred[tuple[Outcome, ...]] = Deferred()
+        self._finished = finished
+        self._pieces = pieces
+        self.messages += 1
+        self._do(self.session.send(envelope))
+        return finished
+
+    def quit(self) -> None:
+        """Say goodbye and close; a message in hand is given up."""
+        if not self._closing:
+            self._do(self.session.quit())
+
+    def failed_to_connect(self, reason: str) -> None:
+        """Nobody took the call."""
+        self._stop_timer()
+        self._closing = True
+        self._open_fails(own_outcome(Verdict.DEFERRED, "4.4.1", f"cannot connect: {reason}"))
+        self.gone.callback(None)
+
+    # What the reactor tells.
+
+    def connectionMade(self) -> None:  # noqa: N802
+        """Begin; with the handshake where TLS comes first."""
+        transport = cast("Any", self.transport)
+        transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        if self.target.implicit_tls:
+            transport.startTLS(_tls(self.target))
+        else:
+            self._do(self.session.connected())
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """Feed the session."""
+        if not self._closing:
+            self._do(self.session.receive(data))
+
+    def handshakeCompleted(self) -> None:  # noqa: N802
+        """Go on inside TLS."""
+        facts = tls_facts(cast("Any", self.transport).getHandle())
+        self._do(self.session.connected(facts) if self.target.implicit_tls else self.session.tls_started(facts))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
+        """Tell the session, which tells who waits."""
+        words = "" if reason.check(type(connectionDone.value)) else _words(reason)  # type: ignore[no-untyped-call]
+        self._todo, self._fetching = [], False
+        self._do([action for action in self.session.disconnected(words) if not isinstance(action, Close)])
+        self._closing = True
+        self._stop_timer()
+        self._report()
+        if not self.gone.called:
+            self.gone.callback(None)
+
+    # The transport's word on what was written (IPushProducer).
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        """Hold back."""
+        self._blocked = True
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        """Go on: the peer takes what we send, so it is alive."""
+        self._blocked = False
+        self._be_patient()
+        self._do([])
+
+    def stopProducing(self) -> None:  # noqa: N802
+        """The connection is about to be lost; ``connectionLost`` says so."""
+
+    # Actions.
+
+    def _do(self, actions: list[Action]) -> None:
+        if actions:
+            self._be_patient()
+        self._todo += actions
+        if self._acting:
+            return
+        self._acting = True
+        try:
+            while self._todo and not self._closing and not self._fetching:
+                if isinstance(self._todo[0], NextPiece) and self._blocked:
+                    return
+                self._act(self._todo.pop(0))
+        finally:
+            self._acting = False
+
+    def _act(self, action: Action) -> None:
+        transport = cast("Any", self.transport)
+        if isinstance(action, Send):
+            transport.write(action.data)
+        elif isinstance(action, NextPiece):
+            self._fetch()
+        elif isinstance(action, Finished):
+            self._outcomes = action.outcomes
+        elif isinstance(action, Ready):
+            self._ready()
+        elif isinstance(action, BeginTls):
+            transport.startTLS(_tls(self.target))
+        elif isinstance(action, GaveUp):
+            self._open_fails(action.outcome)
+        else:
+            self._close()
+
+    def _fetch(self) -> None:
+        """Ask for the next piece; it may take a while to read it."""
+        if self._pieces is None:
+            return
+        self._fetching = True
+        fetched = Deferred.fromCoroutine(_awaited(self._pieces()))
+        fetched.addCallbacks(self._take_piece, self._no_piece)
+
+    def _take_piece(self, piece: bytes | None) -> None:
+        self._fetching = False
+        self._do(self.session.body(piece))
+
+    def _no_piece(self, failure: Failure) -> None:
+        """We cannot read our own message. Without its end the server forgets it; who waits hears of the error."""
+        self._fetching = False
+        finished, self._finished = self._finished, None
+        cast("Any", self.transport).abortConnection()
+        if finished is not None:
+            finished.errback(failure)
+
+    def _ready(self) -> None:
+        if not self.opened.called:
+            self.opened.callback(self)
+        self._report()
+
+    def _report(self) -> None:
+        """Tell who waits what came of the message."""
+        finished, self._finished = self._finished, None
+        outcomes, self._outcomes = self._outcomes, None
+        self._pieces = None
+        if finished is not None and outcomes is not None:
+            # Not from here: who waits may send the next message, and we are in the middle of our actions.
+            self._reactor.callLater(0, finished.callback, outcomes)
+
+    def _open_fails(self, outcome: Outcome) -> None:
+        if not self.opened.called:
+            self.opened.errback(ConnectError(outcome))
+
+    def _close(self) -> None:
+        self._closing = True
+        self._report()
+        transport = cast("Any", self.transport)
+        transport.unregisterProducer()
+        transport.loseConnection()
+        self._deadline = self._reactor.seconds() + CLOSE_PATIENCE
+
+    # Time.
+
+    def _be_patient(self) -> None:
+        """Something went forward: the patience begins anew. Mere bytes that lead to nothing do not count."""
+        if not self._closing:
+            self._deadline = self._reactor.seconds() + self.session.patience
+
+    def _look_at_the_clock(self) -> None:
+        left = self._deadline - self._reactor.seconds()
+        if left > 0:
+            self._timer = self._reactor.callLater(max(left, 0.1), self._look_at_the_clock)
+        elif self._closing:
+            cast("Any", self.transport).abortConnection()
+        elif self.transport is not None:
+            log.info("time-out", host=self.target.host, phase=self.session.phase.value)
+            actions = self.session.timed_out()
+            self._todo, self._fetching = [], False
+            self._timer = self._reactor.callLater(CLOSE_PATIENCE, self._look_at_the_clock)
+            self._do(actions)
+
+    def _stop_timer(self) -> None:
+        if self._timer.active():
+            self._timer.cancel()
+
+    def _cancelled(self, _opened: object) -> None:
+        self.hang_up()
+
+
+class _Factory(ClientFactory):
+    """Gives the connection its protocol, and hears when there is none."""
+
+    noisy = False
+
+    def __init__(self, reactor: Reactor, target: Target) -> None:
+        self.connection = OutboundConnection(reactor, target)
+
+    def buildProtocol(self, addr: IAddress) -> OutboundConnection:  # type: ignore[override]  # noqa: ARG002, N802
+        """Return the connection."""
+        return self.connection
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:  # noqa: ARG002, N802
+        """Nobody took the call."""
+        self.connection.failed_to_connect(_words(reason))
+
+
+def _words(reason: Failure) -> str:
+    """Say in one line why a connection failed."""
+    if isinstance(reason.value, SSL.Error):
+        return "TLS: " + ("; ".join(error[2] for error in reason.value.args[0]) if reason.value.args else "failed")
+    return reason.getErrorMessage().removesuffix(".")
+
+
+async def _awaited(waiting: Awaitable[bytes | None]) -> bytes | None:
+    return await waiting
+
+
+def _tls(target: Target) -> IOpenSSLClientConnectionCreator:
+    """Say how to begin TLS: with a valid certificate where it is required, with any where it is only better than none.
+
+    Opportunistic TLS protects against listening, not against an impostor: without DANE or MTA-STS the name in the MX
+    record is unproven anyway, so a certificate check would only lose mail (RFC 7435 section 3).
+    """
+    if target.policy.tls is Tls.REQUIRED:
+        return optionsForClientTLS(target.host, extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2})
+    return _AnyCertificate(target.host)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _AnyCertificate:
+    """TLS 1.2 or newer with whoever answers."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:  # noqa: ARG002, N802, N803
+        """Make the connection, with the host's name for servers that have several (SNI; not for addresses)."""
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+        connection = SSL.Connection(context, None)
+        if any(letter.isalpha() for letter in self._host) and ":" not in self._host and self._host.isascii():
+            connection.set_tlsext_host_name(self._host.encode("ascii"))
+        return connection

@@ -1,0 +1,113 @@
+"""What the delivery speaks of: a message, some of its recipients, where they go, what came of it. Plain values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailcore.intake.routing import Plan
+from mailcore.message.envelope import Envelope, Recipient
+from mailcore.smtp.client import Credentials, Outcome, Phase, Tls, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A queued message, without its bytes."""
+
+    id: int
+    body_id: int
+    sender: str
+    size: int
+    received_at: datetime
+    expires_at: datetime
+    ret: str = ""
+    envid: str = ""
+    smtputf8: bool = False
+    eight_bit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recipient of a queued message, leased to us."""
+
+    id: int
+    trace_id: int
+    recipient: str
+    destination: str
+    orcpt: str = ""
+    notify: frozenset[str] = frozenset()
+    attempts: int = 0
+    delay_notified: bool = False
+    crashes: int = 0  # attempts that ended in an error of ours
+
+    @property
+    def address(self) -> str:
+        """The address as it is said to a server: its domain in A-labels, which need no SMTPUTF8."""
+        return f"{self.recipient.rpartition('@')[0]}@{self.destination}"
+
+    def wants(self, notice: str) -> bool:
+        """Say whether the sender wants to hear of SUCCESS, FAILURE or DELAY here (RFC 3461 section 4.1)."""
+        return notice in (self.notify or {"FAILURE", "DELAY"})
+
+
+@dataclass(frozen=True, slots=True)
+class Nexthop:
+    """Who takes the mail next: the mail hosts of a domain, the host of a route, or this server itself."""
+
+    domain: str = ""  # its MX hosts; empty when there is a route
+    host: str = ""  # of a route
+    port: int = 25
+    tls: Tls = Tls.OPPORTUNISTIC
+    login: Credentials | None = None
+    local: bool = False
+
+    def __str__(self) -> str:
+        return "this server" if self.local else self.domain or f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Recipients of one message that go the same way, in one transaction."""
+
+    mail: Mail
+    entries: tuple[Entry, ...]
+    nexthop: Nexthop
+
+    @property
+    def envelope(self) -> Envelope:
+        """The envelope to hand on."""
+        mail = self.mail
+        return Envelope(
+            None,
+            mail.sender,
+            tuple(Recipient(entry.address, entry.notify, entry.orcpt) for entry in self.entries),
+            mail.size,
+            "8BITMIME" if mail.eight_bit else "7BIT",
+            mail.smtputf8,
+            mail.ret,
+            mail.envid,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """With whom we spoke, as far as it came."""
+
+    host: str = ""
+    address: str = ""
+    tls: str = ""  # version and cipher; empty: in the clear
+    relays_notices: bool = False  # it offers DSN: notices of success are its business from now on
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one recipient in one attempt."""
+
+    entry: Entry
+    outcome: Outcome
+    contact: Contact = Contact()
+    here: Plan | None = None  # the mailboxes and further recipients that it became on this server
+
+
+def own_outcome(verdict: Verdict, status: str, text: str) -> Outcome:
+    """Make an outcome of our own, before anybody was spoken to."""
+    return Outcome(verdict, Phase.CONNECT, status, text)

@@ -1,0 +1,84 @@
+"""From a nexthop to addresses to connect to, in the order to try, and never to this server itself."""
+
+import ipaddress
+from collections.abc import Iterable
+
+import psutil
+
+from a3mailer_site.env import Env
+from mailcore.delivery.connection import Target
+from mailcore.delivery.jobs import Nexthop
+from mailcore.resolver.mail_hosts import MailHost, NoMailHostError, Ourselves, find_addresses, mail_hosts
+from mailcore.resolver.stub import Resolver
+from mailcore.smtp.client import ClientPolicy
+
+# As many addresses are tried for one message in one attempt; each may cost the time of a connection that hangs.
+TARGET_LIMIT = 5
+SUBMISSIONS_PORT = 465
+
+
+def ourselves(env: Env, port: int) -> Ourselves:
+    """Say how this server would be met at ``port``: not at all where somebody else listens there."""
+    own_ports = {25} | {where[1] for name in ("smtp", "submission", "submissions") for where in env.listen(name)}
+    if port not in own_ports:
+        return Ourselves(loopback=False)
+    found = (address.address for addresses in psutil.net_if_addrs().values() for address in addresses)
+    return Ourselves(frozenset({env.host_name.lower()}), frozenset(_plain(found)))
+
+
+def _plain(texts: Iterable[str]) -> Iterable[str]:
+    for text in texts:
+        try:
+            yield str(ipaddress.ip_address(text.partition("%")[0]))
+        except ValueError:
+            continue  # a hardware address
+
+
+async def find_targets(nexthop: Nexthop, resolver: Resolver, env: Env) -> list[Target]:
+    """Return where to connect, at most ``TARGET_LIMIT`` addresses; raises ``NoMailHostError``."""
+    us = ourselves(env, nexthop.port)
+    if nexthop.domain:
+        hosts = await mail_hosts(resolver, nexthop.domain, us)
+    else:
+        hosts = [await _route_host(nexthop, resolver, us)]
+    return [
+        Target(
+            host.name,
+            address,
+            nexthop.port,
+            ClientPolicy(
+                hostname=env.host_name,
+                tls=nexthop.tls,
+                login=nexthop.login,
+                plaintext_auth_ok=ipaddress.ip_address(address).is_loopback,
+            ),
+            implicit_tls=nexthop.port == SUBMISSIONS_PORT and not nexthop.domain,
+        )
+        for host in hosts
+        for address in host.addresses
+    ][:TARGET_LIMIT]
+
+
+async def _route_host(nexthop: Nexthop, resolver: Resolver, us: Ourselves) -> MailHost:
+    """Find the addresses of a route's host. What is wrong here is ours to put right, so the mail waits."""
+    name = nexthop.host.strip("[]").lower()
+    addresses = await _route_addresses(name, resolver)
+    if not addresses:
+        raise NoMailHostError("4.4.4", f"the route's host {nexthop.host} has no address")
+    if any(us.has_address(address) for address in addresses):
+        raise NoMailHostError("4.4.6", f"the route to {nexthop} leads back to this server")
+    return MailHost(nexthop.host, tuple(addresses))
+
+
+async def _route_addresses(name: str, resolver: Resolver) -> list[str]:
+    if name == "localhost":
+        # RFC 6761 section 6.3: not a question for the DNS.
+        return ["127.0.0.1", "::1"]
+    try:
+        return [str(ipaddress.ip_address(name))]
+    except ValueError:
+        pass
+    found = await find_addresses(resolver, name)
+    if found.failure and not found.texts:
+        raise NoMailHostError("4.4.3", f"cannot look up the route's host {found.failure}")
+    return list(found.texts)
