@@ -137,8 +137,8 @@ class Connection:
         self._closing = False
         self._lost = False
         # The sweep alone looks at the clock; between two sweeps only these marks are set.
-        self._heard = self._acted = False
-        self._heard_at = self._acted_at = server.connections.now
+        self._heard = self._acted = True
+        self._heard_at = self._acted_at = 0.0
         self._acted_bytes = 0
 
     @property
@@ -256,10 +256,11 @@ class Connection:
 
     def abort(self) -> None:
         """End it now, without a word."""
-        self._closing = True
+        was_closing, self._closing = self._closing, True
         self._todo = []
         if not self._lost:
-            self.transport.unregisterProducer()
+            if not was_closing:
+                self.transport.unregisterProducer()
             self.transport.abortConnection()
 
     def sweep(self, now: float) -> None:
@@ -493,7 +494,6 @@ class Connections:
         self._by_address: Counter[str] = Counter()
         self._all_gone: Deferred[None] | None = None
         self.draining = False
-        self.now = 0.0
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(tuple(self._live))
@@ -532,7 +532,6 @@ class Connections:
 
     def sweep(self, now: float) -> None:
         """Look for peers that have been silent for too long. Called once a second or so, with a monotonic clock."""
-        self.now = now
         for connection in tuple(self._live):
             connection.sweep(now)
 

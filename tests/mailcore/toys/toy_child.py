@@ -21,19 +21,19 @@ from mailcore.figures import figures
 
 
 class Toy(LineReceiver):
-    def connectionMade(self):
+    def connectionMade(self):  # noqa: N802
         live.add(self)
         figures.count("toy.connections")
         self.sendLine(f"hello {os.getpid()}".encode())
 
-    def lineReceived(self, line):
+    def lineReceived(self, line):  # noqa: N802
         if line == b"die":
             os._exit(3)
         self.sendLine(b"echo " + line)
         if line == b"quit" or drained is not None:
             self.transport.loseConnection()
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason):  # noqa: N802
         live.discard(self)
         if drained is not None and not live and not drained.called:
             drained.callback(None)
@@ -44,7 +44,7 @@ drained = None
 
 
 def drain():
-    global drained
+    global drained  # noqa: PLW0603
     drained = Deferred()
     if not live:
         drained.callback(None)
@@ -70,7 +70,7 @@ def main():
     factory = Factory.forProtocol(Toy)
     factory.noisy = False
     if "unready" in faults or (current().data_dir / "unready").exists():
-        child.on_start(lambda: Deferred())
+        child.on_start(Deferred)
     child.listen("smtp", factory)
     child.listen("http", factory)
     child.on_drain(drain)

@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-from a3mailer_site.env import current
-from mailcore import journal
 from mailcore.supervisor import __main__ as entry
 from mailcore.supervisor import role
 from mailcore.supervisor.process import Program

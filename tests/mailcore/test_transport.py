@@ -1,0 +1,550 @@
+"""The transport with a scripted session and a transport in memory."""
+
+from dataclasses import dataclass
+
+import pytest
+import structlog
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from mailcore.dialogue import Ask, Close, Peer, Question, Send, StartTls, TlsFacts, UnavailableError
+from mailcore.figures import figures
+from mailcore.transport import (
+    CLOSE_PATIENCE,
+    HANDSHAKE_PATIENCE,
+    PIECE,
+    WRITE_PATIENCE,
+    Connections,
+    Limits,
+    Refusal,
+    Server,
+    plain_address,
+)
+
+MANY = Limits(100, 10)
+BYE = b"421 too many\r\n"
+
+
+@dataclass(frozen=True)
+class Now(Question):
+    """Answered at once."""
+
+    value: object = None
+
+
+@dataclass(frozen=True)
+class Later(Question):
+    """Answered when the test says so."""
+
+    deferred: object
+
+
+@dataclass(frozen=True)
+class Wrong(Question):
+    """Its answer fails."""
+
+    error: Exception
+
+
+class FakeDoors:
+    connection = None
+
+    def at(self, connection):
+        doors = FakeDoors()
+        doors.connection = connection
+        return doors
+
+
+async def now(question, doors):
+    return question.value
+
+
+async def later(question, doors):
+    return await question.deferred
+
+
+async def wrong(question, doors):
+    raise question.error
+
+
+ANSWERS = {Now: now, Later: later, Wrong: wrong}
+
+
+class Script:
+    """A session that answers what it gets with prepared actions, and writes down what happens to it."""
+
+    patience = 100.0
+
+    def __init__(self, peer, replies):
+        self.peer = peer
+        self.replies = replies
+        self.happened = []
+
+    def _next(self, name, *facts):
+        self.happened.append((name, *facts))
+        reply = self.replies.get(name, [])
+        if isinstance(reply, Exception):
+            raise reply
+        return list(reply(*facts) if callable(reply) else reply)
+
+    def greet(self):
+        return self._next("greet")
+
+    def receive(self, data):
+        return self._next("receive", data)
+
+    def answer(self, value):
+        return self._next("answer", value)
+
+    def failed(self, error):
+        return self._next("failed", error)
+
+    def tls_started(self, facts):
+        return self._next("tls_started", facts)
+
+    def timed_out(self):
+        return self._next("timed_out")
+
+    def drain(self):
+        return self._next("drain")
+
+    def lost(self):
+        return self._next("lost")
+
+    def notice(self, news):
+        return self._next("notice", news)
+
+
+class Wire(StringTransport):
+    """Records, and is full when the test says so."""
+
+    full_at = 10**9
+    aborted = False
+    started_tls = None
+
+    def write(self, data):
+        super().write(data)
+        if len(self.value()) >= self.full_at and self.producer:
+            self.producer.pauseProducing()
+
+    def abortConnection(self):  # noqa: N802
+        self.aborted = True
+
+    def startTLS(self, creator):  # noqa: N802
+        self.started_tls = creator
+
+    def getHandle(self):  # noqa: N802
+        return Handle()
+
+    @property
+    def paused(self):
+        return self.producerState == "paused"
+
+
+class Handle:
+    def get_servername(self):
+        return b"mail.example.com"
+
+    def get_protocol_version_name(self):
+        return "TLSv1.3"
+
+    def get_cipher_name(self):
+        return "TLS_AES_256_GCM_SHA384"
+
+
+class World:
+    def __init__(self, limits=MANY, **server):
+        self.sessions = []
+        self.connections = Connections(lambda: limits, lambda address: address == "192.0.2.66")
+        self.replies = {}
+        self.server = Server(
+            server.pop("name", "smtp"),
+            self._session,
+            ANSWERS,
+            FakeDoors(),
+            self.connections,
+            tls=object(),
+            refusal=BYE,
+            **server,
+        )
+
+    def _session(self, peer):
+        self.sessions.append(Script(peer, self.replies))
+        return self.sessions[-1]
+
+    def connect(self, host="192.0.2.1", wire=None):
+        protocol = self.server.buildProtocol(IPv4Address("TCP", host, 4000))
+        if protocol is None:
+            return None, None
+        wire = wire or Wire()
+        protocol.makeConnection(wire)
+        return protocol, wire
+
+    def happened(self, which=0):
+        return [event[0] for event in self.sessions[which].happened]
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def lose(protocol):
+    protocol.connectionLost(Failure(ConnectionDone()))
+
+
+@pytest.mark.parametrize(
+    ("host", "plain"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::FFFF:C000:0201", "192.0.2.1"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+    ],
+)
+def test_addresses_have_one_form(host, plain):
+    assert plain_address(host) == plain
+
+
+def test_a_blocked_address_gets_no_connection(world):
+    assert world.server.buildProtocol(IPv4Address("TCP", "192.0.2.66", 1)) is None
+
+
+@pytest.mark.parametrize("limits", [Limits(2, 10), Limits(10, 2)])
+def test_one_connection_too_many_is_refused_in_words_and_the_next_one_fits_again(limits):
+    world = World(limits)
+    first, _ = world.connect()
+    world.connect()
+    protocol, wire = world.connect()
+    assert isinstance(protocol, Refusal)
+    assert wire.value() == BYE
+    assert wire.disconnecting
+    assert len(world.sessions) == 2
+    lose(first)
+    assert not isinstance(world.connect()[0], Refusal)
+
+
+def test_limits_per_address_do_not_count_others():
+    world = World(Limits(10, 1))
+    world.connect("192.0.2.1")
+    assert isinstance(world.connect("192.0.2.1")[0], Refusal)
+    assert not isinstance(world.connect("192.0.2.2")[0], Refusal)
+
+
+def test_with_implicit_tls_too_many_are_closed_without_a_word():
+    world = World(Limits(0, 0), implicit_tls=True)
+    assert world.server.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1)) is None
+
+
+def test_actions_are_done_in_order_and_output_is_one_write(world):
+    writes = []
+    world.replies = {"receive": [Send(b"one "), Ask(Now(1)), Send(b"two ")], "answer": [Send(b"three ")]}
+    protocol, wire = world.connect()
+    wire.write = writes.append
+    protocol.dataReceived(b"x")
+    assert writes == [b"one three two "]
+    assert world.happened() == ["greet", "receive", "answer"]
+
+
+def test_many_questions_answered_at_once_need_no_stack(world):
+    left = [5000]
+
+    def again(value):
+        left[0] -= 1
+        return [Ask(Now())] if left[0] else [Send(b"done")]
+
+    world.replies = {"receive": [Ask(Now())], "answer": again}
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"x")
+    assert wire.value() == b"done"
+
+
+def test_reading_stops_only_when_something_comes_while_a_question_is_open(world):
+    waiting = Deferred()
+    world.replies = {"receive": lambda data: [Ask(Later(waiting))] if data == b"ask" else [], "answer": [Send(b"ok")]}
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"ask")
+    assert not wire.paused
+    protocol.dataReceived(b"more")
+    assert wire.paused
+    waiting.callback(7)
+    assert not wire.paused
+    assert wire.value() == b"ok"
+    assert ("answer", 7) in world.sessions[0].happened
+
+
+@pytest.mark.parametrize(("error", "counted"), [(UnavailableError("away"), "unavailable"), (KeyError("x"), "failures")])
+def test_an_answer_that_fails_is_told_to_the_session_logged_and_counted(world, error, counted):
+    world.replies = {"receive": [Ask(Wrong(error))], "failed": [Send(b"451\r\n")]}
+    protocol, wire = world.connect()
+    before = figures.snapshot()["counters"].get(f"smtp.{counted}", 0)
+    with structlog.testing.capture_logs() as logs:
+        protocol.dataReceived(b"x")
+    assert wire.value() == b"451\r\n"
+    assert world.sessions[0].happened[-1] == ("failed", error)
+    assert logs[0]["question"] == "Wrong"
+    assert logs[0]["peer"] == "192.0.2.1"
+    assert figures.snapshot()["counters"][f"smtp.{counted}"] == before + 1
+
+
+def test_an_answer_that_fails_later_is_told_too(world):
+    waiting = Deferred()
+    world.replies = {"receive": [Ask(Later(waiting))], "failed": [Send(b"451\r\n")]}
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"x")
+    waiting.errback(Failure(UnavailableError("away")))
+    assert wire.value() == b"451\r\n"
+
+
+@pytest.mark.parametrize("method", ["greet", "receive", "answer", "notice", "drain"])
+def test_an_exception_in_a_session_ends_that_connection_only(method):
+    world = World()
+    _, other_wire = world.connect()
+    world.replies = {"receive": [Ask(Now())], method: RuntimeError("bug")}
+    protocol, wire = world.connect()
+    if method != "greet":
+        protocol.dataReceived(b"x")
+        protocol.notice("news")
+        protocol.drain()
+    assert wire.aborted
+    assert not other_wire.aborted
+
+
+def test_what_comes_after_close_is_not_given_to_the_session(world):
+    world.replies = {"receive": [Send(b"bye"), Close(), Send(b"never")]}
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"quit")
+    protocol.dataReceived(b"more")
+    assert wire.value() == b"bye"
+    assert wire.disconnecting
+    assert wire.producer is None  # or the transport would wait for it for ever
+    assert world.happened() == ["greet", "receive"]
+
+
+def test_a_question_waits_until_a_slow_reader_has_taken_what_was_said(world):
+    wire = Wire()
+    wire.full_at = 4
+    world.replies = {"receive": [Send(b"x" * PIECE), Ask(Now()), Send(b"after")], "answer": [Send(b"answer ")]}
+    protocol, _ = world.connect(wire=wire)
+    protocol.dataReceived(b"fetch")
+    assert world.happened() == ["greet", "receive"]
+    assert wire.value() == b"x" * PIECE
+    wire.full_at = 10**9
+    protocol.resumeProducing()
+    assert world.happened()[-1] == "answer"
+    assert wire.value() == b"x" * PIECE + b"answer after"
+
+
+def test_large_output_goes_in_pieces_as_the_reader_takes_them(world):
+    wire = Wire()
+    wire.full_at = 1
+    text = bytes(range(256)) * 3000
+    world.replies = {"receive": [Send(text), Close()]}
+    protocol, _ = world.connect(wire=wire)
+    protocol.dataReceived(b"fetch")
+    assert len(wire.value()) == PIECE
+    rounds = 0
+    while not wire.disconnecting:
+        protocol.resumeProducing()
+        rounds += 1
+    assert wire.value() == text
+    assert rounds == len(text) // PIECE
+
+
+def test_starttls_flushes_first_and_believes_nothing_until_the_handshake_is_over(world):
+    world.replies = {"receive": [Send(b"220 go"), StartTls()], "tls_started": [Send(b"inside")]}
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"STARTTLS\r\n")
+    assert wire.value() == b"220 go"
+    assert wire.started_tls is world.server.tls
+    protocol.handshakeCompleted()
+    facts = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", "mail.example.com")
+    assert world.sessions[0].happened[-1] == ("tls_started", facts)
+    assert protocol.peer.tls == facts
+    protocol.handshakeCompleted()  # a renegotiation changes nothing
+    assert wire.value() == b"220 goinside"
+
+
+def test_with_implicit_tls_the_session_begins_after_the_handshake():
+    world = World(implicit_tls=True, name="imaps")
+    world.replies = {"greet": [Send(b"hello")]}
+    protocol, wire = world.connect()
+    assert wire.started_tls
+    assert world.sessions == []
+    protocol.handshakeCompleted()
+    assert world.sessions[0].peer == Peer("192.0.2.1", 4000, protocol.peer.tls)
+    assert wire.value() == b"hello"
+
+
+def sweep(world, *moments):
+    for moment in moments:
+        world.connections.sweep(moment)
+
+
+def test_silence_is_ended_by_the_session(world):
+    world.replies = {"timed_out": [Send(b"421 idle"), Close()]}
+    _, wire = world.connect()
+    sweep(world, 1, 50, 101)
+    assert not wire.disconnecting
+    sweep(world, 102)
+    assert wire.value() == b"421 idle"
+    assert wire.disconnecting
+
+
+def test_what_is_heard_begins_the_time_anew(world):
+    world.replies = {"timed_out": [Close()], "receive": [Send(b"ok")]}
+    protocol, wire = world.connect()
+    sweep(world, 1, 90)
+    protocol.dataReceived(b"NOOP\r\n")
+    sweep(world, 91, 190)
+    assert not wire.disconnecting
+    sweep(world, 192)
+    assert wire.disconnecting
+
+
+def test_a_command_that_drips_in_byte_by_byte_is_ended_too(world):
+    world.replies = {"timed_out": [Close()]}
+    protocol, wire = world.connect()
+    for second in range(1, 110):
+        protocol.dataReceived(b"x")
+        sweep(world, second)
+    assert wire.disconnecting
+
+
+def test_a_long_message_at_a_fair_pace_is_not_ended(world):
+    world.replies = {"timed_out": [Close()]}
+    protocol, wire = world.connect()
+    for second in range(1, 1000):
+        protocol.dataReceived(b"x" * 1000)
+        sweep(world, second)
+    assert not wire.disconnecting
+
+
+def test_waiting_for_our_own_answer_is_not_held_against_the_peer(world):
+    waiting = Deferred()
+    world.replies = {"timed_out": [Close()], "receive": [Ask(Later(waiting))], "answer": [Send(b"ok")]}
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"x")
+    sweep(world, 1, 500)
+    assert world.happened()[-1] == "receive"
+    waiting.callback(None)
+    sweep(world, 501, 590)
+    assert not wire.disconnecting
+    sweep(world, 602, 603)
+    assert wire.disconnecting
+
+
+def test_a_peer_that_does_not_read_is_cut(world):
+    wire = Wire()
+    wire.full_at = 1
+    world.replies = {"receive": [Send(b"x" * 3 * PIECE)]}
+    protocol, _ = world.connect(wire=wire)
+    protocol.dataReceived(b"fetch")
+    sweep(world, 1, WRITE_PATIENCE)
+    assert not wire.aborted
+    protocol.resumeProducing()  # a piece has been taken: its time begins anew
+    sweep(world, WRITE_PATIENCE + 1, 2 * WRITE_PATIENCE)
+    assert not wire.aborted
+    sweep(world, 2 * WRITE_PATIENCE + 2)
+    assert wire.aborted
+
+
+def test_a_handshake_takes_no_longer_for_dripping_bytes():
+    world = World(implicit_tls=True)
+    protocol, wire = world.connect()
+    sweep(world, 1)
+    for second in range(2, int(HANDSHAKE_PATIENCE) + 3):
+        protocol.dataReceived(b"x")
+        sweep(world, second)
+    assert wire.aborted
+
+
+def test_a_peer_that_does_not_take_its_last_words_is_cut(world):
+    world.replies = {"receive": [Send(b"bye"), Close()]}
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"quit")
+    sweep(world, 1, CLOSE_PATIENCE)
+    assert not wire.aborted
+    sweep(world, 2 + CLOSE_PATIENCE)
+    assert wire.aborted
+
+
+def test_news_and_answers_for_a_connection_that_is_gone_go_nowhere(world):
+    waiting = Deferred()
+    world.replies = {"receive": [Ask(Later(waiting))], "answer": [Send(b"late")]}
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"x")
+    lose(protocol)
+    waiting.callback(1)
+    protocol.notice("news")
+    protocol.drain()
+    sweep(world, 1, 1000)
+    assert world.happened() == ["greet", "receive", "lost"]
+    assert wire.value() == b""
+    assert len(world.connections) == 0
+
+
+def test_the_last_question_of_a_lost_session_is_answered_to_nobody(world):
+    given_back = []
+
+    async def note(question, doors):
+        given_back.append(question.value)
+
+    world.server.answers = {Now: note}
+    world.replies = {"lost": [Ask(Now("maildrop"))]}
+    protocol, _ = world.connect()
+    lose(protocol)
+    assert given_back == ["maildrop"]
+    assert world.happened() == ["greet", "lost"]
+
+
+def test_draining_ends_sessions_when_they_are_ready_and_tells_when_all_are_gone(world):
+    world.replies = {"drain": [Send(b"421 going down"), Close()]}
+    first, first_wire = world.connect()
+    world.replies = {}
+    busy, busy_wire = world.connect()
+    gone = world.connections.drain()
+    assert first_wire.value() == b"421 going down"
+    assert first_wire.disconnecting
+    assert not busy_wire.disconnecting
+    assert isinstance(world.connect()[0], Refusal)
+    lose(first)
+    assert not gone.called
+    lose(busy)
+    assert gone.called
+
+
+def test_draining_an_empty_house_is_done_at_once(world):
+    assert world.connections.drain().called
+
+
+def test_cutting_ends_the_sessions_of_an_account_or_an_address_only(world):
+    mine, mine_wire = world.connect("192.0.2.1")
+    _, other_wire = world.connect("192.0.2.2")
+    mine.logged_in(7, "anna")
+    assert world.connections.cut(account_id=8) == 0
+    assert world.connections.cut(account_id=7) == 1
+    assert mine_wire.disconnecting
+    assert not other_wire.disconnecting
+    assert world.connections.cut(address="192.0.2.2") == 1
+    assert other_wire.disconnecting
+
+
+def test_bytes_are_counted(world):
+    world.replies = {"receive": [Send(b"12345")]}
+    protocol, _ = world.connect()
+    before = figures.snapshot()["counters"]
+    protocol.dataReceived(b"abc")
+    lose(protocol)
+    after = figures.snapshot()["counters"]
+    assert after["smtp.bytes_in"] - before.get("smtp.bytes_in", 0) == 3
+    assert after["smtp.bytes_out"] - before.get("smtp.bytes_out", 0) == 5
+
+
+def test_a_connection_has_no_dictionary(world):
+    protocol, _ = world.connect()
+    assert not hasattr(protocol, "__dict__")
