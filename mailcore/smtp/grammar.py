@@ -47,7 +47,7 @@ _PATH = re.compile(
     r"(?P<parameters>(?: .*)?)",
     re.ASCII,
 )
-_POSTMASTER = re.compile(r" ?<(?P<name>postmaster)>(?P<parameters>(?: .*)?)", re.ASCII | re.IGNORECASE)
+_POSTMASTER = re.compile(r" ?<postmaster>(?P<parameters>(?: .*)?)", re.ASCII | re.IGNORECASE)
 _IS_DOT_STRING = re.compile(_DOT_STRING, re.ASCII)
 # esmtp-param = esmtp-keyword ["=" esmtp-value]
 _PARAMETER = re.compile(rf"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~{_UTF8}]+))?", re.ASCII)
@@ -67,10 +67,10 @@ def parse_sender(argument: str) -> tuple[str, Parameters]:
     return _parse_path("FROM:", argument, BAD_SENDER_SYNTAX)
 
 
-def parse_recipient(argument: str, hostname: str) -> tuple[str, Parameters]:
-    """Read what follows RCPT: ``TO:<path> parameters``. ``<postmaster>`` alone is the one of ``hostname``."""
+def parse_recipient(argument: str) -> tuple[str, Parameters]:
+    """Read what follows RCPT: ``TO:<path> parameters``. ``<postmaster>`` may stand without a domain, and then does."""
     if argument[:3].upper() == "TO:" and (found := _POSTMASTER.fullmatch(argument, 3)):
-        return f"{found['name']}@{hostname}", _parse_parameters(found["parameters"])
+        return "postmaster", _parse_parameters(found["parameters"])
     address, parameters = _parse_path("TO:", argument, BAD_RECIPIENT_SYNTAX)
     if not address:
         raise CommandRefusedError(BAD_RECIPIENT_SYNTAX)

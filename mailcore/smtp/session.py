@@ -412,7 +412,7 @@ class SmtpSession(Conversation):
 
     def _read_recipient(self, argument: str) -> Recipient | Reply:
         try:
-            address, parameters = parse_recipient(argument, self._policy.hostname)
+            address, parameters = parse_recipient(argument)
             check_ascii(address, self._envelope.smtputf8)
             return make_recipient(address, parameters)
         except CommandRefusedError as refused:
