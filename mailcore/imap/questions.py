@@ -10,11 +10,12 @@ owner. Mailbox names are text, hierarchy separator "/", "INBOX" always in capita
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from mailcore.dialogue import Question
 from mailcore.message.envelope import BodySink
 from mailcore.store.criteria import Criterion
+from mailcore.store.snapshot import Snapshot
 
 
 class Refused(Enum):
@@ -44,23 +45,6 @@ class MailboxChanged:
     """A notice (``Session.notice``): something is new in a mailbox. The truth is then read by ``ReadChanges``."""
 
     mailbox: int
-
-
-class Snapshot(Protocol):
-    """A mailbox at one MODSEQ, shared by all sessions of a process: never changed, only replaced by a newer one.
-
-    The four sequences are parallel and ascend by UID: ``uids`` an ``array("I")`` or the like, ``flags`` bit masks of
-    ``store.flags`` (``array("B")``), ``keywords`` interned tuples of text (one shared empty tuple), ``modseqs``
-    ``array("Q")``.
-    """
-
-    uids: Sequence[int]
-    flags: Sequence[int]
-    keywords: Sequence[tuple[str, ...]]
-    modseqs: Sequence[int]
-    modseq: int  # HIGHESTMODSEQ, at least 1
-    uidvalidity: int
-    uidnext: int
 
 
 # -- Mailboxes --------------------------------------------------------------------------------------------------------
@@ -179,9 +163,12 @@ class Opened(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CloseMailbox(Question):
-    """The session has left this mailbox: no more notices. Answer: ``None``."""
+    """The session has left this mailbox: no more notices. Answer: ``None``.
 
-    key: MailboxKey
+    Without a key: the connection was lost while ``OpenMailbox`` was being answered; leave as soon as it is.
+    """
+
+    key: MailboxKey | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,12 +212,12 @@ class FetchMessages(Question):
 
 
 class Fetched(NamedTuple):
-    """Rows of the messages that still exist, ascending. The first ``done`` of the UIDs asked for are dealt with.
+    """Rows (``MessageRow``) of the messages that still exist, ascending.
 
-    ``done`` is less than what was asked when the answer would have grown beyond about 1 MB; it is at least 1.
+    The first ``done`` of the UIDs asked for are dealt with. ``done`` is less than what was asked when the answer would have grown beyond about 1 MB; it is at least 1.
     """
 
-    rows: Sequence["MessageRow | tuple[Any, ...]"]
+    rows: Sequence[Sequence[Any]]
     done: int
 
 
@@ -311,9 +298,9 @@ class StoreFlags(Question):
 
 
 class Stored(NamedTuple):
-    """Every existing message that was not refused, changed or not, and the refused ones; both ascending."""
+    """Rows (``FlagsRow``) of all that exist and were not refused, changed or not, and the refused; both ascending."""
 
-    rows: Sequence["FlagsRow | tuple[Any, ...]"]
+    rows: Sequence[Sequence[Any]]
     failed: Sequence[int]
 
 

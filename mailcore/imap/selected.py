@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mailcore.imap import responses
-from mailcore.imap.questions import Changes, MailboxKey, Opened, Snapshot
+from mailcore.imap.questions import Changes, MailboxKey, Opened
 from mailcore.imap.sequences import Ranges, highest, resolve, slices_of_uids
+from mailcore.store.snapshot import Snapshot
 
 # Flags and keywords that the client knows already, by UID: what its own STORE was answered.
 Known: TypeAlias = Mapping[int, tuple[int, tuple[str, ...]]]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from mailcore.conversation import CommandRefusedError, Conversation
-from mailcore.dialogue import Action, Login, Peer, Question, Send, TlsFacts
+from mailcore.dialogue import Action, Ask, Login, Peer, Question, Send, TlsFacts
 from mailcore.imap import responses
 from mailcore.imap.changes import tell_changes
 from mailcore.imap.collector import Announced, CommandCollector, Dropped
@@ -28,7 +28,7 @@ from mailcore.imap.commands import (
     store,
 )
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
-from mailcore.imap.questions import MailboxChanged, Refused
+from mailcore.imap.questions import CloseMailbox, MailboxChanged, OpenMailbox, Refused
 from mailcore.imap.selected import NoSuchMessageError
 from mailcore.imap.talk import Command, Exchange, GoodbyeError, Policy, QuestionRefusedError, Talk
 from mailcore.lines import LineTooLongError
@@ -142,8 +142,11 @@ class ImapSession(Conversation):
         return self._flush()
 
     def lost(self) -> list[Action]:
-        """Let go of messages that were being appended."""
+        """Let go of messages that were being appended, and leave the mailbox."""
+        selected, opening = self._talk.selected, isinstance(self._question, OpenMailbox)
         self._end(b"")
+        if selected or opening:
+            return [Ask(CloseMailbox(selected.key if selected else None))]
         return []
 
     def notice(self, news: object) -> list[Action]:
