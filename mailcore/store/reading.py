@@ -121,7 +121,7 @@ def bodies(owner: int, mailbox: int, uids: Sequence[int]) -> Iterator[tuple[Mess
 
 
 def _small_bodies(ids: Sequence[int]) -> dict[int, bytes]:
-    where = among(sorted(ids), "id")
+    where = among(sorted(set(ids)), "id")
     with connection.cursor() as cursor:
         cursor.execute(
             f'SELECT id, data FROM "{Body._meta.db_table}" WHERE {where.sql} AND data IS NOT NULL',  # noqa: S608
