@@ -25,6 +25,9 @@ from mailcore.control import Message
 from mailcore.database import DatabaseDoors
 from mailcore.dialogue import Peer, Session, UnavailableError
 from mailcore.figures import figures
+from mailcore.imap import backend as imap_backend
+from mailcore.imap.session import ImapSession
+from mailcore.imap.talk import Policy as ImapPolicy
 from mailcore.smtp import backend as smtp_backend
 from mailcore.smtp.session import Policy as SmtpPolicy
 from mailcore.smtp.session import SmtpSession
@@ -58,12 +61,25 @@ def smtp_session(peer: Peer, *, submission: bool) -> Session:
     return SmtpSession(policy, peer, Spool)
 
 
+def imap_session(peer: Peer) -> Session:
+    """Begin an IMAP conversation by the rules that are in force now."""
+    env = current()
+    policy = ImapPolicy(
+        tls_available=True,
+        plaintext_auth_ok=env.plaintext_allowed(peer.address),
+        message_limit=env.message_limit,
+    )
+    return ImapSession(policy, peer, Spool)
+
+
 # What is spoken on each listener: how a session begins, what its questions mean, and what is said to one too many.
 Spoken = tuple[Callable[[Peer], Session], Answers, bytes]
 SPOKEN: dict[str, Spoken] = {
     "smtp": (partial(smtp_session, submission=False), smtp_backend.ANSWERS, TOO_MANY_SMTP),
     "submission": (partial(smtp_session, submission=True), smtp_backend.ANSWERS, TOO_MANY_SMTP),
     "submissions": (partial(smtp_session, submission=True), smtp_backend.ANSWERS, TOO_MANY_SMTP),
+    "imap": (imap_session, imap_backend.ANSWERS, TOO_MANY_IMAP),
+    "imaps": (imap_session, imap_backend.ANSWERS, TOO_MANY_IMAP),
 }
 IMPLICIT_TLS = {"submissions", "imaps", "pop3s"}
 
