@@ -148,6 +148,9 @@ class Env:
     # Default language of pages and messages: en or zh-hans.
     language: str = "en"
 
+    # Take API keys over plain HTTP from other machines too. Only for networks that nobody else can listen to.
+    clear_text_keys: bool = False
+
     # Ask for the permission `admin` where the API reference lets `write` suffice for dangerous calls.
     strict_permissions: bool = False
 
