@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, TypeAlias
 
-from mailcore.conversation import CommandRefusedError, Conversation, Handler, NextLine, UnansweredError
+from mailcore.conversation import CommandRefusedError, Conversation, Handler, UnansweredError
 from mailcore.dialogue import Action, Ask, Login, Peer, Send, TlsFacts
 from mailcore.lines import DotStuffer, LineTooLongError
 from mailcore.pop3 import replies
@@ -35,6 +35,7 @@ from mailcore.sasl.mechanisms import (
     ForeignIdentityError,
     Steps,
     begin,
+    converse,
 )
 from mailcore.sasl.questions import LoginRefusal, VerifyPassword
 
@@ -253,17 +254,14 @@ class Pop3Session(Conversation):
 
     def _authenticate(self, steps: Steps) -> Handler:
         try:
-            challenge = next(steps)
-            while True:
-                challenge = steps.send((yield NextLine(b"+ " + challenge + b"\r\n")))
-        except StopIteration as stop:
-            return (yield from self._log_in(stop.value))
+            credentials = yield from converse(steps, b"+ ")
         except CancelledError:
             return replies.AUTH_CANCELLED
         except BadResponseError:
             return replies.BAD_RESPONSE
         except ForeignIdentityError:
             return self._count_login_failure()
+        return (yield from self._log_in(credentials))
 
     def _log_in(self, credentials: Credentials) -> Handler:
         question = VerifyPassword(

@@ -14,6 +14,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from mailcore.conversation import NextLine
+
 # RFC 4954 section 4 (12288 octets is the limit for a line of an exchange), CRLF not counted.
 RESPONSE_LIMIT = 12288
 
@@ -56,6 +58,20 @@ def begin(mechanism: str, initial: bytes | None) -> Steps | None:
     if start is None:
         return None
     return start(b"" if initial == b"=" else initial)
+
+
+def converse(steps: Steps, frame: bytes) -> Generator[NextLine, bytes, Credentials]:
+    """Carry out an exchange with the client: each challenge goes on a line that begins with ``frame``.
+
+    For use in a session's handler: ``credentials = yield from converse(steps, b"334 ")``. Raises ``SaslError``.
+    """
+    try:
+        challenge = next(steps)
+        while True:
+            challenge = steps.send((yield NextLine(frame + challenge + b"\r\n")))
+    except StopIteration as stop:
+        credentials: Credentials = stop.value
+        return credentials
 
 
 def _plain(initial: bytes | None) -> Steps:

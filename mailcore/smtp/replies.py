@@ -4,6 +4,8 @@ Enhanced status codes: RFC 3463 and RFC 2034. What intake decides about a sender
 which come as ``Reply`` values too.
 """
 
+from functools import lru_cache
+
 from mailcore.message.envelope import Reply
 
 # RFC 5321 section 4.5.3.1.5: 512 octets a reply line, code and CRLF included.
@@ -80,6 +82,7 @@ def chunk_taken(octets: int) -> Reply:
     return Reply(250, "2.0.0", f"{octets} octets received")
 
 
+@lru_cache(maxsize=512)
 def encode(reply: Reply) -> bytes:
     """Write a reply as it goes on the wire, one line or several (RFC 5321 section 4.2).
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import ClassVar, TypeAlias
 
-from mailcore.conversation import CommandRefusedError, Conversation, Handler, NextLine, UnansweredError
+from mailcore.conversation import CommandRefusedError, Conversation, Handler, UnansweredError
 from mailcore.dialogue import Action, Login, Peer, TlsFacts
 from mailcore.lines import LineTooLongError
 from mailcore.message.envelope import BodyRefusedError, BodySink, Client, Envelope, Recipient, Reply
@@ -23,6 +23,7 @@ from mailcore.sasl.mechanisms import (
     ForeignIdentityError,
     Steps,
     begin,
+    converse,
 )
 from mailcore.sasl.questions import LoginRefusal, VerifyPassword
 from mailcore.smtp import replies
@@ -328,20 +329,14 @@ class SmtpSession(Conversation):
         return replies.UNKNOWN_MECHANISM if steps is None else self._authenticate(steps)
 
     def _authenticate(self, steps: Steps) -> Handler:
-        credentials: Credentials | None = None
         try:
-            challenge = next(steps)
-            while True:
-                challenge = steps.send((yield NextLine(b"334 " + challenge + b"\r\n")))
-        except StopIteration as stop:
-            credentials = stop.value
+            credentials = yield from converse(steps, b"334 ")
         except CancelledError:
             return replies.AUTH_CANCELLED
         except BadResponseError:
             return replies.BAD_BASE64
         except ForeignIdentityError:
             return self._count_login_failure()
-        assert credentials is not None  # noqa: S101 - a mechanism returns credentials or raises
         try:
             verdict: Login | LoginRefusal = yield self._verify(credentials)
         except UnansweredError:
