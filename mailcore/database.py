@@ -78,6 +78,7 @@ def in_database_thread(work: Callable[[], T]) -> T:
 def _leave_no_transaction() -> None:
     for connection in connections.all(initialized_only=True):
         if connection.in_atomic_block:
+            connection.in_atomic_block = False  # or Django would keep the closed connection
             connection.close()
             raise RuntimeError("a database function ended inside a transaction")
 
