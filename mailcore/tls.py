@@ -47,10 +47,6 @@ def context(env: Env) -> SSL.Context:
     made.set_session_id(b"a3mailer")
     _load(certificate, lambda: made.use_certificate_chain_file(os.fspath(certificate)))
     _load(key, lambda: made.use_privatekey_file(os.fspath(key)))
-    try:
-        made.check_privatekey()
-    except SSL.Error:
-        raise SettingError(f"the key {key} does not belong to the certificate {certificate}") from None
     return made
 
 
@@ -61,6 +57,8 @@ def _load(path: Path, load: Callable[[], None]) -> None:
     except OSError as error:
         raise SettingError(f"{path} cannot be read: {error.strerror}") from error
     except SSL.Error as error:
+        if "mismatch" in str(error):  # found when the key is loaded after its certificate
+            raise SettingError(f"{path} is the key of another certificate") from error
         raise SettingError(f"{path} is not in PEM form, or damaged") from error
 
 
