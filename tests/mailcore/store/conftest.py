@@ -16,6 +16,13 @@ def _nothing_remembered():
     views._idle.clear()
 
 
+@pytest.fixture(autouse=True)
+def _bodies_of_this_test(settings, tmp_path):
+    """Large bodies are files: each test has its own directory for them."""
+    bodies = {**settings.STORAGES["bodies"], "OPTIONS": {"location": str(tmp_path / "bodies")}}
+    settings.STORAGES = {**settings.STORAGES, "bodies": bodies}
+
+
 @pytest.fixture
 def user(db):
     return make_user()

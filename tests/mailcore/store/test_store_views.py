@@ -1,0 +1,170 @@
+"""Views: one a mailbox and process, kept true by reading what changed."""
+
+import pytest
+
+from mailcore.store import mailboxes, views
+from mailcore.store.changes import Copy, Expunge, Mode, StoreFlags
+from mailcore.store.commit import run
+from mailcore.store.flags import FLAGGED, SEEN
+from mailcore.store.mailboxes import plan_delete
+from mailcore.store.models import Mailbox
+from mailcore.store.refusals import NoSuchMailboxError
+from mailcore.store.views import Views
+from tests.mailcore.store.samples import append, make_user, message
+
+pytestmark = pytest.mark.django_db
+
+
+def flag(owner, mailbox, uids, flags=SEEN, *keywords):
+    run(StoreFlags(owner, mailbox, uids, Mode.ADD, flags, keywords))
+
+
+def expunge(owner, mailbox, *uids):
+    run(Expunge(owner, mailbox, list(uids), flagged_only=False))
+
+
+def content(snapshot):
+    return list(zip(snapshot.uids, snapshot.flags, snapshot.keywords, strict=True))
+
+
+def test_nobody_opens_the_mailbox_of_another(user, inbox):
+    other = make_user()
+    shared = Views()
+    opened = shared.open(user, "INBOX", read_only=False)
+    with pytest.raises(NoSuchMailboxError):
+        shared.open(other, "INBOX", read_only=False)
+    for ask in (other, user + 1000):
+        with pytest.raises(NoSuchMailboxError):
+            shared.changes(ask, inbox, 0, read_only=False)
+        shared.close(ask, inbox)
+    assert shared.changes(user, inbox, opened.snapshot.modseq, read_only=False).snapshot is opened.snapshot
+
+
+def test_what_is_not_open_cannot_be_asked(user, inbox):
+    with pytest.raises(NoSuchMailboxError):
+        Views().changes(user, inbox, 0, read_only=True)
+    with pytest.raises(NoSuchMailboxError):
+        Views().open(user, "none", read_only=True)
+
+
+def test_a_mailbox_is_seen_whole(user, inbox, monkeypatch):
+    monkeypatch.setattr(views, "SLICE", 2)
+    append(user, inbox, *[message() for _ in range(5)])
+    flag(user, inbox, [2], SEEN | FLAGGED, "b", "a")
+    opened = Views().open(user, "INBOX", read_only=False)
+    row = Mailbox.objects.get(pk=inbox)
+    assert content(opened.snapshot) == [(1, 0, ()), (2, SEEN | FLAGGED, ("a", "b")), (3, 0, ()), (4, 0, ()), (5, 0, ())]
+    assert (opened.snapshot.modseq, opened.snapshot.uidnext) == (row.highestmodseq, 6)
+    assert (opened.mailbox, opened.snapshot.uidvalidity, opened.special_use) == (inbox, row.uidvalidity, "")
+
+
+def test_changes_tell_what_is_new_changed_and_gone(user, inbox):
+    append(user, inbox, *[message() for _ in range(3)])
+    shared = Views()
+    since = shared.open(user, "INBOX", read_only=False).snapshot.modseq
+    flag(user, inbox, [1])
+    expunge(user, inbox, 2)
+    append(user, inbox, message())
+    changes = shared.changes(user, inbox, since, read_only=False)
+    assert content(changes.snapshot) == [(1, SEEN, ()), (3, 0, ()), (4, 0, ())]
+    assert (list(changes.updated), list(changes.vanished)) == ([1, 4], [2])
+    again = shared.changes(user, inbox, changes.snapshot.modseq, read_only=False)
+    assert (list(again.updated), list(again.vanished)) == ([], [])
+    assert again.snapshot is changes.snapshot
+
+
+@pytest.mark.parametrize("steps", [64, 1])
+def test_who_lags_behind_is_told_everything(user, inbox, steps, monkeypatch):
+    monkeypatch.setattr(views, "STEPS", steps)
+    append(user, inbox, *[message() for _ in range(6)])
+    shared = Views()
+    since = shared.open(user, "INBOX", read_only=False).snapshot.modseq
+    told = shared.open(user, "INBOX", read_only=False)
+    for act in (
+        lambda: flag(user, inbox, [1, 2]),
+        lambda: expunge(user, inbox, 2, 5),
+        lambda: append(user, inbox, message()),
+        lambda: flag(user, inbox, [1, 7], FLAGGED),
+    ):
+        act()
+        shared.changes(user, inbox, told.snapshot.modseq, read_only=False)
+    late = shared.changes(user, inbox, since, read_only=False)
+    assert (list(late.updated), list(late.vanished)) == ([1, 7], [2, 5])
+
+
+def test_what_came_and_went_between_two_looks_is_no_harm(user, inbox):
+    shared = Views()
+    since = shared.open(user, "INBOX", read_only=False).snapshot.modseq
+    append(user, inbox, message(), message())
+    expunge(user, inbox, 1)
+    changes = shared.changes(user, inbox, since, read_only=False)
+    assert list(changes.snapshot.uids) == [2]
+
+
+def test_a_deleted_mailbox_is_said_to_be_gone(user, inbox):
+    run(mailboxes.CreateMailbox(user, "a"))
+    shared = Views()
+    opened = shared.open(user, "a", read_only=False)
+    run(plan_delete(user, "a"))
+    with pytest.raises(NoSuchMailboxError):
+        shared.changes(user, opened.mailbox, 0, read_only=False)
+    shared.close(user, opened.mailbox)
+
+
+def test_a_message_is_recent_for_one_session_only(user, inbox):
+    append(user, inbox, message())
+    shared = Views()
+    assert shared.open(user, "INBOX", read_only=True).recent_from == 1
+    assert shared.open(user, "INBOX", read_only=False).recent_from == 1
+    assert shared.open(user, "INBOX", read_only=False).recent_from == 2
+    append(user, inbox, message())
+    assert shared.changes(user, inbox, 0, read_only=True).recent_from == 2
+    assert shared.changes(user, inbox, 0, read_only=False).recent_from == 2
+    assert shared.changes(user, inbox, 0, read_only=False).recent_from == 3
+
+
+def test_what_was_recent_once_is_not_again_after_everybody_has_left(user, inbox):
+    append(user, inbox, message())
+    mailboxes.views.open(user, "INBOX", read_only=False)
+    assert mailboxes.status(user, "INBOX").recent == 0
+    mailboxes.views.close(user, inbox)
+    assert Mailbox.objects.get(pk=inbox).first_recent_uid == 2
+    assert Views().open(user, "INBOX", read_only=False).recent_from == 2
+
+
+def test_examine_leaves_messages_recent(user, inbox):
+    append(user, inbox, message())
+    shared = Views()
+    shared.open(user, "INBOX", read_only=True)
+    shared.close(user, inbox)
+    assert Mailbox.objects.get(pk=inbox).first_recent_uid == 1
+
+
+def test_sessions_share_one_view_and_few_are_kept_when_all_have_left(user, inbox, monkeypatch):
+    monkeypatch.setattr(views, "IDLE_VIEWS", 1)
+    shared = Views()
+    first = shared.open(user, "INBOX", read_only=True)
+    assert shared.open(user, "INBOX", read_only=True).snapshot is first.snapshot
+    shared.close(user, inbox)
+    shared.open(user, "Sent", read_only=True)
+    shared.close(user, mailboxes.find(user, "Sent"))
+    assert shared.changes(user, inbox, 0, read_only=True).snapshot is first.snapshot  # one session is still there
+    shared.close(user, inbox)
+    assert list(shared._views) == [inbox]
+
+
+def test_notices_are_asked_for_before_the_mailbox_is_read(user, inbox):
+    def before(mailbox):
+        assert mailbox == inbox
+        append(user, inbox, message())
+
+    assert list(Views().open(user, "INBOX", read_only=True, before=before).snapshot.uids) == [1]
+
+
+def test_copies_into_an_open_mailbox_are_seen(user, inbox):
+    append(user, inbox, message(), message(), flags=SEEN, keywords=("a",))
+    shared = Views()
+    sent = shared.open(user, "Sent", read_only=False)
+    run(Copy(user, inbox, [1, 2], sent.mailbox, move=True))
+    changes = shared.changes(user, sent.mailbox, sent.snapshot.modseq, read_only=False)
+    assert content(changes.snapshot) == [(1, SEEN, ("a",)), (2, SEEN, ("a",))]
