@@ -214,7 +214,8 @@ class FetchMessages(Question):
 class Fetched(NamedTuple):
     """Rows (``MessageRow``) of the messages that still exist, ascending.
 
-    The first ``done`` of the UIDs asked for are dealt with. ``done`` is less than what was asked when the answer would have grown beyond about 1 MB; it is at least 1.
+    The first ``done`` of the UIDs asked for are dealt with: fewer than were asked for when the answer would have
+    grown beyond about 1 MB; it is at least one.
     """
 
     rows: Sequence[Sequence[Any]]

@@ -126,10 +126,10 @@ class Selected:
 
     def uids_of(self, places: Iterable[range]) -> Sequence[int]:
         """Return the UIDs in these places, without those that are known to be expunged."""
-        chosen = array("Q")
+        chosen = array("I")
         for run in places:
             chosen.extend(self.uids[run.start : run.stop])
-        return array("Q", [uid for uid in chosen if uid not in self._pending]) if self._pending else chosen
+        return array("I", [uid for uid in chosen if uid not in self._pending]) if self._pending else chosen
 
     def _index(self, uid: int) -> int | None:
         uids = self.snapshot.uids
@@ -153,9 +153,10 @@ class Selected:
         if not self._pending:
             self.uids = changes.snapshot.uids
         elif arrived:
-            self.uids = array("Q", [*self.uids, *changes.snapshot.uids[new_from:]])
+            self.uids = array("I", [*self.uids, *changes.snapshot.uids[new_from:]])
         if arrived:
             self._claim(max(changes.recent_from, old_end))
+            lines.append(self.introduce(changes.snapshot.keywords[new_from:]))
             lines.append(b"* %d EXISTS\r\n* %d RECENT\r\n" % (self.exists, self.recent))
         lines += self._tell_flags(changes.updated, old_end, known, condstore=condstore)
         return b"".join(lines)
@@ -194,7 +195,7 @@ class Selected:
             b"* %d EXPUNGE\r\n" % (number - already)
             for already, (number, _) in enumerate(self.numbers_of(sorted(self._pending)))
         ]
-        self.uids = array("Q", [uid for uid in self.uids if uid not in self._pending])
+        self.uids = array("I", [uid for uid in self.uids if uid not in self._pending])
         self._pending.clear()
         return lines
 
