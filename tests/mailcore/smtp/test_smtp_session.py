@@ -416,6 +416,20 @@ def test_bytes_between_starttls_and_the_handshake_are_ignored():
     assert session.receive(b"NOOP\r\n") == [Send(b"250 2.0.0 Ok\r\n")]
 
 
+def test_a_login_in_the_clear_does_not_outlive_starttls():
+    policy = replace(SUBMISSION, plaintext_auth_ok=True)
+    conversation = talk(HELLO + PLAIN, policy=policy)
+    assert conversation.session.login is not None
+    conversation.feed(b"STARTTLS\r\n")
+    assert conversation.session.login is None
+    assert conversation.feed(BEGIN).last == b"530 5.7.0 Authentication required"
+
+
+def test_a_transaction_does_not_outlive_ehlo_inside_tls():
+    conversation = talk(HELLO + b"STARTTLS\r\n").feed(HELLO + b"DATA\r\n")
+    assert conversation.last.startswith(b"503")
+
+
 def test_under_tls_starttls_is_neither_offered_nor_taken_and_facts_are_kept():
     conversation = talk(HELLO + b"STARTTLS\r\n")
     conversation.said = b""
