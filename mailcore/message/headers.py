@@ -23,7 +23,6 @@ BLOCK_LIMIT: Final = 1024 * 1024
 # A field is a name, a colon and a value that goes on over lines beginning with white space (RFC 5322 section 2.2). A
 # line without a colon is taken as a name without a value. Possessive: there is nothing to try twice.
 _FIELD: Final = re.compile(rb"(([^:\n]*+)(:?+)([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?+)")
-_NO_FIELD: Final = frozenset({b"", b"\r", b"\n", b"\r\n"})  # the blank line, or the end
 _FOLD: Final = re.compile(rb"\r*\n[ \t]?")
 # RFC 2047 section 2, with the language of RFC 2231 section 5; spaces in the text, which it forbids, are common.
 _ENCODED_WORD: Final = re.compile(rb"=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z0-9-]{0,20})?\?([BbQq])\?([^?\r\n]*+)\?=")
@@ -65,6 +64,11 @@ def _split(block: bytes) -> list[tuple[bytes, bytes, bytes, bytes]]:
     return [(match[1], match[2], match[3], match[4]) for match in islice(_FIELD.finditer(block), FIELD_LIMIT)]
 
 
+def _is_blank(raw: bytes, name: bytes) -> bool:
+    """Say whether what was split off without a colon is the blank line (a body may follow it), or the end."""
+    return not name or raw[:2] == b"\r\n"
+
+
 class Headers:
     r"""The fields of one header block, in order.
 
@@ -86,13 +90,13 @@ class Headers:
                     values[name].append(value)
                 else:
                     values[name] = [value]
-            elif raw in _NO_FIELD:
+            elif _is_blank(raw, name):
                 break
 
     def __iter__(self) -> Iterator[Field]:
         """Give every field, lines without a colon included (their value is empty)."""
         for raw, name, colon, value in self._found:
-            if not colon and raw in _NO_FIELD:
+            if not colon and _is_blank(raw, name):
                 break
             yield Field(name.rstrip().lower(), value, raw)
 
@@ -109,6 +113,10 @@ class Headers:
         """Say how many fields are called ``name`` (in lower case)."""
         return len(self._values.get(name, ()))
 
+    def lines(self, names: frozenset[bytes]) -> bytes:
+        """Give the lines of all fields with one of these names (in lower case), as they stand."""
+        return b"".join([found[0] for found in self._found if found[1].rstrip().lower() in names])
+
     def text(self, name: bytes) -> str:
         """Give the first value of ``name`` as text: unfolded, encoded words decoded; ``""`` when there is none."""
         values = self._values.get(name)
@@ -123,7 +131,7 @@ def select_fields(block: bytes, names: frozenset[bytes], *, inverted: bool = Fal
     chosen: list[bytes] = []
     position = 0
     for raw, name, colon, _ in _split(block):
-        if not colon and raw in _NO_FIELD:
+        if not colon and _is_blank(raw, name):
             position = len(block)
             break
         position += len(raw)

@@ -31,7 +31,7 @@ def nstring(value: bytes | None) -> bytes:
 def string(value: bytes) -> bytes:
     """Write a quoted string, or a literal where only that can hold the bytes. NUL, which neither can, is left out."""
     if _PLAIN.fullmatch(value):
-        return b'"%b"' % value
+        return b'"' + value + b'"'
     if _QUOTABLE.fullmatch(value):
         return b'"%b"' % _SPECIALS.sub(rb"\\\1", value)
     value = value.replace(b"\0", b"")

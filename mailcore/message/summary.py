@@ -67,7 +67,7 @@ def summarize(message: Octets) -> Summary:
 
 
 def _cached(headers: Headers) -> bytes:
-    fields = b"".join([field.raw for field in headers if field.name in CACHED_FIELDS])
+    fields = headers.lines(CACHED_FIELDS)
     return fields + b"\r\n" if fields and not fields.endswith(b"\n") else fields
 
 

@@ -43,11 +43,26 @@ def test_the_raw_fields_together_are_the_block():
 
 
 @pytest.mark.parametrize(
-    "block", [b" \r\nBcc: x@example.com\r\n", b"\r\r\nBcc: x\r\n", b"\t\nx\nBcc: y\n", b": empty\r\nBcc: z"]
+    "block",
+    [
+        b" \r\nBcc: x@example.com\r\n",
+        b"\rBcc\r\nBcc: x\r",
+        b"\r\r\nBcc: x\r\n",
+        b"\t\nx\nBcc: y\n",
+        b": empty\r\nBcc: z",
+    ],
 )
 def test_an_odd_first_line_hides_no_field(block):
     assert Headers(block).count(b"bcc") == 1
     assert b"".join(field.raw for field in Headers(block)) == block
+
+
+@pytest.mark.parametrize(
+    "message", [b"\r\n \r\nBcc: x", b"\n Bcc: x", b"A: b\r\n\r\n y\r\nBcc: x", b"A: b\n\n\tBcc: x\nBcc: y"]
+)
+def test_behind_the_blank_line_nothing_is_read(message):
+    assert not Headers(message).count(b"bcc")
+    assert b"bcc" not in select_fields(message, frozenset({b"bcc"})).lower()
 
 
 def test_no_more_than_the_limit_of_fields_is_read():

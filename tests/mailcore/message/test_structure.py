@@ -60,6 +60,10 @@ epilogue
 )
 
 
+MULTIPART_B = b"Content-Type: multipart/mixed; boundary=b\n\n"
+MULTIPART_C = b"Content-Type: multipart/mixed; boundary=c\n\n"
+
+
 def content(message, path, item=""):
     span = section_span(scan(message), path, item)
     return None if span is None else message[slice(*span)]
@@ -147,14 +151,12 @@ def test_the_first_part_of_what_has_no_parts_is_its_body():
         (b"Content-Type: message/rfc822\n\n", ["message/rfc822", "text/plain"]),
         # an inner multipart with the boundary of the outer one
         (
-            b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=b\n\n"
-            b"--b\n\nx\n--b--\n--b\nContent-Type: text/html\n\ny\n--b--\n",
+            MULTIPART_B + b"--b\n" + MULTIPART_B + b"--b\n\nx\n--b--\n--b\nContent-Type: text/html\n\ny\n--b--\n",
             ["multipart/mixed", "multipart/mixed", "text/plain", "text/html"],
         ),
         # an inner multipart that never ends
         (
-            b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=c\n\n"
-            b"--c\n\nx\n--b\nContent-Type: text/html\n\n--c\n--b--\n",
+            MULTIPART_B + b"--b\n" + MULTIPART_C + b"--c\n\nx\n--b\nContent-Type: text/html\n\n--c\n--b--\n",
             ["multipart/mixed", "multipart/mixed", "text/plain", "text/html"],
         ),
     ],
@@ -179,8 +181,8 @@ def test_a_mapped_file_has_the_same_structure(tmp_path):
 PIECES = st.sampled_from(
     [
         b"Content-Type: multipart/mixed; boundary=b", b"Content-Type: multipart/digest; boundary=c",
-        b"Content-Type: message/rfc822", b"Content-Type: multipart/mixed; boundary=bb", b"--b", b"--c", b"--bb", b"--b--",
-        b"--c--", b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b" ", b"x", b"--", b"Subject: y",
+        b"Content-Type: message/rfc822", b"Content-Type: multipart/mixed; boundary=bb", b"--b", b"--c", b"--bb",
+        b"--b--", b"--c--", b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b" ", b"x", b"--", b"Subject: y",
     ]
 )  # fmt: skip
 
@@ -268,22 +270,19 @@ def test_after_the_limit_of_parts_the_rest_is_one_part():
     assert len(list(walk(scan(message)))) == PART_LIMIT
 
 
-MIXED = b"Content-Type: multipart/mixed; boundary=b\n\n"
-
-
 @pytest.mark.parametrize(
     "message",
     [
-        MIXED + b"--b\nX\n" * 300_000,
-        MIXED + b"--b\n--c\n" * 300_000,
-        MIXED + b"\n--bx" * 400_000,
-        MIXED + b"\n--b" + b" " * 3_000_000,
-        MIXED + b"\n--b " * 300_000,
+        MULTIPART_B + b"--b\nX\n" * 300_000,
+        MULTIPART_B + b"--b\n--c\n" * 300_000,
+        MULTIPART_B + b"\n--bx" * 400_000,
+        MULTIPART_B + b"\n--b" + b" " * 3_000_000,
+        MULTIPART_B + b"\n--b " * 300_000,
         nested(100) + b"\n--x" * 300_000,
         nested(100) + b"\n" * 3_000_000,
         b"".join(b"Content-Type: multipart/mixed; boundary=%d\n\n--%d\n" % (i, i) for i in range(100))
         + b"--99--\n" * 300_000,
-        MIXED + b"--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n" * 50_000,
+        MULTIPART_B + b"--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n" * 50_000,
         b"Content-Type: text/plain" + b"; a=b" * 100_000 + b"\n\nx",
         b"Content-Type: text/plain" + b"; a*1*=b" * 100_000 + b"\n\nx",
         b"Content-Type: text/plain" + b";" * 1_000_000 + b"\n\nx",

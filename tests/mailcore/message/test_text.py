@@ -98,9 +98,9 @@ def test_a_file_name_is_found_wherever_senders_put_it():
 
 PIECES = st.sampled_from(
     [
-        b"Content-Type: text/html; charset=", b"utf-7", b"utf-16", b"iso-2022-jp", b"zlib", b"\r\n", b"\r\n\r\n", b"<", b">",
-        b"&#", b"9", b"script", b"<!--", b"Content-Transfer-Encoding: base64\r\n", b"=", b"A", b"\xff", b"+2AA-", b"\0",
-        b"Content-Transfer-Encoding: quoted-printable\r\n",
+        b"Content-Type: text/html; charset=", b"utf-7", b"utf-16", b"iso-2022-jp", b"zlib", b"\r\n", b"\r\n\r\n", b"<",
+        b">", b"&#", b"9", b"script", b"<!--", b"Content-Transfer-Encoding: base64\r\n", b"=", b"A", b"\xff", b"+2AA-",
+        b"\0", b"Content-Transfer-Encoding: quoted-printable\r\n",
     ]
 )  # fmt: skip
 
@@ -112,8 +112,9 @@ def test_any_message_gives_text_that_utf8_can_write(message):
 
 
 @pytest.mark.parametrize(
-    "markup", ["<!--" * 200_000, "<script>" * 100_000, "<" * 500_000, "<a" * 300_000, "&" * 500_000, "&#1" * 200_000, "<p>" * 200_000]
-)  # fmt: skip
+    "markup",
+    [piece * 200_000 for piece in ("<!--", "<script>", "<", "<a", "&", "&#1", "<p>", "<script></script", "--><!--")],
+)
 def test_hostile_html_takes_linear_time(markup):
     started = time.monotonic()
     strip_html(markup)
