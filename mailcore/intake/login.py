@@ -8,6 +8,7 @@ from accounts.passwords import TooManyFailuresError, answer_delay
 from mailcore.dialogue import Login
 from mailcore.figures import figures
 from mailcore.sasl.questions import LoginRefusal, VerifyPassword
+from mailcore.store.mailboxes import cached_inbox_id, inbox_id
 
 
 async def verify_password(question: VerifyPassword, doors: Any) -> Login | LoginRefusal:
@@ -25,6 +26,8 @@ async def verify_password(question: VerifyPassword, doors: Any) -> Login | Login
         await _pause(question)
         return LoginRefusal.WRONG
     figures.count(f"login.{question.protocol}.succeeded")
+    if cached_inbox_id(account.id) is None:
+        await doors.database(inbox_id, account.id)  # makes the first mailboxes of a new user
     if doors.connection is not None:
         doors.connection.logged_in(account.id, account.username)
     return Login(account.id, account.username)
