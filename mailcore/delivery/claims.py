@@ -78,6 +78,14 @@ def give_back(owner: str, entries: Collection[int]) -> None:
         QueueEntry.objects.filter(id__in=part, lease_owner=owner).update(lease_owner="", lease_until=None)
 
 
+def set_aside(entries: Collection[int], reason: str) -> None:
+    """Hold entries whose outcome cannot be written down: an administrator has to look, and nothing is sent twice."""
+    for part in _parts(entries):
+        QueueEntry.objects.filter(id__in=part).update(
+            state=QueueEntry.State.HELD, last_reply=reason, lease_owner="", lease_until=None
+        )
+
+
 def _parts(ids: Collection[int]) -> Iterable[list[int]]:
     ordered = sorted(ids)
     return (ordered[start : start + _IDS_AT_ONCE] for start in range(0, len(ordered), _IDS_AT_ONCE))

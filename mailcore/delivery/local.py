@@ -1,0 +1,25 @@
+"""Queued mail for addresses that are ours by now: a domain that was added, or an alias that pointed elsewhere.
+
+Only decides. The message goes into the mailbox in the transaction that ends the queue entry (``settlement.py``).
+"""
+
+from accounts.addresses import resolve
+from mailcore.delivery.jobs import Contact, Entry, Job, Result, own_outcome
+from mailcore.intake.routing import plan, refusal
+from mailcore.message.envelope import Recipient
+from mailcore.smtp.client import Verdict
+
+
+def deliver_here(job: Job) -> list[Result]:
+    """Say for each entry what becomes of it on this server. Reads the database."""
+    return [_result(entry, job.mail.size) for entry in job.entries]
+
+
+def _result(entry: Entry, size: int) -> Result:
+    contact = Contact("this server")
+    refused = refusal(resolve(entry.address), may_relay=True, size=size)
+    if refused is not None:
+        verdict = Verdict.FAILED if refused.code >= 500 else Verdict.DEFERRED
+        return Result(entry, own_outcome(verdict, refused.status, refused.text), contact)
+    here = plan([Recipient(entry.address, entry.notify, entry.orcpt)])
+    return Result(entry, own_outcome(Verdict.SENT, "2.1.5", "delivered here"), contact, here)

@@ -1,0 +1,221 @@
+"""The way out: takes what is due from the queue, has it delivered, and sees that the outcome is written down.
+
+    scheduler = Scheduler(reactor, doors, resolver)
+    scheduler.start()
+    scheduler.wake()                      # something new is in the queue
+    await scheduler.drain()               # finish what is in flight, give back the rest
+
+Nothing here blocks the reactor. A job whose outcome cannot be written down stays leased until it can; one that makes
+us stumble is put off, and set aside the third time, while the others go on.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.utils import timezone
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import LoopingCall, deferLater
+
+from a3mailer_site.ids import to_text
+from mailcore.delivery import claims
+from mailcore.delivery.jobs import Job, Result
+from mailcore.delivery.local import deliver_here
+from mailcore.delivery.recorder import AGAIN_AFTER, Recorder
+from mailcore.delivery.remote import Destinations, surroundings
+from mailcore.delivery.settlement import Settlement, settle, settle_crash, without_extras
+from mailcore.dialogue import UnavailableError
+from mailcore.figures import figures
+from mailcore.resolver.stub import Resolver
+
+log = structlog.get_logger("mailcore.delivery.scheduler")
+
+# Seconds between two looks at the queue, which cost a tenth of a millisecond; ``wake`` does not wait for the next.
+LOOK_EVERY = 0.2
+RENEW_EVERY = 10.0
+TIDY_EVERY = 60.0
+# Entries in hand, in all and for one destination, and claimed at once.
+IN_HAND = 1000
+IN_HAND_A_DESTINATION = 100
+CLAIM_AT_ONCE = 200
+
+
+class Scheduler:
+    """One for each worker process."""
+
+    def __init__(
+        self, reactor: Any, doors: Any, resolver: Resolver, now: Callable[[], datetime] = timezone.now
+    ) -> None:
+        self._reactor = reactor
+        self._doors = doors
+        self._now = now
+        self._owner = claims.owner_name()
+        self._destinations = Destinations(surroundings(reactor, doors, resolver))
+        self._recorder = Recorder(reactor, doors)
+        self._jobs: dict[Job, Deferred[None]] = {}
+        self._per_destination: Counter[str] = Counter()
+        self._draining = False
+        self._calls = {
+            LOOK_EVERY: self._looping(self._look),
+            RENEW_EVERY: self._looping(self._renew),
+            TIDY_EVERY: self._looping(self._tidy),
+        }
+        figures.gauge("delivery.in_hand", lambda: self.in_hand)
+        figures.gauge("delivery.connections_open", lambda: self._destinations.connections)
+
+    @property
+    def in_hand(self) -> int:
+        """Entries that are leased to us and not settled yet."""
+        return self._per_destination.total()
+
+    def start(self) -> None:
+        """Begin: take over what predecessors of this machine have left, then look at the queue again and again."""
+        first = self._calmly("take over", self._in_database(claims.take_back_from_the_dead))
+        first.addCallback(lambda _: self._start_looking())
+
+    def _start_looking(self) -> None:
+        if self._draining:
+            return
+        for seconds, call in self._calls.items():
+            call.start(seconds, now=seconds == LOOK_EVERY)
+
+    def wake(self) -> None:
+        """Look at the queue now: something has become due."""
+        look = self._calls[LOOK_EVERY]
+        # While a look is under way there is no next call to bring forward; it goes on until nothing is due.
+        if look.running and look.call is not None:
+            look.call.reset(0)
+
+    async def drain(self) -> None:
+        """Take nothing more, finish what is in flight, give back what was not begun."""
+        self._draining = True
+        for call in self._calls.values():
+            if call.running:
+                call.stop()
+        withdrawn = self._destinations.withdraw()
+        flying = [done for job, done in self._jobs.items() if job not in set(withdrawn)]
+        ids = [entry.id for job in withdrawn for entry in job.entries]
+        await self._calmly("give back", self._in_database(claims.give_back, self._owner, ids))
+        await DeferredList(flying)
+        self._destinations.withdraw()
+
+    # Looking.
+
+    def _looping(self, work: Callable[[], Awaitable[None]]) -> LoopingCall:
+        call = LoopingCall(lambda: self._calmly(work.__name__.strip("_"), work()))
+        call.clock = self._reactor
+        return call
+
+    def _calmly(self, what: str, work: Awaitable[Any]) -> "Deferred[Any]":
+        """Do something that may fail for a while without bringing the loop to an end."""
+
+        async def calm() -> None:
+            try:
+                await work
+            except UnavailableError as error:
+                log.warning("delivery waits for the database", at=what, reason=str(error))
+            except Exception:
+                # The log is told; the delivery of everything else must not stop for it.
+                log.exception("delivery met an error of our own", at=what)
+
+        return Deferred.fromCoroutine(calm())
+
+    async def _look(self) -> None:
+        """Claim what is due and begin with it, as much as we can hold."""
+        while not self._draining:
+            room = min(CLAIM_AT_ONCE, IN_HAND - self.in_hand)
+            now, avoid = self._now(), self._saturated()
+            if room <= 0 or not await self._in_database(claims.any_due, now, avoid):
+                return
+            jobs = await self._in_database(claims.claim, self._owner, now, room, avoid)
+            for job in jobs:
+                self._begin(job)
+            if not jobs:
+                return
+
+    def _saturated(self) -> list[str]:
+        return [name for name, count in self._per_destination.items() if count >= IN_HAND_A_DESTINATION]
+
+    async def _renew(self) -> None:
+        ids = [entry.id for job in self._jobs for entry in job.entries]
+        await self._in_database(claims.renew, self._owner, ids, self._now())
+
+    async def _tidy(self) -> None:
+        self._destinations.forget_quiet_ones()
+        mended = await self._in_database(claims.mend, self._now())
+        if mended:
+            log.warning("the clock has jumped; entries that stood in the future were moved", entries=mended)
+        await self._in_database(claims.take_back_from_the_dead)
+
+    # Working.
+
+    def _begin(self, job: Job) -> None:
+        for entry in job.entries:
+            self._per_destination[entry.destination] += 1
+        done = self._calmly("deliver", self._work(job))
+        self._jobs[job] = done
+        done.addBoth(lambda _: self._end(job))
+
+    def _end(self, job: Job) -> None:
+        self._jobs.pop(job, None)
+        for entry in job.entries:
+            self._per_destination[entry.destination] -= 1
+            if not self._per_destination[entry.destination]:
+                del self._per_destination[entry.destination]
+
+    async def _work(self, job: Job) -> None:
+        """Deliver one job and write down what came of it."""
+        results: list[Result] | None = None
+        crash: Exception | None = None
+        try:
+            results = await self._deliver(job)
+        except UnavailableError:
+            raise  # our own database is away: nothing was sent, and the lease runs out by itself
+        except Exception as error:
+            # It is counted and written down, and the third time the message is set aside.
+            log.exception("a message makes us stumble", message=to_text(job.mail.id), nexthop=str(job.nexthop))
+            figures.count("delivery.crashed")
+            crash = error
+        if crash is None:
+            settlement = await self._persist(settle, job, results)
+        else:
+            settlement = await self._persist(settle_crash, job, crash)
+        await self._record(settlement)
+        for decision in settlement.decisions:
+            figures.count(f"delivery.{decision.result.outcome.verdict.value}")
+
+    async def _record(self, settlement: Settlement) -> None:
+        """Write the outcome down; if need be without notices, and in the last resort as something to look at."""
+        try:
+            await self._recorder.record(settlement)
+            return
+        except Exception:
+            log.exception("an outcome cannot be written down as it is", message=to_text(settlement.mail.id))
+        try:
+            await self._recorder.record(without_extras(settlement, self._now()))
+        except Exception as error:
+            log.exception("an outcome cannot be written down", message=to_text(settlement.mail.id))
+            ids = [decision.entry.id for decision in settlement.decisions]
+            await self._in_database(claims.set_aside, ids, f"outcome not written down: {error}")
+
+    async def _deliver(self, job: Job) -> list[Result]:
+        if job.nexthop.local:
+            here: list[Result] = await self._in_database(deliver_here, job)
+            return here
+        return await self._destinations.deliver(job)
+
+    async def _persist(self, decide: Callable[..., Settlement], job: Job, came_of_it: Any) -> Settlement:
+        """Decide what becomes of the entries; waits for the database as long as it takes."""
+        while True:
+            try:
+                settlement: Settlement = await self._in_database(decide, job, came_of_it, self._now())
+            except UnavailableError as error:
+                log.warning("what was delivered cannot be settled yet", reason=str(error))
+                await deferLater(self._reactor, AGAIN_AFTER)
+            else:
+                return settlement
+
+    async def _in_database(self, function: Callable[..., Any], *args: Any) -> Any:
+        return await self._doors.database(function, *args)
