@@ -31,8 +31,9 @@ class Command(BaseCommand):
 
 
 def _ensure(address: str, targets: list[str]) -> tuple[Alias, int]:
-    alias = find_alias(address) or Alias(address=address)
-    if alias.pk is None:
+    alias = find_alias(address)
+    if alias is None:
+        alias = Alias(address=address)
         alias.full_clean()
         alias.save()
     added = 0

@@ -1,0 +1,67 @@
+"""What happens to every HTTP request before and after everything else: its id, its size, its headers."""
+
+import re
+import secrets
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
+from django.utils import translation
+
+from a3mailer_site.api.errors import RETRY_AFTER, is_api, plain_error
+
+# Ids that callers send are repeated in logs: nothing in them may surprise.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
+
+# Alpine, which the admin's theme is built on, evaluates expressions in attributes; hence 'unsafe-eval'. Inline scripts
+# stay forbidden, so text of strangers cannot become one.
+_POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data:",
+        "font-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    ]
+)
+
+
+class RequestIdMiddleware:
+    """Give every request an id, its own or a new one; refuse what is too large; answer when the database is away."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass the request on, and the id back."""
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(8)}"
+        request.request_id = request_id  # type: ignore[attr-defined]
+        response = self._refuse_large(request) or self._get_response(request)
+        response.headers["X-Request-ID"] = request_id
+        response.headers.setdefault("Content-Security-Policy", _POLICY)
+        return response
+
+    def _refuse_large(self, request: HttpRequest) -> HttpResponse | None:
+        # The REST framework reads the stream itself, past Django's own limit. What has no length has no body in WSGI.
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if is_api(request) and length.isdecimal() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            with translation.override(translation.get_language_from_request(request)):
+                return plain_error(request, 413)
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer 503 instead of 500 while the database is locked or away."""
+        if not isinstance(exception, (OperationalError, InterfaceError)):
+            return None
+        if is_api(request):
+            return plain_error(request, 503)
+        response = HttpResponse(render_to_string("503.html"), status=503)
+        response["Retry-After"] = str(RETRY_AFTER)
+        return response

@@ -1,0 +1,79 @@
+"""Lists: ``{<plural>: […], total, page, limit}``. A page past the end is empty; a number out of range is refused."""
+
+import re
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+MAX_LIMIT = 500
+# Larger offsets are no pages of ours, and databases refuse numbers beyond 63 bits.
+MAX_PAGE = 1_000_000
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+class EnvelopePagination(BasePagination):
+    """Pages from 1. The view's ``collection_name`` is the key of the list, ``default_limit`` how long a page is."""
+
+    default_limit = 50
+    collection_name = "items"
+
+    def paginate_queryset(  # type: ignore[override] # a list in memory is no collection of ours
+        self, queryset: QuerySet[Any], request: Request, view: Any = None
+    ) -> list[Any]:
+        """Return the rows of the page that the query asks for; raises ``ValidationError`` that names the parameter."""
+        self.collection_name = view.collection_name
+        self._page = number(request, "page", 1, MAX_PAGE)
+        self._limit = number(request, "limit", getattr(view, "default_limit", self.default_limit), MAX_LIMIT)
+        self._total = queryset.count()
+        start = (self._page - 1) * self._limit
+        return list(queryset[start : start + self._limit]) if start < self._total else []
+
+    def get_paginated_response(self, data: Any) -> Response:
+        """Put the rows into the envelope."""
+        body = {self.collection_name: data, "total": self._total, "page": self._page, "limit": self._limit}
+        return Response(body)
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Describe the envelope; ``schema.py`` has set the collection's name."""
+        count = {"type": "integer", "minimum": 0}
+        return {
+            "type": "object",
+            "required": [self.collection_name, "total", "page", "limit"],
+            "properties": {self.collection_name: schema, "total": count, "page": count, "limit": count},
+        }
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """Describe the two query parameters."""
+        limits = {"page": (1, MAX_PAGE), "limit": (getattr(view, "default_limit", self.default_limit), MAX_LIMIT)}
+        return [
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "schema": {"type": "integer", "minimum": 1, "maximum": most, "default": default},
+            }
+            for name, (default, most) in limits.items()
+        ]
+
+
+def number(request: Request, name: str, default: int, most: int) -> int:
+    """Read a whole number from 1 to ``most`` out of the query; raises ``ValidationError`` that names it."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= most:
+        raise serializers.ValidationError({name: _("This must be a whole number from 1 to %(most)s.") % {"most": most}})
+    return int(text)
+
+
+def search_text(request: Request) -> str:
+    """Return the ``search`` parameter; raises ``ValidationError`` for what no text of ours can contain."""
+    text = str(request.query_params.get("search", "")).strip()
+    if len(text) > 200 or "\0" in text or not text.isprintable():
+        raise serializers.ValidationError({"search": _("This must be at most 200 printable characters.")})
+    return text

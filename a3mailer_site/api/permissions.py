@@ -1,0 +1,44 @@
+"""Who may call what: ``read`` covers every GET, ``write`` every change, ``admin`` what makes or touches power.
+
+A view says otherwise by action: ``scopes = {"create": "admin"}``; under ``strict_permissions`` those named in
+``strict = {"destroy"}`` need ``admin`` too.
+"""
+
+from typing import Any
+
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+
+from a3mailer_site.env import current
+
+# What each word brings with it.
+IMPLIED = {"admin": {"admin", "write", "read"}, "write": {"write", "read"}, "read": {"read"}}
+
+
+def granted(request: Request) -> frozenset[str]:
+    """Return the words that this request's key or session may use."""
+    words = getattr(request.auth, "permissions", None)
+    if words is None:
+        # A session of the web admin. Only those who may do everything there may do anything here.
+        user = request.user
+        words = ["admin"] if user is not None and user.is_active and user.is_superuser else []
+    return frozenset(implied for word in words for implied in IMPLIED.get(word, ()))
+
+
+class ScopePermission(BasePermission):
+    """Compares what a view needs with what the caller has."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Say whether the call may go on."""
+        return needed(request, view) in granted(request)
+
+
+def needed(request: Request, view: Any) -> str:
+    """Return the word that this call needs."""
+    action = getattr(view, "action", None) or (request.method or "").lower()
+    word = getattr(view, "scopes", {}).get(action)
+    if word is None:
+        word = "read" if request.method in SAFE_METHODS else "write"
+    if current().strict_permissions and action in getattr(view, "strict", ()):
+        return "admin"
+    return str(word)

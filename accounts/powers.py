@@ -1,0 +1,54 @@
+"""Who may change whom: administrators are touched by administrators only, and the last one stays.
+
+Whether somebody is an administrator is one fact, the flag ``is_superuser``; the API shows it as the group ``admin``.
+"""
+
+from collections.abc import Iterable
+
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext as _
+
+from accounts.addresses import fold
+from accounts.models import User
+
+ADMIN_GROUP = "admin"
+
+
+class ForbiddenError(PermissionDenied):
+    """The caller may not do this; the message says why."""
+
+
+def group_names(user: User) -> list[str]:
+    """Return the names of a user's groups, ``admin`` among them for administrators."""
+    names = [group.name for group in user.groups.all()] if user.pk else []
+    return sorted(names + [ADMIN_GROUP] * user.is_superuser)
+
+
+def is_powerful(user: User) -> bool:
+    """Say whether this account has any power of its own: only an administrator may touch it."""
+    return user.is_superuser or user.is_staff
+
+
+def check_groups(before: Iterable[str], after: Iterable[str], *, by_admin: bool) -> None:
+    """Raise ``ForbiddenError`` when somebody without the right gives or takes power by membership."""
+    changed = set(before) ^ set(after)
+    powerful = {name for name in changed if fold(name) == ADMIN_GROUP}
+    powerful |= set(Group.objects.filter(name__in=changed, permissions__isnull=False).values_list("name", flat=True))
+    if powerful and not by_admin:
+        raise ForbiddenError(
+            _("Only an administrator may change membership in %(groups)s.") % {"groups": ", ".join(powerful)}
+        )
+
+
+def set_groups(user: User, names: Iterable[str]) -> None:
+    """Make these the groups of a saved user; groups that are new are made. The flag is set by the caller's save."""
+    ordinary = {name for name in names if fold(name) != ADMIN_GROUP}
+    user.groups.set([Group.objects.get_or_create(name=name)[0] for name in sorted(ordinary)])
+
+
+def check_last_administrator(user: User) -> None:
+    """Raise ``ForbiddenError`` if nobody else could administer the server. Call it in the transaction of the change."""
+    others = User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
+    if user.pk in (pks := list(others.values_list("pk", flat=True))) and len(pks) == 1:
+        raise ForbiddenError(_("This is the last administrator."))

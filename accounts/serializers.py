@@ -1,0 +1,167 @@
+"""Users and API keys as the API shows and takes them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from a3mailer_site.api.errors import from_django
+from a3mailer_site.api.fields import PrefixedIdField, StrictBooleanField, StrictCharField, StrictIntegerField
+from a3mailer_site.api.permissions import granted
+from accounts.addresses import fold
+from accounts.limits import save_within_limits
+from accounts.models import ApiKey, User
+from accounts.passwords import MAX_PASSWORD
+from accounts.powers import (
+    ADMIN_GROUP,
+    ForbiddenError,
+    check_groups,
+    check_last_administrator,
+    group_names,
+    is_powerful,
+    set_groups,
+)
+
+# The API's names of a user's fields, where the model has others.
+_NAMES = {"is_active": "enabled", "domain": "email"}
+
+
+class GroupsField(serializers.ListField):
+    """Names of groups, ``admin`` among them for administrators."""
+
+    def get_attribute(self, instance: User) -> list[str]:
+        """Read the names from the memberships and the flag."""
+        return group_names(instance)
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        """Bring names into one form."""
+        names = {name.strip() for name in super().to_internal_value(data)}
+        return sorted({ADMIN_GROUP if fold(name) == ADMIN_GROUP else name for name in names})
+
+
+class UserSerializer(serializers.ModelSerializer[User]):
+    """A user. What is left out of a change stays as it is, whatever the method."""
+
+    id = PrefixedIdField("user_")
+    username = StrictCharField(max_length=254)
+    email = StrictCharField(max_length=320)
+    password = StrictCharField(write_only=True, max_length=MAX_PASSWORD, trim_whitespace=False)
+    quota = StrictIntegerField(required=False)
+    used_quota = serializers.IntegerField(read_only=True)
+    enabled = StrictBooleanField(source="is_active", required=False)
+    groups = GroupsField(child=StrictCharField(max_length=150), required=False, max_length=50, write_only=True)
+
+    class Meta:
+        model = User
+        fields = [
+            "id",
+            "username",
+            "email",
+            "password",
+            "quota",
+            "used_quota",
+            "enabled",
+            "groups",
+            "created_at",
+            "last_login",
+        ]
+        read_only_fields = ["created_at", "last_login"]
+
+    def create(self, validated_data: dict[str, Any]) -> User:
+        """Make a user."""
+        return self._save(User(), validated_data)
+
+    def update(self, instance: User, validated_data: dict[str, Any]) -> User:
+        """Change a user."""
+        return self._save(instance, validated_data)
+
+    def _save(self, user: User, given: dict[str, Any]) -> User:
+        by_admin = "admin" in granted(self.context["request"])
+        groups = given.pop("groups", None)
+        password = given.pop("password", None)
+        with transaction.atomic():
+            before = group_names(user)
+            if groups is not None:
+                check_groups(before, groups, by_admin=by_admin)
+            if user.pk and is_powerful(user) and not by_admin:
+                raise ForbiddenError(_("Only an administrator may change an administrator."))
+            if user.is_superuser and (
+                given.get("is_active") is False or (groups is not None and ADMIN_GROUP not in groups)
+            ):
+                check_last_administrator(user)
+            for name, value in given.items():
+                setattr(user, name, value)
+            if groups is not None and (ADMIN_GROUP in groups) != user.is_superuser:
+                user.is_superuser = user.is_staff = ADMIN_GROUP in groups
+            try:
+                if password is not None:
+                    _check_password(password, user)
+                    user.set_password(password)
+                save_within_limits(user)
+            except DjangoValidationError as error:
+                raise from_django(error, _NAMES) from error
+            if groups is not None:
+                set_groups(user, groups)
+        return user
+
+
+def _check_password(password: str, user: User) -> None:
+    try:
+        validate_password(password, user)
+    except DjangoValidationError as error:
+        raise DjangoValidationError({"password": error.error_list}) from error
+
+
+class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
+    """An API key. The secret is in the answer to its making, and nowhere else ever."""
+
+    key_id = PrefixedIdField("key_")
+    name = StrictCharField(max_length=100)
+    permissions = serializers.ListField(
+        child=serializers.ChoiceField(choices=ApiKey.PERMISSIONS), allow_empty=False, max_length=len(ApiKey.PERMISSIONS)
+    )
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+    class Meta:
+        model = ApiKey
+        fields = ["key_id", "name", "permissions", "created_at", "expires_at", "last_used_at"]
+        read_only_fields = ["created_at", "last_used_at"]
+
+    def validate_permissions(self, words: list[str]) -> list[str]:
+        """Each word once, in the order of their power; no more than the caller has."""
+        if not set(words) <= granted(self.context["request"]):
+            raise serializers.ValidationError(_("A key cannot have permissions that its maker lacks."))
+        return [word for word in ApiKey.PERMISSIONS if word in words]
+
+    def validate_expires_at(self, end: datetime | None) -> datetime | None:
+        """A key ends in the future or never."""
+        if end is not None and end <= timezone.now():
+            raise serializers.ValidationError(_("This must be in the future."))
+        return end
+
+
+class NewApiKeySerializer(ApiKeySerializer):
+    """A key just made, with its secret."""
+
+    api_key = serializers.CharField(read_only=True)
+
+    class Meta(ApiKeySerializer.Meta):
+        fields = ["key_id", "api_key", "name", "permissions", "created_at", "expires_at"]
+        read_only_fields = ["created_at"]
+
+
+def facts(user: User) -> Mapping[str, Any]:
+    """Return what the audit log keeps of a user; ``password`` says only whether it is another one."""
+    return {
+        "username": user.username,
+        "email": user.email,
+        "quota": user.quota,
+        "enabled": user.is_active,
+        "groups": group_names(user),
+    }

@@ -1,0 +1,34 @@
+"""Clients of the API with keys of every power."""
+
+import pytest
+from rest_framework.test import APIClient
+
+
+@pytest.fixture
+def client_with(db):
+    """``client_with("read")`` is a client with such a key; ``client_with()`` has none."""
+    from accounts.models import ApiKey
+
+    def make(*permissions, owner=None, **defaults):
+        client = APIClient(**defaults)
+        if permissions:
+            _key, secret = ApiKey.issue("test", list(permissions), owner=owner)
+            client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def admin_api(client_with):
+    return client_with("admin")
+
+
+@pytest.fixture
+def write_api(client_with):
+    return client_with("read", "write")
+
+
+@pytest.fixture
+def read_api(client_with):
+    return client_with("read")
