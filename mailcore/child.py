@@ -21,6 +21,9 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 
+from a3mailer_site.control import ControlError
+from a3mailer_site.env import Env, SettingError, load, reload
+from mailcore import tls
 from mailcore.control import Command, Link, Message
 from mailcore.figures import figures
 
@@ -45,7 +48,8 @@ class Child:
         self._on_drain: list[Callable[[], Deferred[Any] | None]] = []
         self._on_start: list[Callable[[], Deferred[Any] | None]] = []
         self._draining = self._stopped = False
-        self._commands: dict[str, Command] = {"check": self._nothing, "reload": self._nothing}
+        self._on_reload: list[Callable[[Env], object]] = []
+        self._commands: dict[str, Command] = {"check": check, "reload": self._reload}
         self._link = Link(self._commands)
 
     def listen(self, name: str, factory: IProtocolFactory) -> None:
@@ -66,6 +70,10 @@ class Child:
     def on_drain(self, function: Callable[[], Deferred[Any] | None]) -> None:
         """Call this when the child is to end; it may return a Deferred that fires when its work is done."""
         self._on_drain.append(function)
+
+    def on_reload(self, function: Callable[[Env], object]) -> None:
+        """Call this with the new settings when they have been put in force."""
+        self._on_reload.append(function)
 
     def run(self) -> None:
         """Serve until the end."""
@@ -145,8 +153,10 @@ class Child:
             log.critical("the supervisor is gone, so this process ends")
         self.drain(ORPHAN_PATIENCE)
 
-    @staticmethod
-    def _nothing() -> Message:
+    def _reload(self) -> Message:
+        env = reload()
+        for function in self._on_reload:
+            function(env)
         return {}
 
 
@@ -173,6 +183,15 @@ def _inherited(text: str) -> dict[str, list[socket.socket]]:
         os.set_inheritable(each.fileno(), False)
         sockets.setdefault(name, []).append(each)
     return sockets
+
+
+def check() -> Message:
+    """Say whether settings and certificates, as they are now, could be put in force."""
+    try:
+        tls.context(load())
+    except SettingError as error:
+        raise ControlError(str(error)) from error
+    return {}
 
 
 def resident_bytes() -> int:

@@ -15,8 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from a3mailer_site import generations
-from a3mailer_site.control import ControlError
-from a3mailer_site.env import Env, SettingError, current, load, reload
+from a3mailer_site.env import current
 from a3mailer_site.models import Generation
 from accounts import passwords
 from mailcore import tls
@@ -28,6 +27,9 @@ from mailcore.figures import figures
 from mailcore.imap import backend as imap_backend
 from mailcore.imap.session import ImapSession
 from mailcore.imap.talk import Policy as ImapPolicy
+from mailcore.pop3 import backend as pop3_backend
+from mailcore.pop3.session import Policy as Pop3Policy
+from mailcore.pop3.session import Pop3Session
 from mailcore.smtp import backend as smtp_backend
 from mailcore.smtp.session import Policy as SmtpPolicy
 from mailcore.smtp.session import SmtpSession
@@ -72,6 +74,12 @@ def imap_session(peer: Peer) -> Session:
     return ImapSession(policy, peer, Spool)
 
 
+def pop3_session(peer: Peer) -> Session:
+    """Begin a POP3 conversation by the rules that are in force now."""
+    policy = Pop3Policy(tls_available=True, plaintext_auth_ok=current().plaintext_allowed(peer.address))
+    return Pop3Session(policy, peer)
+
+
 # What is spoken on each listener: how a session begins, what its questions mean, and what is said to one too many.
 Spoken = tuple[Callable[[Peer], Session], Answers, bytes]
 SPOKEN: dict[str, Spoken] = {
@@ -80,6 +88,8 @@ SPOKEN: dict[str, Spoken] = {
     "submissions": (partial(smtp_session, submission=True), smtp_backend.ANSWERS, TOO_MANY_SMTP),
     "imap": (imap_session, imap_backend.ANSWERS, TOO_MANY_IMAP),
     "imaps": (imap_session, imap_backend.ANSWERS, TOO_MANY_IMAP),
+    "pop3": (pop3_session, pop3_backend.ANSWERS, TOO_MANY_POP3),
+    "pop3s": (pop3_session, pop3_backend.ANSWERS, TOO_MANY_POP3),
 }
 IMPLICIT_TLS = {"submissions", "imaps", "pop3s"}
 
@@ -117,8 +127,7 @@ class MailProcess:
         figures.gauge("database.wal_bytes", wal_bytes)
         self.child.on_start(self._start)
         self.child.on_drain(self._connections.drain)
-        self.child.command("check", check)
-        self.child.command("reload", self._reload)
+        self.child.on_reload(self._certificates.replace)
         self.child.command("cut", self._cut)
         self.child.command("connections", self._list)
         reactor.addSystemEventTrigger("during", "shutdown", self._close)
@@ -144,10 +153,6 @@ class MailProcess:
     def _open(self, name: str) -> int:
         return self._connections.open().get(name, 0)
 
-    def _reload(self) -> Message:
-        self._certificates.replace(reload())
-        return {}
-
     def _cut(self, account_id: int | None = None, address: str | None = None) -> Message:
         return {"connections": self._connections.cut(account_id=account_id, address=address)}
 
@@ -161,16 +166,6 @@ class MailProcess:
         self._eyes.stop()
         self._doors.close()
         self._committer.stop()
-
-
-def check() -> Message:
-    """Say whether settings and certificates, as they are now, could be put in force."""
-    try:
-        candidate: Env = load()
-        tls.context(candidate)
-    except SettingError as error:
-        raise ControlError(str(error)) from error
-    return {}
 
 
 def describe(connection: Connection) -> Message:

@@ -18,12 +18,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from a3mailer_site.env import current, reload
+from a3mailer_site.env import current
 from mailcore import tls
 from mailcore.child import Child
-from mailcore.control import Message
 from mailcore.figures import figures
-from mailcore.service import check
 from mailcore.wsgi_bridge import Receive, Scope, Send, WsgiBridge
 
 log = structlog.get_logger("mailcore.web")
@@ -128,8 +126,7 @@ class WebProcess:
         self.child.listen("https", TLSMemoryBIOFactory(self._certificates, False, self._server.http_factory))
         self.child.on_start(lambda: self._server.begin(reactor))
         self.child.on_drain(self._drain)
-        self.child.command("check", check)
-        self.child.command("reload", self._reload)
+        self.child.on_reload(self._certificates.replace)
         reactor.addSystemEventTrigger("during", "shutdown", self._bridge.close)
 
     async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,10 +134,6 @@ class WebProcess:
             await self._bridge(scope, receive, send)
         else:
             await send({"type": "websocket.close"})
-
-    def _reload(self) -> Message:
-        self._certificates.replace(reload())
-        return {}
 
     def _drain(self) -> Deferred[Any]:
         """Wait for the views in flight."""

@@ -11,16 +11,15 @@ import structlog
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
-from a3mailer_site.env import current, reload
+from a3mailer_site.env import current
 from accounts import passwords
 from mailcore.child import Child
-from mailcore.control import Message
 from mailcore.database import DatabaseDoors
+from mailcore.delivery.scheduler import Scheduler
 from mailcore.dialogue import UnavailableError
 from mailcore.figures import figures
 from mailcore.resolver.servers import configured
 from mailcore.resolver.stub import Resolver
-from mailcore.service import check
 from mailcore.store.commit import Committer
 from mailcore.store.eyes import forget_changes
 from mailcore.threads import WayBack
@@ -39,14 +38,17 @@ class WorkerProcess:
         self._committer = Committer(way_back)
         self._doors = DatabaseDoors(way_back, passwords.verify, self._committer)
         self._resolver = Resolver(reactor, configured(current()))
+        self._scheduler = Scheduler(reactor, self._doors, self._resolver)
         self.child = Child(reactor, "worker")
         self.child.on_start(self._start)
-        self.child.command("check", check)
-        self.child.command("reload", self._reload)
+        self.child.on_drain(lambda: Deferred.fromCoroutine(self._scheduler.drain()))
+        self.child.on_reload(lambda env: self._resolver.use(configured(env)))
+        self.child.command("wake", self._scheduler.wake)
         reactor.addSystemEventTrigger("during", "shutdown", self._close)
 
     def _start(self) -> None:
         self._committer.start()
+        self._scheduler.start()
         self._regularly(FORGET_CHANGES_EVERY, lambda: forget_changes(time.time()))
 
     def _regularly(self, seconds: float, work: Callable[[], Any]) -> None:
@@ -58,10 +60,6 @@ class WorkerProcess:
             return done
 
         LoopingCall(turn).start(seconds)
-
-    def _reload(self) -> Message:
-        self._resolver.use(configured(reload()))
-        return {}
 
     def _close(self) -> None:
         self._doors.close()
