@@ -6,12 +6,14 @@ orderly, and a request's body has a limit before it fills the disk.
 """
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import structlog
 from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from twisted.internet import reactor as default_reactor
 from twisted.internet.defer import Deferred
@@ -118,6 +120,7 @@ class WebProcess:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        Path(settings.STATIC_ROOT).mkdir(exist_ok=True)  # or whitenoise complains
         self._bridge = WsgiBridge(get_wsgi_application(), threads=THREADS, waiting=WAITING)
         self._server = WebServer(self._application)
         self._certificates = tls.Certificates(current())

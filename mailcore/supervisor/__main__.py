@@ -28,7 +28,7 @@ def _program(name: str, *listens: str) -> Program:
 PROGRAMS = (
     _program("mail", "smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"),
     _program("web", "http", "https"),
-    _program("worker"),
+    Program("worker", (sys.executable, "-m", "mailcore.start", "worker"), patient=True),
 )
 
 

@@ -28,6 +28,7 @@ class Program:
     name: str  # "mail", "web", "worker"
     command: Sequence[str]  # program and arguments
     listens: frozenset[str] = frozenset()  # names of the listeners it serves
+    patient: bool = False  # nobody waits for it at a port: it lets the others start first
 
 
 class Process(ProcessProtocol):

@@ -20,6 +20,9 @@ from mailcore.supervisor.totals import Totals
 
 log = structlog.get_logger("mailcore.supervisor")
 
+# Seconds that patient processes wait for the others at the start.
+PATIENCE = 5.0
+
 # Settings that are read when the server starts and at no other time.
 _FIXED = ("data_dir", "database_url", "redis_url", "profile", "user", "mail_processes", "secret_key")
 
@@ -70,7 +73,18 @@ class Supervisor:
             log.info(f"{listener.name} listening on {listener.address}")  # noqa: G004 - a line for people
         # Twisted's own handler of SIGTERM and SIGINT stops the reactor, which waits for this.
         self._reactor.addSystemEventTrigger("before", "shutdown", self._stop)
-        for role in self._roles:
+        patient = {program.name for program in self._programs if program.patient}
+        first = [role for role in self._roles if role.name not in patient]
+        later = [role for role in self._roles if role.name in patient]
+        self._start(first)
+        # Two processes on two cores answer sooner than three.
+        their_turn = self._reactor.callLater(PATIENCE, self._start, later)
+        ready = DeferredList([role.first_ready for role in first])
+        ready.addCallback(lambda _: their_turn.reset(0) if their_turn.active() else None)
+
+    @staticmethod
+    def _start(roles: Sequence[Role]) -> None:
+        for role in roles:
             role.start()
 
     def open_control_socket(self, data_dir: Path) -> None:
