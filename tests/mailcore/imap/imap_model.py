@@ -1,5 +1,6 @@
 """A mailbox store in a few lines, to answer a session's questions by what IMAP says they mean; and a client."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -143,33 +144,33 @@ class Store:
             return self.refuse[kind]
         if getattr(question, "account", 7) != 7:
             raise AssertionError("another account's question")
-        return getattr(self, kind.__name__)(question)
+        return getattr(self, re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower())(question)
 
-    def VerifyPassword(self, question):
+    def verify_password(self, question):
         if question.password == "later":
             return LoginRefusal.LATER
         return Login(7, "bob") if (question.login, question.password) == ("bob", "secret") else LoginRefusal.WRONG
 
-    def ListMailboxes(self, question):
+    def list_mailboxes(self, question):
         orphans = self.subscribed - self.boxes.keys()
         return q.Mailboxes([box.row(self.subscribed) for box in self.boxes.values()], sorted(orphans))
 
-    def Status(self, question):
+    def status(self, question):
         box = self.boxes.get(question.name)
         return box.row(self.subscribed) if box else q.Refused.NO_SUCH_MAILBOX
 
-    def CreateMailbox(self, question):
+    def create_mailbox(self, question):
         if question.name in self.boxes:
             return q.Refused.MAILBOX_EXISTS
         if not all(question.name.split("/")):
             return q.Refused.NAME_NOT_ALLOWED
         return self.make(question.name, question.special_use).mailbox
 
-    def DeleteMailbox(self, question):
+    def delete_mailbox(self, question):
         box = self.boxes.pop(question.name, None)
         return box.mailbox if box else q.Refused.NO_SUCH_MAILBOX
 
-    def RenameMailbox(self, question):
+    def rename_mailbox(self, question):
         if question.old_name not in self.boxes:
             return q.Refused.NO_SUCH_MAILBOX
         box = self.boxes.pop(question.old_name)
@@ -177,7 +178,7 @@ class Store:
         self.boxes[question.new_name] = box
         return None
 
-    def Subscribe(self, question):
+    def subscribe(self, question):
         if not question.subscribed:
             self.subscribed.discard(question.name)
         elif question.name not in self.boxes:
@@ -186,7 +187,7 @@ class Store:
             self.subscribed.add(question.name)
         return None
 
-    def OpenMailbox(self, question):
+    def open_mailbox(self, question):
         box = self.boxes.get(question.name)
         if box is None:
             return q.Refused.NO_SUCH_MAILBOX
@@ -198,10 +199,10 @@ class Store:
             box.first_recent = box.uidnext
         return first
 
-    def CloseMailbox(self, question):
+    def close_mailbox(self, question):
         return None
 
-    def ReadChanges(self, question):
+    def read_changes(self, question):
         box = self.by_key(question.key)
         if box is None:
             return q.Refused.NO_SUCH_MAILBOX
@@ -209,7 +210,7 @@ class Store:
         vanished = sorted(uid for modseq, uid in box.vanished if modseq > question.since)
         return q.Changes(box.snapshot(), updated, vanished, self._claim(box, question.read_only))
 
-    def FetchMessages(self, question):
+    def fetch_messages(self, question):
         assert isinstance(question.uids, Sequence)
         assert len(question.uids) <= 500
         box = self.by_key(question.key)
@@ -234,13 +235,13 @@ class Store:
             )
         return q.Fetched(rows, done)
 
-    def ReadBody(self, question):
+    def read_body(self, question):
         message = self.by_key(question.key).messages.get(question.uid)
         if message is None:
             return q.Refused.EXPUNGED
         return message[4][question.offset : question.offset + question.length]
 
-    def StoreFlags(self, question):
+    def store_flags(self, question):
         try:
             return self.by_key(question.key).flag(
                 question.uids, question.mode, question.flags, question.keywords, question.unchanged_since
@@ -248,14 +249,14 @@ class Store:
         except LimitError:
             return q.Refused.LIMIT
 
-    def Expunge(self, question):
+    def expunge(self, question):
         box = self.by_key(question.key)
         wanted = [uid for uid, message in box.messages.items() if message[0] & DELETED]
         if question.uids is not None:
             wanted = [uid for uid in wanted if uid in question.uids]
         return q.Expunged(box.remove(wanted), box.modseq)
 
-    def CopyMessages(self, question):
+    def copy_messages(self, question):
         source, target = self.by_key(question.source), self.boxes.get(question.target)
         if target is None:
             return q.Refused.TRY_CREATE
@@ -268,10 +269,10 @@ class Store:
             source.remove(uids)
         return q.Copied(target.uidvalidity, uids, made)
 
-    def CheckAppend(self, question):
+    def check_append(self, question):
         return None if question.name in self.boxes else q.Refused.TRY_CREATE
 
-    def AppendMessages(self, question):
+    def append_messages(self, question):
         box = self.boxes.get(question.name)
         for message in question.messages:
             message.body.abandon()
@@ -283,11 +284,11 @@ class Store:
         ]
         return q.Appended(box.uidvalidity, uids)
 
-    def SearchMessages(self, question):
+    def search_messages(self, question):
         box = self.by_key(question.key)
         return [uid for uid in question.uids if uid in box.messages and fulfils(question.criterion, uid, box)]
 
-    def Pause(self, question):
+    def pause(self, question):
         return None
 
 

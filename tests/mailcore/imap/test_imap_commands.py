@@ -217,7 +217,7 @@ def test_flags_and_uids_come_from_memory():
         (b"BODY.PEEK[1.MIME]", b"BODY[1.MIME] {%d}\r\n" % (len(MESSAGE) - 10) + MESSAGE[:-10]),
         (b"BODY.PEEK[]<6.3>", b"BODY[]<6> {3}\r\nAnn"),
         (b"BODY.PEEK[]<9999.3>", b"BODY[]<9999> {0}\r\n"),
-        (b"body.peek[header.fields (subject x-no)]", b"BODY[HEADER.FIELDS (SUBJECT X-NO)] {18}\r\nSubject: lunch\r\n\r\n"),
+        (b"body.peek[header.fields (X subject)]", b"BODY[HEADER.FIELDS (X SUBJECT)] {18}\r\nSubject: lunch\r\n\r\n"),
         (b"BODY.PEEK[HEADER.FIELDS (subject)]", b"BODY[HEADER.FIELDS (SUBJECT)] {18}\r\nSubject: lunch\r\n\r\n"),
         (
             b"BODY.PEEK[HEADER.FIELDS.NOT (from to date message-id)]",
