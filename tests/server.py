@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from a3mailer_site.control import call
+
 ROOT = Path(__file__).resolve().parent.parent
 LISTENERS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http")
 HOST = "127.0.0.1"
@@ -23,6 +25,20 @@ def free_ports(count):
         for one in sockets:
             one.bind((HOST, 0))
         return [one.getsockname()[1] for one in sockets]
+
+
+# Hashes once: a hash takes as long as all the rest of a small test.
+ADD_PEOPLE = """
+import json, sys
+from django.contrib.auth.hashers import make_password
+from accounts.models import User
+from domains.models import Domain
+password, addresses = json.load(sys.stdin)
+hashed = make_password(password)
+for address in addresses:
+    domain = Domain.objects.get(name=address.rpartition("@")[2])
+    User(username=address, email=address, domain=domain, password=hashed).save()
+"""
 
 
 class MailServer:
@@ -71,6 +87,12 @@ class MailServer:
         """Make a mailbox."""
         self.manage("adduser", address, "--password-stdin", stdin=password + "\n")
 
+    def add_people(self, count, password):
+        """Make many mailboxes with one password, p0@…, p1@…, in one go; returns their addresses."""
+        addresses = [f"p{number}@{self.domain}" for number in range(count)]
+        self.manage("shell", "-c", ADD_PEOPLE, stdin=json.dumps([password, addresses]))
+        return addresses
+
     def start(self, seconds=60):
         """Start the processes and wait until every port answers."""
         with self.log.open("ab") as log:
@@ -112,7 +134,22 @@ class MailServer:
 
     def tail(self, lines=40):
         """The end of the log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+        if not self.log.exists():
+            return ""
+        return "\n".join(line[:1000] for line in self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def certificate(self):
+        """Path of the self-signed certificate: what a client trusts that looks at it."""
+        return self.data / "tls" / "self-signed.crt"
+
+    def control(self, command, **arguments):
+        """Send a command to the control socket."""
+        return call(command, data_dir=self.data, timeout=60, **arguments)
+
+    def pid(self, name):
+        """Process id of a role (mail, web, worker); ``None`` while it has none."""
+        processes = self.control("status")["processes"]
+        return next(process["pid"] for process in processes if process["name"] == name)
 
     def tree(self):
         """Ids of the supervisor and of everything it started."""

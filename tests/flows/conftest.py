@@ -1,35 +1,41 @@
-"""A running server for the tests of this folder; each worker process has its own."""
+"""Running servers for the tests of this folder.
 
-import contextlib
-import shutil
+``server``, ``postgres_server`` and ``any_server`` are shared by many tests, each of which has mailboxes of its own
+(``person``). What disturbs a server takes ``rough_server``, which has to be well again after each test, or starts one.
+Tests of one server stay in one worker process, so that no server is started twice.
+"""
 
 import pytest
+from fakedns import FakeDns
+from peers.postfix import Postfix
 from postgres import Postgres
-from server import MailServer
+from running import quick_retries, running
 
-PASSWORD = "correct horse battery"
+_SHARED = ("server", "postgres_server", "rough_server")
 
 
-@contextlib.contextmanager
-def running(tmp_path_factory, name, environment=None):
-    """A prepared and started server; its log is shown when a test fails to start it."""
-    directory = tmp_path_factory.mktemp(name)
-    server = MailServer(directory, environment)
-    try:
-        server.prepare()
-        for user in ("alice", "bob"):
-            server.adduser(f"{user}@example.test", PASSWORD)
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep the tests of a shared server in one worker."""
+    for item in items:
+        used = [name for name in _SHARED if name in getattr(item, "fixturenames", ())]
+        if "any_server" in getattr(item, "fixturenames", ()):
+            used = [item.callspec.params["any_server"]]
+        if used:
+            item.add_marker(pytest.mark.xdist_group(used[0]))
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """A server on SQLite with alice@example.test and bob@example.test."""
-    with running(tmp_path_factory, "server") as one:
+def fake_dns():
+    """DNS for the servers of this worker: knows nothing but what tests put there."""
+    with FakeDns() as dns:
+        yield dns
+
+
+@pytest.fixture(scope="session")
+def server(fake_dns):
+    """A server on SQLite."""
+    with running("sqlite", quick_retries(fake_dns)) as one:
         yield one
 
 
@@ -44,13 +50,53 @@ def postgres():
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory, postgres):
-    """A server on PostgreSQL with the same two people."""
-    with running(tmp_path_factory, "postgres-server", {"DATABASE_URL": postgres.create("flows")}) as one:
+def postgres_server(postgres, fake_dns):
+    """A server on PostgreSQL."""
+    environment = {"DATABASE_URL": postgres.create("flows"), **quick_retries(fake_dns)}
+    with running("postgresql", environment) as one:
         yield one
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+@pytest.fixture(scope="session")
+def rough_server():
+    """A server on SQLite whose DNS is a closed port, for tests that disturb it. Each leaves it running and well."""
+    with FakeDns() as gone:
+        closed = gone.address
+    environment = {
+        "A3MAILER_DNS_SERVERS": closed,
+        "A3MAILER_RETRY_FIRST": "1",
+        "A3MAILER_RETRY_LONGEST": "2",
+    }
+    with running("rough", environment) as one:
+        yield one
+
+
+@pytest.fixture(params=["server", pytest.param("postgres_server", marks=pytest.mark.postgresql)])
 def any_server(request):
     """A server on each of the two databases in turn."""
-    return request.getfixturevalue("server" if request.param == "sqlite" else "postgres_server")
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def person(request):
+    """Somebody with an empty mailbox on the server that the test uses."""
+    return next(_the_server(request).unused)
+
+
+@pytest.fixture
+def friend(request):
+    """Somebody else with an empty mailbox on the same server."""
+    return next(_the_server(request).unused)
+
+
+def _the_server(request):
+    names = ("any_server", *_SHARED)
+    return request.getfixturevalue(next(name for name in names if name in request.fixturenames))
+
+
+@pytest.fixture(scope="session")
+def postfix(server):
+    """A real Postfix that takes mail for postfix.test and hands example.test to ``server``, and the way back to it."""
+    with Postfix(domain="postfix.test", relay={server.domain: server.ports["smtp"]}) as one:
+        server.manage("addroute", "postfix.test", f"127.0.0.1:{one.port}")
+        yield one

@@ -1,0 +1,196 @@
+"""A real Postfix of the tests' own: own directory, free loopback ports, no syslog; ended by its process id.
+
+    with Postfix("postfix.test", relay={"example.test": 2525}) as postfix:
+        carol = postfix.new_user()
+        postfix.inject(carol, "alice@example.test", content)
+        postfix.wait_for(carol)
+
+``auth_port`` is for submission: AUTH over TLS
+only, checked by a real Dovecot; whoever has logged in there may send anywhere this Postfix knows a way to.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from server import free_ports
+from wire import until
+
+LOGIN, SECRET = "relay-user", "relay secret"
+USERS = 100
+# Owner of the Maildirs; Postfix's virtual(8) refuses to deliver as root.
+OWNER = 65534
+SERVICES = """
+{port} inet n - n - - smtpd
+{auth_port} inet n - n - - smtpd
+  -o smtpd_sasl_auth_enable=yes
+  -o smtpd_tls_auth_only=yes
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 1 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+"""
+MAIN = """
+compatibility_level = 3.6
+queue_directory = {dir}/queue
+data_directory = {dir}/data
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = {dir}/log
+maillog_file_prefixes = {dir}
+myhostname = mx.{domain}
+mydestination =
+mynetworks = 127.0.0.2/32
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+alias_maps =
+alias_database =
+biff = no
+smtp_dns_support_level = disabled
+smtp_tls_security_level = may
+virtual_mailbox_domains = {domain}
+virtual_mailbox_base = {dir}/mail
+virtual_mailbox_maps = texthash:{dir}/mailboxes
+virtual_transport = virtual
+virtual_uid_maps = static:{owner}
+virtual_gid_maps = static:{owner}
+transport_maps = texthash:{dir}/transport
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+smtpd_reject_unlisted_recipient = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {dir}/dovecot/auth-client
+smtpd_tls_security_level = may
+smtpd_tls_chain_files = {dir}/key.pem, {dir}/cert.pem
+smtpd_peername_lookup = no
+minimal_backoff_time = 1s
+maximal_backoff_time = 2s
+queue_run_delay = 1s
+"""
+DOVECOT = """
+base_dir = {dir}/dovecot/run
+state_dir = {dir}/dovecot/state
+log_path = {dir}/dovecot.log
+protocols =
+ssl = no
+auth_mechanisms = plain login
+passdb {{
+  driver = passwd-file
+  args = {dir}/passwords
+}}
+userdb {{
+  driver = static
+  args = uid={owner} gid={owner} home={dir}
+}}
+service auth {{
+  unix_listener {dir}/dovecot/auth-client {{
+    mode = 0666
+  }}
+}}
+"""
+
+
+class Postfix:
+    """Enter it to start; leave it to end it and forget everything."""
+
+    def __init__(self, domain, relay):
+        # Not below pytest's directory: Postfix's own user must be able to walk there.
+        self.directory = Path(tempfile.mkdtemp(prefix="postfix-"))
+        self.directory.chmod(0o755)
+        self.domain = domain
+        self._unused = iter(range(USERS))
+        self.port, self.auth_port = free_ports(2)
+        self._write(relay)
+
+    def _write(self, relay):
+        values = {"dir": self.directory, "domain": self.domain, "owner": OWNER}
+        for name in ("conf", "queue", "data", "mail", "dovecot"):
+            (self.directory / name).mkdir()
+        shutil.chown(self.directory / "data", "postfix", "postfix")
+        os.chown(self.directory / "mail", OWNER, OWNER)
+        files = {
+            "conf/main.cf": MAIN.format(**values),
+            "conf/master.cf": SERVICES.format(port=f"127.0.0.1:{self.port}", auth_port=f"127.0.0.1:{self.auth_port}"),
+            "dovecot.conf": DOVECOT.format(**values),
+            "passwords": f"{LOGIN}:{{PLAIN}}{SECRET}\n",
+            "transport": "".join(f"{name} smtp:[127.0.0.1]:{port}\n" for name, port in relay.items()),
+            "mailboxes": "".join(f"u{number}@{self.domain} u{number}/\n" for number in range(USERS)),
+        }
+        for name, text in files.items():
+            (self.directory / name).write_text(text)
+        key, certificate = self.directory / "key.pem", self.directory / "cert.pem"
+        subject = ["-subj", f"/CN=mx.{self.domain}", "-days", "30", "-nodes", "-keyout", key, "-out", certificate]
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+        subprocess.run(["openssl", "req", "-x509", *curve, *subject], check=True, capture_output=True, timeout=60)
+
+    def __enter__(self):
+        self._postfix("check")
+        subprocess.run(["dovecot", "-c", self.directory / "dovecot.conf"], check=True, timeout=60)
+        self._postfix("start")
+        until(lambda: self._pid("queue/pid/master.pid"))
+        return self
+
+    def __exit__(self, *exc_info):
+        for path in ("queue/pid/master.pid", "dovecot/run/master.pid"):
+            if pid := self._pid(path):
+                os.kill(pid, signal.SIGTERM)
+                until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _pid(self, path):
+        try:
+            return int((self.directory / path).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def _postfix(self, command):
+        done = subprocess.run(
+            ["postfix", "-c", self.directory / "conf", command], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr + self.log()
+
+    def log(self):
+        """What it logged."""
+        path = self.directory / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def inject(self, sender, recipient, content, *options):
+        """Hand it a message of one of its own users, with its sendmail command."""
+        command = ["sendmail", "-C", self.directory / "conf", "-i", "-f", sender, *options, recipient]
+        subprocess.run(command, input=content.replace(b"\r\n", b"\n"), check=True, timeout=60)
+
+    def new_user(self):
+        """The address of somebody with an empty mailbox."""
+        return f"u{next(self._unused)}@{self.domain}"
+
+    def mail(self, address):
+        """Octets of all messages that it delivered to a user, with LF at the ends of lines as Maildir has it."""
+        folder = self.directory / "mail" / address.partition("@")[0] / "new"
+        return [path.read_bytes() for path in sorted(folder.glob("*"))]
+
+    def wait_for(self, address, count=1, seconds=60):
+        """Wait for so many messages, and return them."""
+        until(lambda: len(self.mail(address)) >= count, seconds, f"{address} did not get {count} messages")
+        return self.mail(address)
