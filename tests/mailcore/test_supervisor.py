@@ -236,7 +236,8 @@ def test_an_open_connection_may_finish_on_the_old_process(server):
     client = Client(running.port)
     replacing = threading.Thread(target=running.call, args=("restart",), kwargs={"process": "mail"})
     replacing.start()
-    wait_until(lambda: running.role("mail")["pid"] != client.pid)
+    assert client.line() == b"draining"
+    assert running.role("mail")["pid"] != client.pid
     assert Client(running.port).pid != client.pid
     assert client.say(b"last words") == b"echo last words"
     assert client.line() == b""

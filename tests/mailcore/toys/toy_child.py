@@ -46,6 +46,8 @@ drained = None
 def drain():
     global drained  # noqa: PLW0603
     drained = Deferred()
+    for toy in live:
+        toy.sendLine(b"draining")
     if not live:
         drained.callback(None)
     return drained
