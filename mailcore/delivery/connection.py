@@ -147,6 +147,7 @@ class OutboundConnection(Protocol):
             transport.startTLS(_tls(self.target))
         else:
             self._do(self.session.connected())
+            self._be_patient()
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """Feed the session."""
@@ -239,9 +240,10 @@ class OutboundConnection(Protocol):
             finished.errback(failure)
 
     def _ready(self) -> None:
-        if not self.opened.called:
+        if self.opened.called:
+            self._report()
+        else:
             self.opened.callback(self)
-        self._report()
 
     def _report(self) -> None:
         """Tell who waits what came of the message."""
@@ -268,8 +270,11 @@ class OutboundConnection(Protocol):
 
     def _be_patient(self) -> None:
         """Something went forward: the patience begins anew. Mere bytes that lead to nothing do not count."""
-        if not self._closing:
-            self._deadline = self._reactor.seconds() + self.session.patience
+        if self._closing:
+            return
+        self._deadline = self._reactor.seconds() + self.session.patience
+        if self._timer.active() and self._timer.getTime() > self._deadline:
+            self._timer.reset(self.session.patience)
 
     def _look_at_the_clock(self) -> None:
         left = self._deadline - self._reactor.seconds()

@@ -24,6 +24,7 @@ from mailcore.intake.routing import Plan
 from mailcore.message.dsn import Action
 from mailcore.smtp.client import Verdict
 from mailcore.store.batch import Batch
+from mailcore.store.mailboxes import forget_inbox
 from mailcore.store.models import Message, Structure
 from mailqueue.models import Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
 from security.audit import record
@@ -96,6 +97,9 @@ def without_extras(settlement: Settlement, now: datetime) -> Settlement:
 
     Notices are dropped; who was to have the message in a mailbox here is tried again later.
     """
+    for decision in settlement.decisions:
+        for delivery in decision.result.here.deliveries if decision.result.here else ():
+            forget_inbox(delivery.user_id)
     again_at = now + timedelta(seconds=current().retry_first)
     decisions = (
         Decision(Result(decision.entry, _NOT_HERE), *_LATER, _NOT_HERE.words, again_at)

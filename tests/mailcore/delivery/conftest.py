@@ -1,0 +1,149 @@
+"""What the tests of delivery share: a reactor of their own, doors that work at once, and mail in the queue."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.epollreactor import EPollReactor
+from twisted.protocols import tls
+
+from a3mailer_site import env
+from a3mailer_site.ids import new_id
+from mailcore.delivery.claims import owner_name
+from mailcore.dialogue import UnavailableError
+from mailcore.intake.acceptance import Acceptance
+from mailcore.intake.routing import Plan, Relay, destination_of
+from mailcore.resolver.servers import Server
+from mailcore.resolver.stub import Resolver
+from mailcore.store import commit
+from mailcore.store.mailboxes import forget_inbox
+from mailcore.store.prepared import prepare
+
+CONTENT = b"From: me@example.org\r\nSubject: hello\r\n\r\n.dot\r\nlast\r\n"
+
+
+class Doors:
+    """The database, in this thread. ``away`` makes it unavailable."""
+
+    def __init__(self):
+        self.away = False
+        self.away_after = None  # the name of a function after which it is away
+
+    def database(self, function, *args, **kwargs):
+        answer = self._do(lambda: function(*args, **kwargs))
+        self.away = self.away or function.__name__ == self.away_after
+        return answer
+
+    def commit(self, work):
+        return self._do(lambda: commit.run(work))
+
+    def _do(self, work):
+        if self.away:
+            return fail(UnavailableError("away"))
+        try:
+            return succeed(work())
+        except Exception as error:
+            return fail(error)
+
+
+class Turner:
+    """A real reactor that runs only while somebody waits for something."""
+
+    def __init__(self):
+        self.reactor = EPollReactor()
+
+    def until(self, condition, seconds=10):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it did not happen"
+            self.reactor.iterate(0.01)
+
+    def run(self, coroutine, seconds=10):
+        box = []
+        Deferred.fromCoroutine(coroutine).addBoth(box.append)
+        self.until(lambda: box, seconds)
+        if hasattr(box[0], "value"):
+            raise box[0].value
+        return box[0]
+
+
+@pytest.fixture
+def turner(monkeypatch):
+    turner = Turner()
+    # TLS gathers small writes, with the global reactor's clock unless it is told otherwise.
+    monkeypatch.setattr(tls, "_get_default_clock", lambda: turner.reactor)
+    return turner
+
+
+@pytest.fixture
+def doors():
+    return Doors()
+
+
+@pytest.fixture
+def settings_of(monkeypatch):
+    """Change settings of the server for a test."""
+
+    def change(**fields):
+        from dataclasses import replace
+
+        monkeypatch.setattr(env, "_current", replace(env.current(), **fields))
+
+    return change
+
+
+@pytest.fixture
+def dns():
+    from fakedns import FakeDns
+
+    with FakeDns() as server:
+        yield server
+
+
+@pytest.fixture
+def resolver(turner, dns):
+    return Resolver(turner.reactor, [Server(dns.host, dns.port, trusted=True)])
+
+
+@pytest.fixture
+def queue(db):
+    """Put a message for these recipients into the queue, as intake does; returns its id."""
+
+    def put(*recipients, sender="me@example.org", content=CONTENT, notify=(), orcpt="", **fields):
+        plan = Plan(
+            (),
+            tuple(
+                Relay(new_id(), address, destination_of(address), orcpt, frozenset(notify)) for address in recipients
+            ),
+        )
+        acceptance = Acceptance(
+            message=new_id(), prepared=prepare(content), plan=plan, sender=sender, direction="sub", **fields
+        )
+        return commit.run(acceptance)
+
+    return put
+
+
+@pytest.fixture
+def make_user(make_user):
+    """Make users whose mailboxes are not those that another test has left in memory."""
+
+    def make(address):
+        user = make_user(address)
+        forget_inbox(user.id)
+        return user
+
+    return make
+
+
+@pytest.fixture
+def owner():
+    return owner_name()
+
+
+@pytest.fixture
+def later():
+    """A moment so many seconds from now."""
+    return lambda seconds: timezone.now() + timedelta(seconds=seconds)

@@ -1,0 +1,532 @@
+"""The way out as a whole: a queue in the database, a fake DNS and fake mail servers on loopback."""
+
+import ssl
+from dataclasses import replace
+
+import pytest
+from conftest import CONTENT
+from fakedns import servfail
+from fakemx import HANG, FakeMx
+
+from a3mailer_site import env
+from a3mailer_site.ids import to_text
+from mailcore import tls
+from mailcore.delivery import claims, connection, remote
+from mailcore.delivery.scheduler import Scheduler
+from mailcore.store.models import Message
+from mailqueue.models import Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, Route
+from security.models import AuditEntry
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def mx(settings_of, dns):
+    """A mail server for a.test, and the port at which all mail servers of the test are."""
+    with FakeMx() as server:
+        settings_of(remote_smtp_port=server.port, hostname="us.test")
+        dns.add("a.test", "MX", "10 mx.a.test")
+        dns.add("mx.a.test", "A", "127.0.0.1")
+        yield server
+
+
+@pytest.fixture
+def scheduler(turner, doors, resolver, mx):
+    return Scheduler(turner.reactor, doors, resolver)
+
+
+@pytest.fixture
+def deliver(turner, scheduler):
+    """Deliver everything that is due now."""
+
+    def go():
+        turner.run(scheduler._look())
+        turner.until(lambda: scheduler.in_hand == 0)
+
+    return go
+
+
+def entries(message):
+    return {entry.recipient: entry for entry in QueueEntry.objects.filter(message_id=message)}
+
+
+def kinds(message):
+    return [event.kind for event in MessageEvent.objects.filter(message=message).order_by("id")]
+
+
+def notices():
+    """Messages in the queue that this server has written itself."""
+    return [
+        bytes(message.body.data).decode() for message in QueuedMessage.objects.filter(sender="").select_related("body")
+    ]
+
+
+def test_a_message_is_handed_on_and_leaves_the_queue(queue, deliver, mx):
+    message = queue("bob@a.test")
+    deliver()
+    (received,) = mx.messages
+    assert (received.sender, received.recipients, received.content) == ("me@example.org", ["bob@a.test"], CONTENT)
+    assert "EHLO us.test" in mx.commands
+    assert not QueuedMessage.objects.exists()
+    assert not QueueEntry.objects.exists()
+    assert not Body.objects.exists()
+    trace = MessageTrace.objects.get(message=message)
+    assert trace.status == "sent"
+    attempt = Attempt.objects.get(message=message)
+    assert (attempt.number, attempt.host, attempt.address) == (1, "mx.a.test", "127.0.0.1")
+    assert (attempt.outcome, attempt.code, attempt.enhanced, attempt.reply) == ("sent", 250, "2.0.0", "queued")
+    assert kinds(message) == ["received", "queued", "attempt", "sent"]
+    events = MessageEvent.objects.get(message=message, kind="attempt").detail
+    assert events.keys() == {
+        "number", "host", "address", "tls", "code", "enhanced", "reply", "outcome", "duration_ms",
+    }  # fmt: skip
+
+
+def test_a_large_message_arrives_whole_and_its_file_goes(queue, deliver, mx, turner):
+    content = CONTENT + b"".join(b"line %d\r\n.\r\n" % number for number in range(60_000))
+    queue("bob@a.test", content=content)
+    body = Body.objects.get()
+    assert body.data is None
+    deliver()
+    assert mx.messages[0].content == content
+    from mailqueue.bodies import open_body
+
+    body.save(force_insert=True)
+    with pytest.raises(FileNotFoundError):
+        open_body(body.id)
+
+
+def test_recipients_of_one_destination_share_a_transaction(queue, deliver, mx):
+    queue("bob@a.test", "amy@a.test", "tom@a.test")
+    deliver()
+    assert [sorted(message.recipients) for message in mx.messages] == [["amy@a.test", "bob@a.test", "tom@a.test"]]
+
+
+def test_a_long_list_is_divided_into_hundreds(queue, deliver, mx):
+    queue(*(f"p{number}@a.test" for number in range(150)))
+    deliver()
+    assert sorted(len(message.recipients) for message in mx.messages) == [50, 100]
+    assert not QueueEntry.objects.exists()
+
+
+def test_a_connection_is_used_again(queue, deliver, mx):
+    for _message in range(3):
+        queue("bob@a.test")
+        deliver()
+    assert len(mx.messages) == 3
+    assert mx.connections == 1
+
+
+def test_an_idle_connection_that_is_dead_costs_nothing(queue, deliver, mx, turner):
+    queue("bob@a.test")
+    deliver()
+    mx.says["MAIL"] = "421 4.4.2 idle for too long"
+    queue("bob@a.test")
+    mx.drop_all()
+    mx.says.clear()
+    deliver()
+    assert len(mx.messages) == 2
+    assert Attempt.objects.filter(outcome="deferred").count() == 0
+
+
+def test_no_more_connections_than_allowed_go_to_one_destination(queue, deliver, mx, settings_of):
+    settings_of(destination_concurrency=4)
+    for number in range(40):
+        queue(f"p{number}@a.test")
+    deliver()
+    assert len(mx.messages) == 40
+    assert mx.most_open <= 4
+
+
+# ---- refusals ----
+
+
+def test_each_recipient_is_settled_by_itself(queue, deliver, mx, later):
+    mx.says = {"RCPT TO:<amy": "550 5.1.1 no such user", "RCPT TO:<tom": "450 4.2.1 try later"}
+    message = queue("bob@a.test", "amy@a.test", "tom@a.test")
+    deliver()
+    left = entries(message)
+    assert {address: entry.state for address, entry in left.items()} == {
+        "bob@a.test": "delivered",
+        "amy@a.test": "failed",
+        "tom@a.test": "queued",
+    }
+    tom = left["tom@a.test"]
+    assert tom.attempts == 1
+    assert tom.last_reply == "450 4.2.1 try later"
+    assert later(250) < tom.next_attempt_at < later(350)
+    assert (tom.lease_owner, tom.lease_until) == ("", None)
+    statuses = dict(MessageTrace.objects.filter(message=message).values_list("recipient", "status"))
+    assert statuses == {"bob@a.test": "sent", "amy@a.test": "failed", "tom@a.test": "deferred"}
+    (bounce,) = notices()
+    assert "Final-Recipient: rfc822; amy@a.test" in bounce
+    assert "Diagnostic-Code: smtp; 550 5.1.1 no such user" in bounce
+    assert "Remote-MTA: dns; mx.a.test" in bounce
+    assert "tom@a.test" not in bounce
+    notice = QueuedMessage.objects.get(sender="")
+    assert MessageEvent.objects.get(message=message, kind="bounced").detail == {"notice": to_text(notice.id)}
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("nowhere.test", "5.1.2"), ("null.test", "5.1.10"), ("addressless.test", "5.4.4")],
+)
+def test_a_domain_that_takes_no_mail_fails_at_once(queue, deliver, dns, host, status):
+    dns.add("null.test", "MX", "0 .")
+    dns.add("addressless.test", "MX", "10 nothing.test")
+    message = queue(f"bob@{host}")
+    deliver()
+    assert Attempt.objects.get(message=message).enhanced == status
+    assert MessageTrace.objects.get(message=message).status == "failed"
+    assert f"Status: {status}" in notices()[0]
+
+
+def test_dns_that_does_not_answer_only_defers(queue, deliver, dns):
+    dns.default = servfail
+    message = queue("bob@b.test")
+    deliver()
+    assert entries(message)["bob@b.test"].state == "queued"
+    assert Attempt.objects.get().enhanced == "4.4.3"
+    assert notices() == []
+
+
+def test_a_host_that_cannot_be_reached_defers(queue, deliver, dns, settings_of, mx):
+    settings_of(remote_smtp_port=1)
+    message = queue("bob@a.test")
+    deliver()
+    entry = entries(message)["bob@a.test"]
+    assert entry.state == "queued"
+    assert entry.last_reply.startswith("4.4.1 cannot connect")
+    attempt = Attempt.objects.get()
+    assert (attempt.code, attempt.host) == (None, "mx.a.test")
+
+
+def test_the_second_host_is_tried_when_the_first_is_not_there(queue, deliver, dns, mx):
+    dns.add("b.test", "MX", "10 dead.b.test", "20 mx.a.test")
+    dns.add("dead.b.test", "A", "127.0.0.77")
+    queue("bob@b.test")
+    deliver()
+    assert Attempt.objects.get().outcome == "sent"
+
+
+@pytest.mark.parametrize("greeting", ["554 5.7.1 not you", "421 4.3.2 busy", "nonsense", None])
+def test_a_host_that_does_not_greet_us_defers(queue, deliver, mx, greeting):
+    mx.says["GREETING"] = greeting
+    message = queue("bob@a.test")
+    deliver()
+    assert entries(message)["bob@a.test"].state == "queued"
+    assert Attempt.objects.get().enhanced[0] == "4"
+
+
+def test_a_lost_connection_is_tried_with_the_next_host_but_not_after_the_end_of_the_message(queue, deliver, dns, mx):
+    dns.add("b.test", "MX", "10 mx.a.test", "20 mx2.b.test")
+    dns.add("mx2.b.test", "A", "127.0.0.1")
+    mx.says["DATA"] = None
+    queue("bob@b.test")
+    deliver()
+    assert mx.connections == 2
+    mx.says = {"DOT": None}
+    queue("amy@b.test")
+    deliver()
+    assert mx.connections == 3
+    assert set(Attempt.objects.values_list("outcome", flat=True)) == {"deferred"}
+
+
+def test_a_silent_host_is_given_up_after_its_time(queue, deliver, mx, monkeypatch):
+    from mailcore.smtp import client
+
+    monkeypatch.setattr(client, "_PATIENCE_ELSE", 0.3)
+    mx.says["GREETING"] = HANG
+    message = queue("bob@a.test")
+    deliver()
+    assert entries(message)["bob@a.test"].last_reply == "4.4.2 time-out while waiting for the greeting"
+
+
+def test_everything_that_waits_for_a_dead_destination_is_put_off_together(queue, deliver, settings_of, mx):
+    settings_of(remote_smtp_port=1, destination_concurrency=1)
+    for number in range(20):
+        queue(f"p{number}@a.test")
+    deliver()
+    assert Attempt.objects.count() == 20
+    assert not QueueEntry.objects.exclude(state="queued").exists()
+
+
+# ---- TLS, routes ----
+
+
+@pytest.fixture
+def certificate(tmp_path, settings_of):
+    settings_of(data_dir=tmp_path)
+    tls.ensure_pair(env.current())
+    chain, key = tls.certificate_paths(env.current())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    return context
+
+
+def test_tls_is_used_when_offered_whatever_the_certificate(queue, deliver, mx, certificate):
+    mx.tls = certificate
+    queue("bob@a.test")
+    deliver()
+    assert mx.messages[0].tls
+    assert Attempt.objects.get().tls.startswith("TLSv1.3 ")
+
+
+def test_tls_that_does_not_work_is_done_without(queue, deliver, mx, certificate):
+    mx.tls = certificate
+    mx.tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    mx.tls.set_ciphers("PSK")
+    queue("bob@a.test")
+    deliver()
+    assert [message.tls for message in mx.messages] == [False]
+
+
+@pytest.mark.parametrize("offered", [False, True])
+def test_a_route_that_requires_tls_takes_no_other(queue, deliver, mx, certificate, offered):
+    mx.tls = certificate if offered else None  # its certificate is valid for nobody
+    Route.objects.create(domain="b.test", host="127.0.0.1", port=mx.port, tls="required")
+    message = queue("bob@b.test")
+    deliver()
+    assert mx.messages == []
+    assert entries(message)["bob@b.test"].state == "queued"
+
+
+def test_a_route_goes_before_mx_and_the_smart_host_takes_the_rest(queue, deliver, mx, dns):
+    Route.objects.create(domain="b.test", host="route.test", port=mx.port)
+    dns.add("route.test", "A", "127.0.0.1")
+    with FakeMx(offers=("AUTH PLAIN",)) as smart:
+        route = Route(domain="*", host="localhost", port=smart.port, tls="never", username="ann")
+        route.password = "s3cret"
+        route.save()
+        queue("bob@b.test", "amy@c.test", "tom@d.test")
+        deliver()
+        assert [message.recipients for message in mx.messages] == [["bob@b.test"]]
+        assert [sorted(message.recipients) for message in smart.messages] == [["amy@c.test", "tom@d.test"]]
+        assert "AUTH PLAIN AGFubgBzM2NyZXQ=" in smart.commands
+
+
+def test_a_disabled_route_does_not_count(queue, deliver, mx):
+    Route.objects.create(domain="a.test", host="127.0.0.1", port=1, enabled=False)
+    queue("bob@a.test")
+    deliver()
+    assert len(mx.messages) == 1
+
+
+def test_a_route_to_ourselves_leads_nowhere(queue, deliver, mx, settings_of):
+    settings_of(smtp_listen=f"127.0.0.1:{mx.port}")
+    Route.objects.create(domain="b.test", host="127.0.0.1", port=mx.port)
+    queue("bob@b.test")
+    deliver()
+    assert mx.messages == []
+    assert Attempt.objects.get().enhanced == "4.4.6"
+
+
+# ---- notices ----
+
+
+def test_a_null_sender_hears_nothing(queue, deliver):
+    queue("bob@nowhere.test", sender="")
+    deliver()
+    assert not QueuedMessage.objects.exists()
+
+
+@pytest.mark.parametrize(("notify", "told"), [((), 1), (("NEVER",), 0), (("SUCCESS",), 0), (("FAILURE",), 1)])
+def test_failure_is_told_unless_it_is_not_wanted(queue, deliver, notify, told):
+    queue("bob@nowhere.test", notify=notify)
+    deliver()
+    assert len(notices()) == told
+
+
+def test_a_failure_gives_back_the_original_recipient_and_envelope_id(queue, deliver):
+    queue("bob@nowhere.test", orcpt="rfc822;robert@old.test", envid="abc", ret="HDRS", eight_bit=False)
+    deliver()
+    (bounce,) = notices()
+    assert "Original-Recipient: rfc822; robert@old.test" in bounce
+    assert "Original-Envelope-Id: abc" in bounce
+    assert "last" not in bounce
+
+
+def test_delay_is_told_once(queue, deliver, mx, settings_of):
+    settings_of(delay_notice_after=0)
+    mx.says["RCPT"] = "450 4.2.1 later"
+    message = queue("bob@a.test")
+    deliver()
+    (notice,) = notices()
+    assert "Action: delayed" in notice
+    assert "Will-Retry-Until:" in notice
+    for _attempt in range(2):
+        QueueEntry.objects.filter(message_id=message).update(next_attempt_at="2020-01-01T00:00Z")
+        deliver()
+    assert kinds(message).count("delay") == 1
+
+
+def test_at_the_end_of_its_life_a_message_fails_with_the_last_reply(queue, deliver, mx, later):
+    mx.says["RCPT"] = "450 4.2.1 later"
+    message = queue("bob@a.test")
+    QueuedMessage.objects.filter(id=message).update(expires_at=later(-1))
+    deliver()
+    assert not QueuedMessage.objects.filter(id=message).exists()
+    assert MessageTrace.objects.get(message=message).status == "failed"
+    assert Attempt.objects.get(message=message).outcome == "deferred"
+    assert "Action: failed" in notices()[0]
+    assert "Status: 4.2.1" in notices()[0]
+
+
+@pytest.mark.parametrize(("offers", "relayed"), [((), 1), (("DSN",), 0)])
+def test_success_is_told_by_us_only_where_the_next_server_does_not(queue, deliver, mx, offers, relayed):
+    mx.offers = offers
+    queue("bob@a.test", notify=("SUCCESS",), envid="x y")
+    deliver()
+    assert len(notices()) == relayed
+    if relayed:
+        assert "Action: relayed" in notices()[0]
+    else:
+        assert mx.messages[0].rcpts == ["RCPT TO:<bob@a.test> NOTIFY=SUCCESS"]
+        assert mx.messages[0].mail == "MAIL FROM:<me@example.org> ENVID=x+20y"
+
+
+def test_a_notice_to_a_mailbox_here_is_in_it_with_the_outcome(queue, deliver, make_user):
+    make_user("me@example.com")
+    queue("bob@nowhere.test", sender="me@example.com")
+    deliver()
+    assert Message.objects.count() == 1
+    assert not QueuedMessage.objects.exists()
+
+
+# ---- mail that is for us by now ----
+
+
+def test_mail_for_a_domain_that_is_ours_by_now_goes_into_the_mailbox(queue, deliver, mx, make_user):
+    make_user("bob@example.com")
+    message = queue("bob@example.com", "nobody@example.com")
+    deliver()
+    assert Message.objects.get().body.size == len(CONTENT)
+    assert Body.objects.filter(messages__isnull=False).count() == 1
+    statuses = dict(MessageTrace.objects.filter(message=message).values_list("recipient", "status"))
+    assert statuses == {"bob@example.com": "delivered", "nobody@example.com": "failed"}
+    assert mx.messages == []
+
+
+# ---- trouble of our own ----
+
+
+def test_a_message_that_makes_us_stumble_is_set_aside_and_the_others_go_on(queue, deliver, mx, monkeypatch):
+    poison = queue("poison@a.test")
+    say = connection.OutboundConnection.deliver
+
+    def stumble(self, envelope, pieces):
+        if envelope.recipients[0].address == "poison@a.test":
+            raise ZeroDivisionError
+        return say(self, envelope, pieces)
+
+    monkeypatch.setattr(connection.OutboundConnection, "deliver", stumble)
+    for number in range(3):
+        queue(f"p{number}@a.test")
+        QueueEntry.objects.update(next_attempt_at="2020-01-01T00:00Z")
+        deliver()
+    assert len(mx.messages) == 3
+    entry = entries(poison)["poison@a.test"]
+    assert (entry.state, entry.crashes) == ("held", 3)
+    assert kinds(poison).count("held") == 1
+    assert MessageTrace.objects.get(message=poison).status == "held"
+    audit = AuditEntry.objects.get(action="message_held")
+    assert audit.metadata["queue_id"] == to_text(poison)
+
+
+def test_a_message_whose_body_is_gone_is_set_aside_too(queue, deliver, mx):
+    message = queue("bob@a.test", content=CONTENT * 1000)
+    from mailqueue.bodies import delete_file
+
+    delete_file(Body.objects.get().id)
+    for _attempt in range(3):
+        QueueEntry.objects.update(next_attempt_at="2020-01-01T00:00Z")
+        deliver()
+    assert entries(message)["bob@a.test"].state == "held"
+    assert mx.messages == []
+
+
+def test_an_outcome_is_written_down_when_the_database_is_back_and_nothing_is_sent_twice(
+    queue, mx, turner, scheduler, doors, monkeypatch
+):
+    from mailcore.delivery import recorder
+    from mailcore.delivery import scheduler as module
+
+    monkeypatch.setattr(recorder, "AGAIN_AFTER", 0.05)
+    monkeypatch.setattr(module, "AGAIN_AFTER", 0.05)
+    queue("bob@a.test")
+    doors.away_after = "open_body"
+    turner.run(scheduler._look())
+    turner.until(lambda: mx.messages)
+    for _turn in range(30):
+        turner.reactor.iterate(0.01)
+    assert scheduler.in_hand == 1
+    doors.away, doors.away_after = False, None
+    turner.until(lambda: scheduler.in_hand == 0)
+    assert not QueuedMessage.objects.exists()
+    assert len(mx.messages) == 1
+
+
+def test_a_notice_that_cannot_be_accepted_does_not_cost_the_outcome(queue, deliver, monkeypatch):
+    from mailcore.delivery import settlement
+
+    def fail(*args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(settlement, "make_notice", fail)
+    message = queue("bob@nowhere.test")
+    deliver()
+    assert MessageTrace.objects.get(message=message).status == "failed"
+
+
+def test_an_entry_that_is_deleted_meanwhile_does_not_come_back(queue, turner, scheduler, mx):
+    message = queue("bob@a.test")
+    turner.run(scheduler._look())
+    QueuedMessage.objects.filter(id=message).delete()
+    turner.until(lambda: scheduler.in_hand == 0)
+    assert not QueueEntry.objects.exists()
+
+
+# ---- beginning and end ----
+
+
+def test_start_takes_over_from_the_dead_and_wake_looks_at_once(queue, turner, scheduler, mx, monkeypatch):
+    from mailcore.delivery import scheduler as module
+
+    queue("bob@a.test")
+    dead = claims.owner_name().rpartition("/")[0] + "/1"
+    QueueEntry.objects.update(lease_owner=dead, lease_until="2999-01-01T00:00Z")
+    scheduler.start()
+    turner.until(lambda: mx.messages)
+    scheduler._calls[module.LOOK_EVERY].call.reset(1000)
+    queue("amy@a.test")
+    scheduler.wake()
+    turner.until(lambda: len(mx.messages) == 2)
+    turner.run(scheduler.drain())
+
+
+def test_drain_finishes_what_is_in_flight_and_gives_back_the_rest(queue, turner, scheduler, mx, settings_of):
+    settings_of(destination_concurrency=1)
+    for number in range(3):
+        queue(f"p{number}@a.test")
+    scheduler.start()
+    turner.until(lambda: scheduler.in_hand == 3)
+    turner.run(scheduler.drain())
+    assert len(mx.messages) == 1
+    assert QueueEntry.objects.count() == 2
+    assert not QueueEntry.objects.exclude(lease_owner="").exists()
+    assert not QueueEntry.objects.exclude(attempts=0).exists()
+
+
+def test_idle_connections_are_closed_in_order(queue, deliver, mx, turner, monkeypatch):
+    monkeypatch.setattr(remote, "IDLE_SECONDS", 0.1)
+    queue("bob@a.test")
+    deliver()
+    turner.until(lambda: mx.open == 0)
+    assert mx.commands[-1] == "QUIT"
+
+
+def test_credentials_are_in_no_log_of_a_job():
+    from mailcore.delivery.jobs import Nexthop
+    from mailcore.smtp.client import Credentials
+
+    assert "s3cret" not in repr(replace(Nexthop(host="x"), login=Credentials("ann", "s3cret")))
