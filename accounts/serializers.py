@@ -55,7 +55,7 @@ class UserSerializer(serializers.ModelSerializer[User]):
     quota = StrictIntegerField(required=False)
     used_quota = serializers.IntegerField(read_only=True)
     enabled = StrictBooleanField(source="is_active", required=False)
-    groups = GroupsField(child=StrictCharField(max_length=150), required=False, max_length=50, write_only=True)
+    groups = GroupsField(child=StrictCharField(max_length=150), required=False, max_length=50)
 
     class Meta:
         model = User
