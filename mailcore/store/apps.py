@@ -10,3 +10,10 @@ class StoreConfig(AppConfig):
     name = "mailcore.store"
     label = "store"
     verbose_name = _("Mailboxes")
+
+    def ready(self) -> None:
+        """Have mail removed with its owner."""
+        from accounts.removal import before_removal  # noqa: PLC0415 - models are there only now
+        from mailcore.store.removal import empty_mailboxes  # noqa: PLC0415 - the same
+
+        before_removal(empty_mailboxes)
