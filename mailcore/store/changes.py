@@ -4,7 +4,7 @@ Each names the owner, and finds a mailbox only under its owner. All checks come 
 is refused has changed nothing. One MODSEQ a mailbox and transaction: whatever a work changes gets that one.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -90,11 +90,11 @@ class StoreFlags:
         if self.unchanged_since is not None:
             failed = [row[0] for row in rows if row[3] > self.unchanged_since]
             rows = [row for row in rows if row[3] <= self.unchanged_since]
-        texts = {text: self._new_keywords(text) for text in {row[2] for row in rows}}
+        targets = {kind: self._target(*kind) for kind in {(row[1], row[2]) for row in rows}}
         groups: dict[tuple[int, str], list[int]] = {}
         unseen = 0
         for uid, flags, text, _ in rows:
-            target = self._new_flags(flags), texts[text]
+            target = targets[flags, text]
             if target != (flags, text):
                 groups.setdefault(target, []).append(uid)
                 unseen += (flags & SEEN) - (target[0] & SEEN)
@@ -104,7 +104,15 @@ class StoreFlags:
         if unseen:
             batch.change_counters(self.mailbox, unseen=unseen)
         self._write(batch.cursor, groups, modseq, present)
-        return Stored(self._results(rows, texts, modseq), failed)
+        return Stored(_results(rows, targets, modseq), failed)
+
+    def _target(self, flags: int, text: str) -> tuple[int, str]:
+        """Return what a message with these flags and keywords shall have."""
+        if self.mode is Mode.REPLACE:
+            return self.flags, words.replaced(text, self.keywords)
+        if self.mode is Mode.ADD:
+            return flags | self.flags, words.added(text, self.keywords) if self.keywords else text
+        return flags & ~self.flags, words.removed(text, self.keywords) if self.keywords else text
 
     def _read(self, cursor: Any) -> tuple[Sequence[int], list[tuple[int, int, str, int]]]:
         """Return the UIDs that are there between the first and the last asked for (if known), and the rows."""
@@ -123,18 +131,6 @@ class StoreFlags:
             rows = [row for row in rows if row[0] in wanted]
         return present, rows
 
-    def _new_flags(self, flags: int) -> int:
-        if self.mode is Mode.ADD:
-            return flags | self.flags
-        return flags & ~self.flags if self.mode is Mode.REMOVE else self.flags
-
-    def _new_keywords(self, text: str) -> str:
-        if self.mode is Mode.REPLACE:
-            return words.replaced(text, self.keywords)
-        if not self.keywords:
-            return text
-        return words.added(text, self.keywords) if self.mode is Mode.ADD else words.removed(text, self.keywords)
-
     def _write(
         self, cursor: Any, groups: dict[tuple[int, str], list[int]], modseq: int, present: Sequence[int]
     ) -> None:
@@ -151,15 +147,13 @@ class StoreFlags:
                 [flags, text, modseq, self.mailbox, *where.parameters],
             )
 
-    def _results(
-        self, rows: Iterable[tuple[int, int, str, int]], texts: dict[str, str], modseq: int
-    ) -> list[tuple[int, int, tuple[str, ...], int]]:
-        results = []
-        for uid, flags, text, own in rows:
-            bits, new = self._new_flags(flags), texts[text]
-            changed = bits != flags or new != text
-            results.append((uid, bits, words.split(new), modseq if changed else own))
-        return results
+
+def _results(
+    rows: Iterable[tuple[int, int, str, int]], targets: Mapping[tuple[int, str], tuple[int, str]], modseq: int
+) -> list[tuple[int, int, tuple[str, ...], int]]:
+    changed = {kind: target != kind for kind, target in targets.items()}
+    results = {kind: (target[0], words.split(target[1])) for kind, target in targets.items()}
+    return [(uid, *results[flags, text], modseq if changed[flags, text] else own) for uid, flags, text, own in rows]
 
 
 # -- Expunge ----------------------------------------------------------------------------------------------------------

@@ -90,12 +90,18 @@ def _change(
     rows: Sequence[Row],
 ) -> Sequence[tuple[str, ...]]:
     """Write what changed into ``flags`` and ``modseqs``; return the keywords, in a new list if any of them changed."""
+    begin = bisect_left(uids, rows[0][0])
+    end = begin + len(rows)
+    if end <= len(uids) and uids[end - 1] == rows[-1][0]:  # neighbours: many often change together
+        new = build(rows, 0, 0, 0)
+        flags[begin:end] = new.flags
+        modseqs[begin:end] = new.modseqs
+        if keywords[begin:end] == new.keywords:
+            return keywords
+        return [*keywords[:begin], *new.keywords, *keywords[end:]]
     changed: list[tuple[str, ...]] | None = None
-    at = -1
     for uid, bits, text, modseq in rows:
-        at += 1  # neighbours often change together
-        if at >= len(uids) or uids[at] != uid:
-            at = bisect_left(uids, uid)
+        at = bisect_left(uids, uid)
         flags[at] = bits
         modseqs[at] = modseq
         words = split(text) if text else NONE

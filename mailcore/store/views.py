@@ -7,9 +7,11 @@ there. Functions that touch the database belong in a reader thread, in autocommi
 
 import threading
 import time
+from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from django.db import connection
@@ -135,6 +137,7 @@ class View:
             self.known_since = self.steps.popleft().modseq
 
 
+_ROW = itemgetter(1, 2, 3, 4)
 # No MODSEQ is greater: asks for the mailbox's own numbers alone.
 _NEVER = 2**63 - 1
 
@@ -144,12 +147,12 @@ def _news(owner: int, mailbox: int, since: int) -> tuple[int, int, int, list[Row
     with connection.cursor() as cursor:
         cursor.execute(_NEWS, [mailbox, owner, mailbox, since, mailbox, since])
         found = cursor.fetchall()
-    numbers = [row for row in found if row[0] == 0]
-    if not numbers:
+    found.sort()
+    if not found or found[0][0] != 0:
         raise NoSuchMailboxError(f"user {owner} has no mailbox {mailbox}")
-    _, uidnext, uidvalidity, _, modseq = numbers[0]
-    rows = sorted(row[1:] for row in found if row[0] == 1)
-    return uidnext, uidvalidity, modseq, rows, [row[1] for row in found if row[0] == 2]
+    _, uidnext, uidvalidity, _, modseq = found[0]
+    end = bisect_left(found, (2,))
+    return uidnext, uidvalidity, modseq, list(map(_ROW, found[1:end])), [row[1] for row in found[end:]]
 
 
 def _vanished(mailbox: int, since: int, until: int) -> list[int]:
