@@ -92,20 +92,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _commit(self) -> None:
         # A COMMIT that fails keeps the gate: Django rolls back next, and that leaves it.
-        super()._commit()
+        super()._commit()  # type: ignore[misc] # the stubs leave it out, like the two below
         if self._gate is not None:
             self._gate.release()
 
     def _rollback(self) -> None:
         try:
-            super()._rollback()
+            super()._rollback()  # type: ignore[misc]
         finally:
             if self._gate is not None:
                 self._gate.release()
 
     def _close(self) -> None:
         try:
-            super()._close()
+            super()._close()  # type: ignore[misc]
         finally:
             self._close_gate()
 

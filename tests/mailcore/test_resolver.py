@@ -12,14 +12,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import Clock
 
+import fakedns
 from a3mailer_site.env import Env, SettingError
+from fakedns import FakeDns
 from mailcore.resolver.answers import DnsFailureError, NoSuchNameError
 from mailcore.resolver.cache import FAILURE_TTL, Cache, Kind, Outcome, Question
 from mailcore.resolver.exchange import ExchangeError
 from mailcore.resolver.servers import Server, configured, in_order
 from mailcore.resolver.stub import CHAIN_LIMIT, DEADLINE, FLIGHT_LIMIT, Resolver, absolute
-import fakedns
-from fakedns import FakeDns
 
 # ---- without sockets: a scripted server and a clock that we turn ----
 
