@@ -6,10 +6,11 @@ Tests of one server stay in one worker process, so that no server is started twi
 """
 
 import pytest
+from running import quick_retries, running
+
 from fakedns import FakeDns
 from peers.postfix import Postfix
 from postgres import Postgres
-from running import quick_retries, running
 
 _SHARED = ("server", "postgres_server", "rough_server")
 

@@ -5,8 +5,9 @@ import ssl
 
 import imapclient
 import pytest
-from peers import programs
 from running import deliver, without_trace
+
+from peers import programs
 from wire import until
 
 pytestmark = [pytest.mark.flow, pytest.mark.peer]

@@ -11,9 +11,9 @@ import sys
 import time
 
 import pytest
-from server import ROOT, MailServer
 
 from a3mailer_site.control import ControlError
+from server import ROOT, MailServer
 
 pytestmark = [pytest.mark.flow, pytest.mark.xdist_group("processes")]
 

@@ -4,12 +4,12 @@ import ssl
 from dataclasses import replace
 
 import pytest
-from conftest import CONTENT
-from fakedns import servfail
-from fakemx import HANG, FakeMx
 
 from a3mailer_site import env
 from a3mailer_site.ids import to_text
+from conftest import CONTENT
+from fakedns import servfail
+from fakemx import HANG, FakeMx
 from mailcore import tls
 from mailcore.delivery import claims, connection, remote
 from mailcore.delivery.scheduler import Scheduler
