@@ -41,6 +41,20 @@ for address in addresses:
 """
 
 
+STATUSES = """
+from a3mailer_site.ids import from_text
+from mailqueue.models import MessageTrace
+traces = MessageTrace.objects.filter(message=from_text(given))
+print(json.dumps(list(traces.values_list("status", flat=True))))
+"""
+OUTCOMES = """
+from a3mailer_site.ids import from_text
+from mailqueue.models import Attempt
+attempts = Attempt.objects.filter(message=from_text(given)).order_by("id")
+print(json.dumps(list(attempts.values_list("outcome", "enhanced", "reply"))))
+"""
+
+
 class MailServer:
     """Start with ``start()``, end with ``stop()``. ``environment`` adds or overrides settings."""
 
@@ -137,6 +151,23 @@ class MailServer:
         if not self.log.exists():
             return ""
         return "\n".join(line[:1000] for line in self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def python(self, code, value=None):
+        """Run code among the models; it prints one JSON value, which is returned. ``value`` is ``given`` there."""
+        code = f"import json, sys\ngiven = json.load(sys.stdin)\n{code}"
+        return json.loads(self.manage("shell", "-c", code, stdin=json.dumps(value)))
+
+    def statuses(self, queue_id):
+        """How it stands with the recipients of a message."""
+        return set(self.python(STATUSES, queue_id))
+
+    def attempts(self, queue_id):
+        """Outcome, enhanced status code and reply of each attempt to send a message on."""
+        return self.python(OUTCOMES, queue_id)
+
+    def queue_length(self):
+        """How many recipients still wait."""
+        return self.python("from mailqueue.models import QueueEntry\nprint(QueueEntry.objects.waiting().count())")
 
     def certificate(self):
         """Path of the self-signed certificate: what a client trusts that looks at it."""

@@ -71,7 +71,7 @@ alias_database =
 biff = no
 smtp_dns_support_level = disabled
 smtp_tls_security_level = may
-virtual_mailbox_domains = {domain}
+virtual_mailbox_domains = {domain}, {other_domain}
 virtual_mailbox_base = {dir}/mail
 virtual_mailbox_maps = texthash:{dir}/mailboxes
 virtual_transport = virtual
@@ -119,13 +119,13 @@ class Postfix:
         # Not below pytest's directory: Postfix's own user must be able to walk there.
         self.directory = Path(tempfile.mkdtemp(prefix="postfix-"))
         self.directory.chmod(0o755)
-        self.domain = domain
+        self.domain, self.other_domain = domain, f"other.{domain}"
         self._unused = iter(range(USERS))
         self.port, self.auth_port = free_ports(2)
         self._write(relay)
 
     def _write(self, relay):
-        values = {"dir": self.directory, "domain": self.domain, "owner": OWNER}
+        values = {"dir": self.directory, "domain": self.domain, "other_domain": self.other_domain, "owner": OWNER}
         for name in ("conf", "queue", "data", "mail", "dovecot"):
             (self.directory / name).mkdir()
         shutil.chown(self.directory / "data", "postfix", "postfix")
@@ -136,7 +136,9 @@ class Postfix:
             "dovecot.conf": DOVECOT.format(**values),
             "passwords": f"{LOGIN}:{{PLAIN}}{SECRET}\n",
             "transport": "".join(f"{name} smtp:[127.0.0.1]:{port}\n" for name, port in relay.items()),
-            "mailboxes": "".join(f"u{number}@{self.domain} u{number}/\n" for number in range(USERS)),
+            "mailboxes": "".join(
+                f"u{number}@{name} u{number}/\n" for name in (self.domain, self.other_domain) for number in range(USERS)
+            ),
         }
         for name, text in files.items():
             (self.directory / name).write_text(text)
