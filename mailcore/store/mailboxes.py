@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import Case, Count, F, IntegerField, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
 from mailcore.store.batch import Batch, new_uidvalidity
@@ -88,8 +88,8 @@ def listing(owner: int) -> Listing:
     if not found:
         ensure_defaults(owner)
         found = list(_rows(owner))
+    rows = [_told(row) if row.recent else row for row in map(MailboxRow._make, found)]
     subscribed = set(Subscription.objects.filter(owner_id=owner).values_list("name", flat=True))
-    rows = [_mailbox_row(row, subscribed) for row in found]
     return Listing(rows, sorted(subscribed.difference(row.name for row in rows)))
 
 
@@ -98,8 +98,7 @@ def status(owner: int, name: str) -> MailboxRow:
     found = list(_rows(owner).filter(name=name))
     if not found:
         raise NoSuchMailboxError(f"user {owner} has no mailbox {name!r}")
-    subscribed = Subscription.objects.filter(owner_id=owner, name=name).exists()
-    return _mailbox_row(found[0], {name} if subscribed else ())
+    return _told(MailboxRow(*found[0]))
 
 
 def find(owner: int, name: str) -> int:
@@ -123,21 +122,32 @@ def _rows(owner: int) -> "QuerySet[Mailbox, tuple[Any, ...]]":
         default=Value(0),
         output_field=IntegerField(),
     )
+    subscribed = Exists(Subscription.objects.filter(owner=OuterRef("owner"), name=OuterRef("name")))
     return (
         Mailbox.objects.filter(owner_id=owner)
         .order_by()
         .values_list(
-            "id", "name", "special_use", "messages", "unseen", recent, "uidnext", "uidvalidity", "highestmodseq", "size"
+            "id",
+            "name",
+            "special_use",
+            subscribed,
+            "messages",
+            "unseen",
+            recent,
+            "uidnext",
+            "uidvalidity",
+            "highestmodseq",
+            "size",
         )
     )
 
 
-def _mailbox_row(row: tuple[Any, ...], subscribed: Collection[str]) -> MailboxRow:
-    mailbox, name, special_use, messages, unseen, recent, *numbers = row
-    if recent and (told := views.told_up_to(mailbox)):
-        # Sessions of this process have been told of more than the row says yet.
-        recent = Message.objects.filter(mailbox_id=mailbox, uid__gte=told).count()
-    return MailboxRow(mailbox, name, special_use, name in subscribed, messages, unseen, recent, *numbers)
+def _told(row: MailboxRow) -> MailboxRow:
+    """Correct ``recent``: sessions of this process may have been told of more than the row says yet."""
+    told = views.told_up_to(row.mailbox) if row.recent else 0
+    if not told:
+        return row
+    return row._replace(recent=Message.objects.filter(mailbox_id=row.mailbox, uid__gte=told).count())
 
 
 # -- Names ------------------------------------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ a new one, which shares what stayed the same.
 """
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import compress
+from operator import itemgetter
 from typing import NamedTuple
 
 from mailcore.store.keywords import NONE, split
@@ -69,7 +70,7 @@ def advance(
     elif rows:
         flags, modseqs = flags[:], modseqs[:]
     last = uids[-1] if uids else 0
-    first_new = next((at for at, row in enumerate(rows) if row[0] > last), len(rows))
+    first_new = bisect_right(rows, last, key=itemgetter(0))
     if first_new:
         keywords = _change(uids, flags, keywords, modseqs, rows[:first_new])
     if first_new < len(rows):

@@ -7,14 +7,15 @@ import threading
 from urllib.parse import quote
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.db.models import Sum
 
 from accounts.models import User
-from mailcore.store import mailboxes
-from mailcore.store.changes import Expunge, Mode, StoreFlags
+from mailcore.store import commit, mailboxes
+from mailcore.store.changes import Append, Copy, Expunge, Mode, NewMessage, StoreFlags
 from mailcore.store.commit import run
 from mailcore.store.models import Expunged, Mailbox, Message
+from mailcore.store.prepared import prepare
 from mailcore.store.views import Views
 from tests.mailcore.store.samples import append, make_user, message
 
@@ -186,3 +187,30 @@ def test_processes_share_a_mailbox_and_one_may_be_killed_at_any_moment(user, inb
     modseqs = set(Message.objects.filter(mailbox_id=inbox).values_list("modseq", flat=True))
     assert max(modseqs) <= box.highestmodseq
     assert_counts_are_right(user, inbox)
+
+
+def test_works_of_one_batch_that_exclude_each_other_are_told_apart(user):
+    """A message cannot go into a mailbox that the same transaction removes: the batch fails whole, each work alone."""
+    run(mailboxes.CreateMailbox(user, "a"))
+    target = mailboxes.find(user, "a")
+    works = [Append(user, target, [NewMessage(prepare(message()))]), mailboxes.DeleteMailbox(user, target)]
+    for order in (works, works[::-1]):
+        with pytest.raises(IntegrityError):
+            commit._transact(order)
+        assert mailboxes.status(user, "a").messages == 0
+        assert User.objects.get(pk=user).used_quota == 0
+    assert run(works[0]).uids == [1]
+    assert run(works[1]) == target
+    with pytest.raises(mailboxes.NoSuchMailboxError):
+        run(works[0])
+
+
+def test_a_copy_in_the_batch_of_an_expunge_sees_one_order(user, inbox):
+    append(user, inbox, message(), message())
+    sent = mailboxes.find(user, "Sent")
+    removed, copied = commit._transact(
+        [Expunge(user, inbox, [1], flagged_only=False), Copy(user, inbox, [1, 2], sent, move=True)]
+    )
+    assert (removed.uids, copied.source_uids) == ([1], [2])
+    assert Mailbox.objects.get(pk=inbox).messages == 0
+    assert Mailbox.objects.get(pk=sent).messages == 1
