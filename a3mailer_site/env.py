@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ class Env:
     @property
     def host_name(self) -> str:
         """The configured mail name, or the machine's own."""
-        return self.hostname or socket.getfqdn()
+        return self.hostname or _machine_name()
 
     @property
     def free_space_floor(self) -> int:
@@ -187,6 +188,12 @@ class Env:
     def plaintext_allowed(self, address: str) -> bool:
         """Say whether a client at this IP address may send its password without TLS."""
         return self.plaintext_auth == "loopback" and ipaddress.ip_address(address).is_loopback
+
+
+@cache
+def _machine_name() -> str:
+    """Ask once: the answer may come from the DNS, and each message has our name in it."""
+    return socket.getfqdn()
 
 
 def host_and_port(text: str, variable: str) -> tuple[str, int]:
