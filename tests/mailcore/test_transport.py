@@ -548,3 +548,40 @@ def test_bytes_are_counted(world):
 def test_a_connection_has_no_dictionary(world):
     protocol, _ = world.connect()
     assert not hasattr(protocol, "__dict__")
+
+
+class Socket(Wire):
+    """As much of a TCP transport as is used for writing at once: the kernel takes ``room`` octets."""
+
+    def __init__(self, room, waiting=b""):
+        super().__init__()
+        self.room = room
+        self.dataBuffer = waiting
+        self._tempDataBuffer = []
+        self.kernel = b""
+
+    def writeSomeData(self, data):  # noqa: N802
+        if isinstance(self.room, Exception):
+            return self.room
+        self.kernel += data[: self.room]
+        return min(self.room, len(data))
+
+
+@pytest.mark.parametrize(
+    ("room", "waiting", "kernel", "later"),
+    [
+        (100, b"", b"reply", b""),
+        (2, b"", b"re", b"ply"),
+        (0, b"", b"", b"reply"),
+        (100, b"before", b"", b"reply"),
+        (ConnectionDone(), b"", b"", b"reply"),
+    ],
+)
+def test_the_kernel_gets_at_once_what_it_takes_and_the_reactor_the_rest(world, room, waiting, kernel, later):
+    world.replies = {"receive": [Send(b"reply")]}
+    wire = Socket(room, waiting)
+    protocol, _ = world.connect(wire=wire)
+    protocol._direct = True
+    protocol.dataReceived(b"x")
+    assert (wire.kernel, wire.value()) == (kernel, later)
+    assert protocol.bytes_out == 5
