@@ -243,7 +243,7 @@ def _take_section(arguments: Parser) -> Section:
             raise SyntaxRefusedError("MIME needs a part number")
         if text in {SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT}:
             arguments.space()
-            fields = tuple(dict.fromkeys(arguments.parenthesized(lambda: _field_name(arguments))))
+            fields = tuple(arguments.parenthesized(lambda: _field_name(arguments)))
             if len(fields) > _FIELDS_LIMIT:
                 raise SyntaxRefusedError("Too many fields")
     arguments.expect(b"]")

@@ -45,6 +45,8 @@ _DATE = re.compile(rb'("?)([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\1')
 _DATE_TIME = re.compile(
     rb'"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"'
 )
+# Control characters are in no mailbox's name.
+_NO_NAME = "\0"
 _MONTHS = {
     month: number
     for number, month in enumerate(
@@ -63,6 +65,10 @@ SYSTEM_FLAGS = {
 
 class SyntaxRefusedError(ValueError):
     """The command is not what the grammar says. The message goes to the client after ``BAD``: ASCII, no line ends."""
+
+
+class UnfitNameError(SyntaxRefusedError):
+    """A string stands where it should, but no mailbox can have it for a name."""
 
 
 class Parser:
@@ -214,12 +220,19 @@ class Parser:
 
     def mailbox(self) -> str:
         """Take a mailbox name; ``INBOX`` in whatever letter case comes out in capitals."""
-        return names.fold_inbox(_decoded(self.astring()))
+        return _mailbox_name(self.astring())
 
     def list_mailbox(self) -> str:
-        """Take ``list-mailbox = 1*list-char / string``: a name with wildcards."""
+        """Take ``list-mailbox = 1*list-char / string``: a name with wildcards.
+
+        A pattern that is not modified UTF-7 comes out as one that no name matches.
+        """
         quoted = self.at(b'"') or self.at(b"{")
-        return _decoded(self.string() if quoted else self.take(_LIST_CHARS, "a pattern")[0])
+        wire = self.string() if quoted else self.take(_LIST_CHARS, "a pattern")[0]
+        try:
+            return names.decode(wire)
+        except names.NameRefusedError:
+            return _NO_NAME
 
     def flag_list(self) -> tuple[int, tuple[str, ...]]:
         """Take ``flag-list = "(" [flag *(SP flag)] ")"``: system flags as bits, and keywords."""
@@ -300,11 +313,11 @@ def _sequence_number(written: bytes) -> int:
     return int(written)
 
 
-def _decoded(wire: bytes) -> str:
+def _mailbox_name(wire: bytes) -> str:
     try:
-        return names.decode(wire)
+        return names.fold_inbox(names.decode(wire))
     except names.NameRefusedError as error:
-        raise SyntaxRefusedError(str(error)) from error
+        raise UnfitNameError(str(error)) from error
 
 
 def _month(name: bytes) -> int:

@@ -14,6 +14,7 @@ from mailcore.imap import responses
 from mailcore.imap.grammar import MODSEQ_LIMIT, Parser, SyntaxRefusedError
 from mailcore.imap.questions import Pause, SearchMessages
 from mailcore.imap.selected import Selected
+from mailcore.imap.sequences import slices_of_numbers
 from mailcore.store.criteria import (
     And,
     Arrived,
@@ -100,7 +101,7 @@ class SearchReader:
                 return Both(tuple(arguments.parenthesized(self._key)))
             if arguments.at_sequence_set:
                 ranges = arguments.sequence_set()
-                return Known(lambda selected, places: _among(selected.places(ranges, uid=False), places))
+                return Known(lambda selected, places: _among(slices_of_numbers(ranges, selected.exists), places))
             name = arguments.word()
             if name in _PLAIN:
                 return _PLAIN[name]

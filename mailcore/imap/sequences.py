@@ -47,6 +47,11 @@ def slices_of_uids(ranges: Ranges, uids: Sequence[int]) -> list[range]:
     return found
 
 
+def slices_of_numbers(ranges: Ranges, count: int) -> list[range]:
+    """Return the places (message number less one) that a set names; what is beyond the last message is passed over."""
+    return [range(low - 1, min(high, count)) for low, high in resolve(ranges, count) if 0 < low <= count]
+
+
 def write(numbers: Iterable[int]) -> bytes:
     """Write ascending numbers as a sequence set: ``1:3,7``. Nothing gives an empty text."""
     pieces: list[bytes] = []

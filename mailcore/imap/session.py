@@ -27,7 +27,7 @@ from mailcore.imap.commands import (
     selection,
     store,
 )
-from mailcore.imap.grammar import Parser, SyntaxRefusedError
+from mailcore.imap.grammar import Parser, SyntaxRefusedError, UnfitNameError
 from mailcore.imap.questions import CloseMailbox, MailboxChanged, OpenMailbox, Refused
 from mailcore.imap.selected import NoSuchMessageError
 from mailcore.imap.talk import Command, Exchange, GoodbyeError, Policy, QuestionRefusedError, Talk
@@ -235,7 +235,7 @@ class ImapSession(Conversation):
         except CommandRefusedError as error:
             completion = error.reply
         except (SyntaxRefusedError, NoSuchMessageError) as error:
-            completion = responses.bad(str(error).encode("ascii", "replace"))
+            completion = _refusal(error)
         except GoodbyeError as error:
             self._talk.goodbye = error.last_line
             return b""
@@ -275,7 +275,7 @@ class ImapSession(Conversation):
         except CommandRefusedError as error:
             return self._turn_away(event, error.reply)
         except SyntaxRefusedError as error:
-            return self._turn_away(event, responses.bad(str(error).encode("ascii", "replace")))
+            return self._turn_away(event, _refusal(error))
         return b"+ OK\r\n" if event.waits else b""
 
     def _admit_text(self, event: Announced) -> None:
@@ -311,3 +311,8 @@ class ImapSession(Conversation):
         self._close()
         self._collector.reset()
         self._talk.abandon_uploads()
+
+
+def _refusal(error: SyntaxRefusedError | NoSuchMessageError) -> bytes:
+    text = str(error).encode("ascii", "replace")
+    return responses.no(text, b"CANNOT") if isinstance(error, UnfitNameError) else responses.bad(text)

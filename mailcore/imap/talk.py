@@ -112,6 +112,13 @@ class Talk:
         """STARTTLS makes sense."""
         return self.peer.tls is None and self.policy.tls_available
 
+    def learn_condstore(self) -> bytes:
+        """Take note that the client knows MODSEQ; return what it is told of its mailbox then (RFC 7162 section 3.1)."""
+        known, self.condstore = self.condstore, True
+        if known or self.selected is None:
+            return b""
+        return responses.untagged(responses.ok(b"Highest", b"HIGHESTMODSEQ %d" % self.selected.snapshot.modseq))
+
     def abandon_uploads(self) -> None:
         """Forget messages that were being appended."""
         for body in self.uploads:

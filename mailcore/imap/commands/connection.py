@@ -93,7 +93,7 @@ def _enable(talk: Talk, arguments: Parser) -> Exchange:
     while not arguments.is_done:
         arguments.space()
         if arguments.word() == b"CONDSTORE" and not talk.condstore:
-            talk.condstore = True
+            yield talk.learn_condstore()
             enabled = b" CONDSTORE"
     yield b"* ENABLED%b\r\n" % enabled
     return responses.completed(b"ENABLE")

@@ -39,14 +39,16 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     plan = read_plan(arguments, uid=uid)
     arguments.end()
     selected = talk.mailbox
-    talk.condstore = talk.condstore or plan.knows_modseq
+    if plan.knows_modseq:
+        yield talk.learn_condstore()
     places = selected.places(ranges, uid=uid)
     table = selected.table()
+    gone = not table.gone.isdisjoint(place for run in places for place in run) if table.gone else False
     if plan.changed_since is not None:
         places = [
             range(place, place + 1) for run in places for place in run if table.modseqs[place] > plan.changed_since
         ]
-    elif table.gone:
+    elif gone:
         places = [range(place, place + 1) for run in places for place in run if place not in table.gone]
     seen: dict[int, Any] = {}
     if plan.sets_seen and not selected.read_only:
@@ -56,7 +58,7 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
         yield from fetcher.from_store(places)
     else:
         yield from fetcher.from_memory(places)
-    if not uid and (fetcher.missing or (table.gone and plan.changed_since is None)):
+    if not uid and (fetcher.missing or gone):
         return responses.EXPUNGE_ISSUED
     return responses.completed(b"UID FETCH" if uid else b"FETCH")
 

@@ -5,7 +5,7 @@ RFC 3501 sections 6.3.8 and 6.3.9, LIST-EXTENDED (RFC 5258), LIST-STATUS (RFC 58
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mailcore.conversation import CommandRefusedError
 from mailcore.imap import names, responses
@@ -30,6 +30,7 @@ class _Wish:
     selection: frozenset[bytes] = frozenset()
     returns: frozenset[bytes] = frozenset()
     status: tuple[bytes, ...] = ()
+    extended: bool = False  # the client knows RFC 5258
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class _Entry:
     row: MailboxRow | None = None
     subscribed: bool = False
     has_children: bool = False
-    has_subscribed_below: bool = False
+    subscribed_below: list[str] = field(default_factory=list)
 
 
 def _list(talk: Talk, arguments: Parser) -> Exchange:
@@ -56,12 +57,13 @@ def _list(talk: Talk, arguments: Parser) -> Exchange:
     texts = arguments.parenthesized(arguments.list_mailbox) if arguments.at(b"(") else [arguments.list_mailbox()]
     returns, status = _return_options(arguments)
     arguments.end()
-    talk.condstore = talk.condstore or b"HIGHESTMODSEQ" in status
+    if b"HIGHESTMODSEQ" in status:
+        yield talk.learn_condstore()
     if texts == [""] and not extended:
         # RFC 3501 section 6.3.8: a way to ask for the hierarchy separator.
         yield b'* LIST (\\Noselect) "/" ""\r\n'
         return responses.completed(b"LIST")
-    wish = _Wish(_patterns(reference, texts), selection, returns, tuple(status))
+    wish = _Wish(_patterns(reference, texts), selection, returns, tuple(status), extended or bool(returns))
     mailboxes: Mailboxes = yield ListMailboxes(talk.account)
     yield b"".join(_answers(wish, mailboxes))
     return responses.completed(b"LIST")
@@ -119,18 +121,21 @@ def _entries(mailboxes: Mailboxes) -> list[_Entry]:
         for above in names.parents(entry.name):
             parent = entries.setdefault(above, _Entry(above))
             parent.has_children = parent.has_children or entry.row is not None
-            parent.has_subscribed_below = parent.has_subscribed_below or entry.subscribed
+            if entry.subscribed:
+                parent.subscribed_below.append(entry.name)
     return sorted(entries.values(), key=lambda entry: (entry.name != names.INBOX, entry.name))
 
 
 def _answers(wish: _Wish, mailboxes: Mailboxes) -> Iterable[bytes]:
-    for entry in _entries(mailboxes):
-        if not any(pattern.matches(entry.name) for pattern in wish.patterns):
+    entries = _entries(mailboxes)
+    matching = {entry.name for entry in entries if any(pattern.matches(entry.name) for pattern in wish.patterns)}
+    recursive = {b"RECURSIVEMATCH", b"SUBSCRIBED"} <= wish.selection
+    for entry in entries:
+        if entry.name not in matching:
             continue
-        chosen = _is_chosen(entry, wish.selection)
-        # RFC 5258 section 3.5: shown for the sake of what is below it.
-        below = b"RECURSIVEMATCH" in wish.selection and b"SUBSCRIBED" in wish.selection and entry.has_subscribed_below
-        if not (chosen or below):
+        # RFC 5258 section 3.5: shown for the sake of what is below it and is not shown itself.
+        below = recursive and not matching.issuperset(entry.subscribed_below)
+        if not (below or _is_chosen(entry, wish.selection)):
             continue
         extra = b' ("CHILDINFO" ("SUBSCRIBED"))' if below else b""
         attributes = b" ".join(_attributes(entry, wish))
@@ -151,8 +156,8 @@ def _is_chosen(entry: _Entry, selection: frozenset[bytes]) -> bool:
 def _attributes(entry: _Entry, wish: _Wish) -> list[bytes]:
     attributes = []
     if entry.row is None:
-        # RFC 5258 section 3: \NonExistent implies \Noselect; older clients know only the latter.
-        attributes += [b"\\NonExistent", b"\\Noselect"]
+        # RFC 5258 section 3: \NonExistent implies \Noselect, which alone is known to older clients.
+        attributes.append(b"\\NonExistent" if wish.extended else b"\\Noselect")
     if b"SUBSCRIBED" in wish.selection | wish.returns and entry.subscribed:
         attributes.append(b"\\Subscribed")
     attributes.append(b"\\HasChildren" if entry.has_children else b"\\HasNoChildren")
@@ -181,7 +186,7 @@ def _lsub(talk: Talk, arguments: Parser) -> Exchange:
             continue
         if entry.subscribed:
             lines.append(b'* LSUB () "/" %b\r\n' % responses.mailbox(entry.name))
-        elif entry.has_subscribed_below and not reaches_below:
+        elif entry.subscribed_below and not reaches_below:
             lines.append(b'* LSUB (\\Noselect) "/" %b\r\n' % responses.mailbox(entry.name))
     yield b"".join(lines)
     return responses.completed(b"LSUB")

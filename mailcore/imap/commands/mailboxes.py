@@ -80,7 +80,8 @@ def _status(talk: Talk, arguments: Parser) -> Exchange:
     arguments.space()
     items = status_items(arguments)
     arguments.end()
-    talk.condstore = talk.condstore or b"HIGHESTMODSEQ" in items
+    if b"HIGHESTMODSEQ" in items:
+        yield talk.learn_condstore()
     row: MailboxRow = yield Status(talk.account, name)
     yield status_line(row, items)
     return responses.completed(b"STATUS")

@@ -28,7 +28,8 @@ def _search(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     reader = SearchReader(arguments)
     key = reader.read()
     selected = talk.mailbox
-    talk.condstore = talk.condstore or reader.knows_modseq
+    if reader.knows_modseq:
+        yield talk.learn_condstore()
     places = yield from Searcher(selected).find(key)
     numbers = [selected.uids[place] if uid else place + 1 for place in places]
     modseqs = selected.table().modseqs if reader.knows_modseq else ()

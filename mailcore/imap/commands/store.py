@@ -37,7 +37,8 @@ def _store(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     """Change flags of messages and say what they are then."""
     wish = _wish(arguments)
     selected = talk.writable_mailbox
-    talk.condstore = talk.condstore or wish.unchanged_since is not None
+    if wish.unchanged_since is not None:
+        yield talk.learn_condstore()
     places = selected.places(wish.ranges, uid=uid)
     uids = selected.uids_of(places)
     failed: list[int] = []
