@@ -34,6 +34,10 @@ def stuffed(content):
     return re.sub(rb"(?m)^\.", b"..", whole) + b".\r\n"
 
 
+class NotGreetedError(OSError):
+    """A connection was taken and then closed before anything was said."""
+
+
 class Wire:
     """A connection that reads lines and blocks. ``source`` is another loopback address to come from."""
 
@@ -84,7 +88,10 @@ class Smtp(Wire):
 
     def __init__(self, port, **options):
         super().__init__(port, **options)
-        self.greeting = self.reply()
+        try:
+            self.greeting = self.reply()
+        except OSError as error:
+            raise NotGreetedError from error
         self.capabilities = self.say(b"EHLO client.example")
 
     def reply(self):

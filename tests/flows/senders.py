@@ -8,7 +8,7 @@ import time
 
 from running import PASSWORD
 
-from wire import Imap, Smtp
+from wire import Imap, NotGreetedError, Smtp
 
 ID = re.compile(rb"^X-Id: (\S+)\r$", re.MULTILINE)
 # Mostly small ones, some that are kept in a file of their own.
@@ -24,13 +24,15 @@ def message(name, size):
 class Senders:
     """Threads that send until they are stopped, reconnecting whenever they are cut off.
 
-    ``acknowledged`` maps ids to recipients for what was answered 250; ``refusals`` has other replies to a message.
+    ``acknowledged`` maps ids to recipients for what was answered 250; ``refusals`` has other replies to a message,
+    ``unwelcome`` greetings that were none.
     """
 
     def __init__(self, server, recipients, count=6, login=None, port=None):
         self.server, self.recipients, self.login = server, recipients, login
         self.port = port or ("submissions" if login else "smtp")
-        self.acknowledged, self.refusals, self.connections_refused, self.slowest = {}, [], 0, 0.0
+        self.acknowledged, self.refusals, self.unwelcome = {}, [], []
+        self.connections_refused, self.slowest = 0, 0.0
         self._stop = threading.Event()
         self._random = random.Random(time.time_ns())
         self._lock = threading.Lock()
@@ -51,6 +53,8 @@ class Senders:
         while not self._stop.is_set():
             try:
                 with Smtp(self.server.ports[self.port], tls=self.login is not None, timeout=120) as smtp:
+                    if not smtp.greeting.startswith(b"220"):
+                        self.unwelcome.append(smtp.greeting)
                     if self.login and not smtp.login(*self.login).startswith(b"235"):
                         continue
                     for _ in range(20):
@@ -58,6 +62,8 @@ class Senders:
                             break
                         sent += 1
                         self._one(smtp, f"{number}-{sent}-{time.time_ns()}")
+            except NotGreetedError as error:
+                self.unwelcome.append(str(error.__cause__))
             except ConnectionRefusedError:
                 with self._lock:
                     self.connections_refused += 1
