@@ -213,6 +213,7 @@ PIECES = st.sampled_from(
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(content=st.lists(PIECES, max_size=14).map(b"".join), words=st.sampled_from(["a", "ab", "b", "a b", "ab c", "ä"]))
 @example(content=b"Content-Type: text/plain; charset=cp037\r\n\r\n\x81\x82", words="ab")
+@example(content=b"Subject: a\0b\r\n", words="ab")
 @example(content=b"Content-Type: text/html\r\n\r\na<i>b", words="ab")
 def test_the_look_at_raw_bytes_never_changes_the_answer(content, words):
     for place in Place:
