@@ -6,7 +6,7 @@ as the client has been told everything the list is the snapshot's own: an idle s
 """
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -78,7 +78,10 @@ class Selected:
 
     def is_recent(self, uid: int) -> bool:
         r"""Say whether this session is the first to see the message."""
-        return any(uid in uids for uids in self._recent)
+        for uids in self._recent:  # noqa: SIM110 - asked 10,000 times for one FETCH: any() takes three times as long
+            if uids.start <= uid < uids.stop:
+                return True
+        return False
 
     def table(self) -> Table:
         """Return flags, keywords and MODSEQs in the places of the announced messages."""
@@ -106,10 +109,15 @@ class Selected:
 
     def numbers_of(self, uids: Iterable[int]) -> Iterator[tuple[int, int]]:
         """Pair each announced UID among these with its message number."""
+        own = self.uids
+        place = -1
         for uid in uids:
-            place = bisect_left(self.uids, uid)
-            if place < len(self.uids) and self.uids[place] == uid:
-                yield place + 1, uid
+            place += 1  # they are mostly neighbours
+            if place >= len(own) or own[place] != uid:
+                place = bisect_left(own, uid)
+                if place >= len(own) or own[place] != uid:
+                    continue
+            yield place + 1, uid
 
     def places(self, ranges: Ranges, *, uid: bool) -> list[range]:
         """Return the places (message number less one) that a set names; raises ``NoSuchMessageError``.
@@ -203,8 +211,9 @@ class Selected:
         lines: list[bytes] = []
         snapshot = self.snapshot
         # What came only now is fetched by the client when it wants it.
-        for number, uid in self.numbers_of(updated[: bisect_right(updated, old_end - 1)]):
-            index = self._index(uid)
+        told = self.uids is snapshot.uids
+        for number, uid in self.numbers_of(updated[: bisect_left(updated, old_end)]):
+            index = number - 1 if told else self._index(uid)
             if index is None:
                 continue
             flags, keywords = snapshot.flags[index], snapshot.keywords[index]

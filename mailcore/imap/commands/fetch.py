@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mailcore.imap import responses
-from mailcore.imap.fetch_items import FetchPlan, read_plan
+from mailcore.imap.fetch_items import COLUMNS, FetchPlan, read_plan
 from mailcore.imap.grammar import Parser
 from mailcore.imap.questions import (
     Fetched,
@@ -93,10 +93,8 @@ class _Fetcher:
 
     def from_memory(self, places: list[range]) -> Piece:
         """Answer with what the session has at hand."""
-        template, arrange = self._plan.template, self._plan.arrange
-        # Keywords that came up since SELECT have been introduced with the changes that brought them.
         for slice_ in _gathered(places, MEMORY_SLICE):
-            yield b"".join([template % arrange(self._memory_values(place)) for place in slice_])
+            yield b"".join(self._heads(slice_, ()))
             if len(slice_) == MEMORY_SLICE:
                 yield Pause()
 
@@ -116,50 +114,58 @@ class _Fetcher:
                 if self._plan.sections:
                     yield from self._with_sections(wanted, fetched.rows)
                 else:
-                    yield self._without_sections(wanted, fetched.rows)
+                    yield b"".join(self._heads(wanted, fetched.rows))
 
-    def _memory_values(self, place: int) -> tuple[Any, ...]:
-        """Return number, UID, flags, MODSEQ of a message, in the order of ``fetch_items.VALUES``."""
-        uid = self._selected.uids[place]
+    def _heads(self, places: Sequence[int], rows: Sequence[Sequence[Any]]) -> list[bytes]:
+        """Fill the template for each message. Column by column: a call a message and value would cost more than SQL."""
+        template = self._plan.template
+        columns = [self._column(item, places, rows) for item in self._plan.items]
+        return [template % values for values in zip([place + 1 for place in places], *columns, strict=True)]
+
+    def _column(self, item: str, places: Sequence[int], rows: Sequence[Sequence[Any]]) -> list[Any]:
+        match item:
+            case "UID":
+                uids = self._selected.uids
+                return [uids[place] for place in places]
+            case "FLAGS":
+                return [self._flags(place) for place in places]
+            case "MODSEQ":
+                return [self._modseq(place) for place in places]
+            case "INTERNALDATE":
+                return [responses.date_time(row[2]) for row in rows]
+            case "HEADER" if self._plan.pick_header:
+                pick = self._plan.pick_header
+                return [pick(row[6]) for row in rows]
+            case _:
+                index = COLUMNS[item]
+                return [row[index] for row in rows]
+
+    def _flags(self, place: int) -> bytes:
+        selected, table = self._selected, self._table
+        uid = selected.uids[place]
         row = self._seen.get(uid) if self._seen else None
-        if row is not None:
-            return place + 1, uid, self._selected.flags_of(uid, row[1], row[2]), row[3]
-        table = self._table
-        flags = self._selected.flags_of(uid, table.flags[place], table.keywords[place])
-        return place + 1, uid, flags, table.modseqs[place]
+        if row is None:
+            return selected.flags_of(uid, table.flags[place], table.keywords[place])
+        return selected.flags_of(uid, row[1], row[2])
 
-    def _stored_values(self, row: Sequence[Any]) -> tuple[Any, ...]:
+    def _modseq(self, place: int) -> int:
+        row = self._seen.get(self._selected.uids[place]) if self._seen else None
+        return self._table.modseqs[place] if row is None else row[3]
+
+    def _with_sections(self, places: Sequence[int], rows: Sequence[Sequence[Any]]) -> Piece:
         plan = self._plan
-        return (
-            row[1],
-            responses.date_time(row[2]) if plan.date else b"",
-            row[3],
-            row[4],
-            row[5],
-            plan.pick_header(row[6]) if plan.pick_header else b"",
-        )
-
-    def _without_sections(self, places: Sequence[int], rows: Sequence[Any]) -> bytes:
-        template, arrange = self._plan.template, self._plan.arrange
-        memory, stored = self._memory_values, self._stored_values
-        return b"".join(
-            [template % arrange(memory(place) + stored(row)) for place, row in zip(places, rows, strict=True)]
-        )
-
-    def _with_sections(self, places: Sequence[int], rows: Sequence[Any]) -> Piece:
-        for place, row in zip(places, rows, strict=True):
-            values = self._memory_values(place) + self._stored_values(row)
-            # The template ends before the first section; FLAGS follow where they changed by the reading.
-            yield self._plan.template % self._plan.arrange(values)
-            gap = b" " if self._plan.has_items else b""
-            for section, content in zip(self._plan.sections, row[7], strict=True):
+        for place, row, head in zip(places, rows, self._heads(places, rows), strict=True):
+            yield head
+            gap = b" " if plan.items else b""
+            for section, content in zip(plan.sections, row[7], strict=True):
                 yield gap + section.name
                 yield from self._content(row[0], section.cut(content))
                 gap = b" "
-            if row[0] in self._seen and not self._plan.flags:
-                yield b" FLAGS " + values[2]
-                if self._condstore and not self._plan.knows_modseq:
-                    yield b" MODSEQ (%d)" % values[3]
+            if row[0] in self._seen and not plan.flags:
+                # They have changed by the reading (RFC 3501 section 6.4.5).
+                yield b" FLAGS " + self._flags(place)
+                if self._condstore and not plan.knows_modseq:
+                    yield b" MODSEQ (%d)" % self._modseq(place)
             yield b")\r\n"
 
     def _content(self, uid: int, content: bytes | Span | None) -> Piece:

@@ -93,9 +93,11 @@ def _tell(talk: Talk, selected: Selected, wish: _Wish, stored: Stored, *, uid: b
     """Write a FETCH response for each message; with .SILENT only where the client cannot know what has come out."""
     lines: list[bytes] = [selected.introduce({row[2] for row in stored.rows})]
     table = selected.table() if wish.silent else None
-    rows = {row[0]: row for row in stored.rows}
-    for number, found in selected.numbers_of(rows):
-        _, flags, keywords, modseq = rows[found]
+    numbers = {each: number for number, each in selected.numbers_of([row[0] for row in stored.rows])}
+    for found, flags, keywords, modseq in stored.rows:
+        number = numbers.get(found)
+        if number is None:
+            continue
         items = [b"UID %d" % found] if uid else []
         if table is None or _is_surprise(wish, table.flags[number - 1], table.keywords[number - 1], flags, keywords):
             items.append(b"FLAGS " + selected.flags_of(found, flags, keywords))

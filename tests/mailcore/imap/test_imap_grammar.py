@@ -10,6 +10,7 @@ from mailcore.imap.fetch_items import read_plan
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.search_keys import SearchReader
 from mailcore.imap.sequences import STAR, resolve, slices_of_uids
+from mailcore.message.headers import select_fields
 
 METHODS = [
     "tag", "atom", "word", "string", "astring", "nstring", "literal", "number", "sequence_set", "mailbox",
@@ -161,3 +162,19 @@ def test_sets_survive_their_own_writing(numbers):
         assert {place + 1 for place in found} == numbers
     else:
         assert written == b""
+
+
+# -- Cached header lines ----------------------------------------------------------------------------------------------
+
+
+LINES = st.lists(
+    st.tuples(st.sampled_from([b"From", b"to", b"SUBJECT", b"X-To", b"Tos"]), st.sampled_from([b"", b" ", b"\t"]),
+              st.text("ab: \r", max_size=5), st.sampled_from([b"\r\n", b"\n", b"\r\n more\r\n", b"\r\n\t\r\n"]))
+)  # fmt: skip
+
+
+@given(LINES, st.sets(st.sampled_from([b"from", b"to", b"subject", b"cc"]), min_size=1))
+def test_cached_lines_give_what_the_whole_header_would(lines, wanted):
+    header = b"".join(name + gap + b":" + text.encode() + end for name, gap, text, end in lines)
+    plan = read_plan(Parser(b"BODY.PEEK[HEADER.FIELDS (%b)]" % b" ".join(sorted(wanted))), uid=False)
+    assert plan.pick_header(header) == responses.literal(select_fields(header, frozenset(wanted)))
