@@ -6,7 +6,6 @@ everything that waits, at the price of one attempt.
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +16,9 @@ from twisted.python.failure import Failure
 from a3mailer_site.env import current
 from mailcore.delivery.connection import ConnectError, OutboundConnection, Reactor, Target, connect
 from mailcore.delivery.content import Content
-from mailcore.delivery.jobs import Contact, Job, Nexthop, Result, own_outcome
+from mailcore.delivery.jobs import Contact, Entry, Job, Nexthop, Result, own_outcome
 from mailcore.delivery.targets import find_targets
+from mailcore.dialogue import UnavailableError
 from mailcore.figures import figures
 from mailcore.resolver.mail_hosts import NoMailHostError
 from mailcore.resolver.stub import Resolver
@@ -52,6 +52,15 @@ def surroundings(reactor: Reactor, doors: Any, resolver: Resolver) -> Surroundin
     return Surroundings(reactor, doors, resolver, DeferredSemaphore(CONNECTION_LIMIT))
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A job that nobody has begun."""
+
+    job: Job
+    answer: Deferred[list[Result]]
+    written_down: Deferred[None]
+
+
 class Destination:
     """One nexthop. ``deliver`` may be called as often as one likes; the jobs wait for a connection."""
 
@@ -60,7 +69,7 @@ class Destination:
         self.limit = min(FIRST_CONNECTIONS, current().destination_concurrency)
         self.active = 0  # connections at work, or being opened
         self._around = around
-        self._waiting: deque[tuple[Job, Deferred[list[Result]]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._idle: list[OutboundConnection] = []
 
     @property
@@ -68,16 +77,20 @@ class Destination:
         """Whether there is nothing here any more."""
         return not (self.active or self._waiting or self._idle)
 
-    def deliver(self, job: Job) -> "Deferred[list[Result]]":
-        """Deliver a job; fires with a result for each entry. Fails only with an error of ours."""
+    def deliver(self, job: Job, written_down: "Deferred[None]") -> "Deferred[list[Result]]":
+        """Deliver a job; fires with a result for each entry. Fails only with an error of ours.
+
+        The connection goes on when ``written_down`` has fired: whatever kills us, a message is repeated at most once
+        for each connection.
+        """
         answer: Deferred[list[Result]] = Deferred()
-        self._waiting.append((job, answer))
+        self._waiting.append(_Waiting(job, answer, written_down))
         self._start()
         return answer
 
     def withdraw(self) -> list[Job]:
         """Take back the jobs that nobody has begun, and let the idle connections go. Their answers never fire."""
-        jobs = [job for job, _answer in self._waiting]
+        jobs = [each.job for each in self._waiting]
         self._waiting.clear()
         for connection in list(self._idle):
             connection.quit()
@@ -94,15 +107,16 @@ class Destination:
         attempt = _Attempt(self._around, self._take_idle())
         try:
             while self._waiting and self.active <= self.limit:
-                job, answer = self._waiting.popleft()
+                each = self._waiting.popleft()
                 try:
-                    results = await attempt.deliver(job)
+                    results = await attempt.deliver(each.job)
                 except Exception:  # noqa: BLE001 - whoever waits for the job is told
                     attempt.drop()
-                    answer.errback(Failure())  # type: ignore[no-untyped-call]
+                    each.answer.errback(Failure())  # type: ignore[no-untyped-call]
                 else:
                     self._learn(attempt.unreachable)
-                    answer.callback(results)
+                    each.answer.callback(results)
+                    await each.written_down
         finally:
             self._around.connections.release()
             self.active -= 1
@@ -122,8 +136,8 @@ class Destination:
         if self.active > 1:
             return  # another connection may be doing well
         waiting, self._waiting = self._waiting, deque()
-        for job, answer in waiting:
-            answer.callback([Result(entry, unreachable) for entry in job.entries])
+        for each in waiting:
+            each.answer.callback([Result(entry, unreachable) for entry in each.job.entries])
 
     # Idle connections.
 
@@ -163,6 +177,8 @@ class _Attempt:
         self._around = around
         self.connection = connection
         self.unreachable: Outcome | None = None  # why nobody could be spoken to at all, in the last job
+        self._started = 0.0
+        self._results: dict[int, Result] = {}  # by entry
 
     def drop(self) -> None:
         """Give up the connection, whatever it is doing."""
@@ -171,46 +187,54 @@ class _Attempt:
             self.connection = None
 
     async def deliver(self, job: Job) -> list[Result]:
-        """Deliver one job; returns a result for each entry."""
-        self.unreachable = None
-        started = self._around.reactor.seconds()
-        open_jobs, results = job, list[Result]()
-        if self.connection is not None and self.connection.usable:
-            # An idle connection may be dead without our knowing; then what it said is no verdict.
-            open_jobs, results, _last = await self._say(job, self.connection, started)
-        if open_jobs.entries:
-            results += await self._try_all(open_jobs, started)
-        places = {entry.id: place for place, entry in enumerate(job.entries)}
-        return sorted(results, key=lambda result: places[result.entry.id])
+        """Deliver one job; returns a result for each entry.
 
-    async def _try_all(self, job: Job, started: float) -> list[Result]:
+        Raises ``UnavailableError`` when our own database is away and nobody has the message.
+        """
+        self.unreachable = None
+        self._started = self._around.reactor.seconds()
+        self._results = {}
+        try:
+            left = job
+            if self.connection is not None and self.connection.usable:
+                # An idle connection may be dead without our knowing; then what it said is no verdict.
+                left, _lost = await self._say(job, self.connection)
+            if left.entries:
+                await self._try_all(left)
+        except UnavailableError:
+            if not self._results:
+                raise
+            self.drop()
+            left = replace(job, entries=tuple(entry for entry in job.entries if entry.id not in self._results))
+            self._settle(left, own_outcome(Verdict.DEFERRED, "4.3.0", "the message could not be read"), Contact())
+        return [self._results[entry.id] for entry in job.entries]
+
+    async def _try_all(self, job: Job) -> None:
         """Try the hosts of the nexthop one after another, until each recipient has an answer."""
         try:
             targets = await find_targets(job.nexthop, self._around.resolver, current())
         except NoMailHostError as error:
             verdict = Verdict.FAILED if error.permanent else Verdict.DEFERRED
-            return self._same(job, own_outcome(verdict, error.status, error.text), Contact())
-        results: list[Result] = []
+            self._settle(job, own_outcome(verdict, error.status, error.text), Contact())
+            return
         sessions = 0
         last, contact = _NOBODY, Contact()
         for target in targets:
-            contact = Contact(target.host, target.address)
             try:
                 self.connection = await self._open(target)
             except ConnectError as error:
-                last = _deferred(error.outcome)
+                last, contact = _deferred(error.outcome), Contact(target.host, target.address)
                 figures.count("delivery.connect_failed")
                 continue
             sessions += 1
-            job, more, lost = await self._say(job, self.connection, started)
-            results += more
+            job, lost = await self._say(job, self.connection)
             if lost is not None:
-                last, contact = lost
+                last, contact = lost, _contact(self.connection)
             if not job.entries or sessions == SESSION_LIMIT:
                 break
         if not sessions:
             self.unreachable = last
-        return results + self._same(job, last, replace(contact, duration_ms=self._since(started)))
+        self._settle(job, last, contact)
 
     async def _open(self, target: Target) -> OutboundConnection:
         """Connect; in the clear when TLS was offered but does not work and was only better than nothing."""
@@ -224,33 +248,27 @@ class _Attempt:
             figures.count("delivery.tls_failed")
             return await connect(self._around.reactor, replace(target, policy=replace(target.policy, tls=Tls.NEVER)))
 
-    async def _say(
-        self, job: Job, connection: OutboundConnection, started: float
-    ) -> tuple[Job, list[Result], tuple[Outcome, Contact] | None]:
-        """Say the message over this connection.
-
-        Returns the job of those who may be tried elsewhere at once, the results of the others, and why there are any.
-        """
+    async def _say(self, job: Job, connection: OutboundConnection) -> tuple[Job, Outcome | None]:
+        """Say the message over this connection. Returns what may be tried elsewhere at once, and why there is any."""
         content = Content(self._around.doors, job.mail.body_id)
         try:
             outcomes = await connection.deliver(job.envelope, content)
         finally:
             content.close()
-        contact = _contact(connection, self._since(started))
-        again = [entry for entry, outcome in zip(job.entries, outcomes, strict=True) if _is_lost(outcome)]
-        results = [
-            Result(entry, outcome, contact)
-            for entry, outcome in zip(job.entries, outcomes, strict=True)
-            if not _is_lost(outcome)
-        ]
-        lost = next((outcome for outcome in outcomes if _is_lost(outcome)), None)
-        return replace(job, entries=tuple(again)), results, (lost, contact) if lost else None
+        again: list[Entry] = []
+        lost: Outcome | None = None
+        for entry, outcome in zip(job.entries, outcomes, strict=True):
+            if _is_lost(outcome):
+                again.append(entry)
+                lost = outcome
+            else:
+                self._settle(replace(job, entries=(entry,)), outcome, _contact(connection))
+        return replace(job, entries=tuple(again)), lost
 
-    def _same(self, job: Job, outcome: Outcome, contact: Contact) -> list[Result]:
-        return [Result(entry, outcome, contact) for entry in job.entries]
-
-    def _since(self, started: float) -> int:
-        return int((self._around.reactor.seconds() - started) * 1000)
+    def _settle(self, job: Job, outcome: Outcome, contact: Contact) -> None:
+        duration_ms = int((self._around.reactor.seconds() - self._started) * 1000)
+        for entry in job.entries:
+            self._results[entry.id] = Result(entry, outcome, replace(contact, duration_ms=duration_ms))
 
 
 # Never seen: there is always a target, or an error that says why there is none.
@@ -268,10 +286,10 @@ def _deferred(outcome: Outcome) -> Outcome:
     return replace(outcome, verdict=Verdict.DEFERRED, status=f"4{outcome.status[1:]}")
 
 
-def _contact(connection: OutboundConnection, duration_ms: int) -> Contact:
+def _contact(connection: OutboundConnection) -> Contact:
     session, target = connection.session, connection.target
     tls = f"{session.tls.version} {session.tls.cipher}" if session.tls else ""
-    return Contact(target.host, target.address, tls, "DSN" in session.offers, duration_ms)
+    return Contact(target.host, target.address, tls, "DSN" in session.offers)
 
 
 class Destinations:
@@ -281,12 +299,12 @@ class Destinations:
         self._around = around
         self._all: dict[Nexthop, Destination] = {}
 
-    def deliver(self, job: Job) -> "Deferred[list[Result]]":
+    def deliver(self, job: Job, written_down: "Deferred[None]") -> "Deferred[list[Result]]":
         """Deliver a job; see ``Destination.deliver``."""
         destination = self._all.get(job.nexthop)
         if destination is None:
             destination = self._all[job.nexthop] = Destination(job.nexthop, self._around)
-        return destination.deliver(job)
+        return destination.deliver(job, written_down)
 
     def forget_quiet_ones(self) -> None:
         """Let go of destinations where nothing happens; what was learnt of their pace is forgotten with them."""
@@ -300,6 +318,3 @@ class Destinations:
     def connections(self) -> int:
         """Connections at work."""
         return sum(destination.active for destination in self._all.values())
-
-
-Deliver = Callable[[Job], "Deferred[list[Result]]"]

@@ -167,24 +167,26 @@ class Scheduler:
 
     async def _work(self, job: Job) -> None:
         """Deliver one job and write down what came of it."""
-        results: list[Result] | None = None
-        crash: Exception | None = None
+        written_down: Deferred[None] = Deferred()
         try:
-            results = await self._deliver(job)
+            settlement = await self._deliver_and_settle(job, written_down)
+            await self._record(settlement)
+        finally:
+            written_down.callback(None)
+        for decision in settlement.decisions:
+            figures.count(f"delivery.{decision.result.outcome.verdict.value}")
+
+    async def _deliver_and_settle(self, job: Job, written_down: "Deferred[None]") -> Settlement:
+        try:
+            results = await self._deliver(job, written_down)
         except UnavailableError:
             raise  # our own database is away: nothing was sent, and the lease runs out by itself
         except Exception as error:
             # It is counted and written down, and the third time the message is set aside.
             log.exception("a message makes us stumble", message=to_text(job.mail.id), nexthop=str(job.nexthop))
             figures.count("delivery.crashed")
-            crash = error
-        if crash is None:
-            settlement = await self._persist(settle, job, results)
-        else:
-            settlement = await self._persist(settle_crash, job, crash)
-        await self._record(settlement)
-        for decision in settlement.decisions:
-            figures.count(f"delivery.{decision.result.outcome.verdict.value}")
+            return await self._persist(settle_crash, job, error)
+        return await self._persist(settle, job, results)
 
     async def _record(self, settlement: Settlement) -> None:
         """Write the outcome down; if need be without notices, and in the last resort as something to look at."""
@@ -200,11 +202,11 @@ class Scheduler:
             ids = [decision.entry.id for decision in settlement.decisions]
             await self._in_database(claims.set_aside, ids, f"outcome not written down: {error}")
 
-    async def _deliver(self, job: Job) -> list[Result]:
+    async def _deliver(self, job: Job, written_down: "Deferred[None]") -> list[Result]:
         if job.nexthop.local:
             here: list[Result] = await self._in_database(deliver_here, job)
             return here
-        return await self._destinations.deliver(job)
+        return await self._destinations.deliver(job, written_down)
 
     async def _persist(self, decide: Callable[..., Settlement], job: Job, came_of_it: Any) -> Settlement:
         """Decide what becomes of the entries; waits for the database as long as it takes."""

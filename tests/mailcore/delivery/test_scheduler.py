@@ -466,6 +466,15 @@ def test_an_outcome_is_written_down_when_the_database_is_back_and_nothing_is_sen
     assert len(mx.messages) == 1
 
 
+def test_a_database_that_goes_away_before_anything_is_sent_costs_no_attempt(queue, turner, scheduler, doors, mx):
+    message = queue("bob@a.test")
+    doors.away_after = "claim"
+    scheduler._calmly("look", scheduler._look())
+    turner.until(lambda: scheduler.in_hand == 0)
+    assert mx.messages == []
+    assert entries(message)["bob@a.test"].attempts == 0
+
+
 def test_a_notice_that_cannot_be_accepted_does_not_cost_the_outcome(queue, deliver, monkeypatch):
     from mailcore.delivery import settlement
 
