@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -220,6 +221,8 @@ UNFOLD = {
     "SITE_HEADER": "A3Mailer",
     "SITE_SYMBOL": "mail",
     "SHOW_LANGUAGES": True,
+    "STYLES": [lambda request: static("a3mailer/pages.css")],  # noqa: ARG005 - unfold passes it
+    "DASHBOARD_CALLBACK": "monitoring.dashboard.start_page",
 }
 
 LOGGING_CONFIG = None  # mailcore/journal.py sets logging up, for every process alike

@@ -68,8 +68,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         """Bring names into their one form; the rules for addresses are in ``addresses.py``."""
         from accounts.addresses import claim_address, fold  # noqa: PLC0415 - addresses.py reads these models
 
-        self.username = fold(self.username.strip())
-        if not self.username or any(unicodedata.category(sign)[0] in "CZ" for sign in self.username):
+        # A form hands over None for what it has refused already.
+        self.username = fold((self.username or "").strip())
+        if any(unicodedata.category(sign)[0] in "CZ" for sign in self.username):
             raise ValidationError({"username": _("A login name has no spaces and no control characters.")})
         # A login may be a name or an address: one person's name must not be another's address.
         if User.objects.filter(email=self.username).exclude(pk=self.pk).exists():

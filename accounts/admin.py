@@ -1,0 +1,199 @@
+"""Users, aliases, groups and API keys in the web administration."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.forms import AdminPasswordChangeForm
+
+from a3mailer_site.control import hint
+from accounts.forms import ChangeUserForm, NewApiKeyForm, NewUserForm
+from accounts.models import Alias, AliasTarget, ApiKey, User
+from accounts.powers import check_last_administrator
+from accounts.removal import remove
+from security.audited import AuditedAdmin
+from security.models import AuditEntry
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # unfold has no types
+    """Groups; in this theme."""
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[type-arg]
+    """Users with or without a mailbox."""
+
+    audited_type = AuditEntry.EventType.ADMINISTRATIVE
+    form = ChangeUserForm
+    add_form = NewUserForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ["__str__", "username", "full_name", "is_active", "is_staff", "quota_use", "last_login"]
+    list_filter = ["is_active", "is_staff", ("domain", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["username", "email", "full_name"]
+    ordering = ["username"]
+    readonly_fields = ["quota_use", "created_at", "last_login"]
+    filter_horizontal = ["groups", "user_permissions"]
+    fieldsets = [
+        (None, {"fields": ["email", "username", "full_name", "password", "is_active"]}),
+        (_("Quota"), {"fields": ["quota", "quota_use"]}),
+        (_("Administration"), {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
+        (_("Times"), {"fields": ["created_at", "last_login"]}),
+    ]
+    add_fieldsets = [
+        (None, {"fields": ["email", "username", "full_name", "password1", "password2", "quota"]}),
+        (_("Administration"), {"fields": ["is_staff", "is_superuser"]}),
+    ]
+    actions = ["enable", "disable"]
+
+    @admin.display(description=_("used"), ordering="used_quota")
+    def quota_use(self, user: User) -> str:
+        """Say how full the mailbox is."""
+        used = filesizeformat(user.used_quota)
+        if not user.quota:
+            return used
+        share = {
+            "used": used,
+            "quota": filesizeformat(user.quota),
+            "percent": round(100 * user.used_quota / user.quota),
+        }
+        return gettext("%(used)s of %(quota)s (%(percent)s %%)") % share
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save; who may not go on is cut off at once."""
+        super().save_model(request, obj, form, change)
+        if change and not obj.is_active:
+            hint("cut", account_id=obj.pk)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
+        """Change a password, and write that down; open sessions with the old one end."""
+        response = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and response.status_code == 302:
+            user = User.objects.get(pk=id)
+            self.write_down(request, "updated", user, {"password_changed": True})
+            hint("cut", account_id=user.pk)
+        return response
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        """Remove with mailboxes and keys; nobody removes themselves, and not the last administrator."""
+        if obj.pk == request.user.pk:
+            raise PermissionDenied(gettext("Nobody deletes themselves."))
+        self.write_down(request, "deleted", obj, {"before": self.facts(obj)})
+        remove(obj)
+
+    @admin.action(description=_("Enable"), permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Let the selected users log in and receive mail."""
+        self._switch(request, queryset, on=True)
+
+    @admin.action(description=_("Disable"), permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Lock the selected users out, and refuse their mail."""
+        self._switch(request, queryset, on=False)
+
+    def _switch(self, request: HttpRequest, users: QuerySet[User], *, on: bool) -> None:
+        changed = 0
+        for user in users.filter(is_active=not on):
+            try:
+                if not on:
+                    check_last_administrator(user)
+            except PermissionDenied as error:
+                self.message_user(request, f"{user}: {error}", messages.ERROR)
+                continue
+            user.is_active = on
+            user.save()
+            self.write_down(request, "updated", user, {"before": {"enabled": not on}, "after": {"enabled": on}})
+            if not on:
+                hint("cut", account_id=user.pk)
+            changed += 1
+        text = ngettext("%(count)d user changed.", "%(count)d users changed.", changed)
+        self.message_user(request, text % {"count": changed}, messages.SUCCESS)
+
+
+class AliasTargetInline(TabularInline):  # type: ignore[misc] # unfold has no types
+    """The addresses that an alias stands for."""
+
+    model = AliasTarget
+    extra = 1
+    min_num = 1
+
+
+@admin.register(Alias)
+class AliasAdmin(AuditedAdmin):
+    """Addresses that stand for others."""
+
+    inlines = [AliasTargetInline]
+    list_display = ["address", "target_list", "enabled", "created_at"]
+    list_filter = ["enabled", ("domain", admin.RelatedOnlyFieldListFilter)]
+    search_fields = ["address", "targets__address"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Alias]:
+        """Read the targets with the aliases."""
+        return super().get_queryset(request).prefetch_related("targets")  # type: ignore[no-any-return]
+
+    @admin.display(description=_("targets"))
+    def target_list(self, alias: Alias) -> str:
+        """Name the first targets."""
+        targets = [target.address for target in alias.targets.all()]
+        return ", ".join(targets[:5]) + (f" … ({len(targets)})" if len(targets) > 5 else "")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(AuditedAdmin):
+    """API keys. The secret is on the page that follows the making of a key, and nowhere else."""
+
+    audited_type = AuditEntry.EventType.ADMINISTRATIVE
+    form = NewApiKeyForm
+    list_display = ["name", "hint", "words", "owner", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    search_fields = ["name", "=hint"]
+    actions = ["revoke"]
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        """Say whether keys may be revoked; a key itself never changes."""
+        return obj is None and super().has_change_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:  # noqa: ARG002
+        """Nobody: a revoked key stays, so that the audit log's ids keep their meaning."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:  # noqa: ARG002
+        """Make the secret."""
+        key, obj.secret = ApiKey.issue(  # type: ignore[attr-defined]
+            obj.name, obj.permissions, owner=obj.owner, expires_at=obj.expires_at
+        )
+        obj.pk = key.pk
+        self.write_down(request, "created", key, {"permissions": key.permissions})
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:  # noqa: ARG002
+        """Show the secret, once."""
+        context = {**self.admin_site.each_context(request), "title": gettext("New API key"), "key": obj}
+        # Django's admin has all its pages kept out of caches.
+        return TemplateResponse(request, "admin/accounts/apikey/secret.html", context)
+
+    @admin.display(description=_("permissions"))
+    def words(self, key: ApiKey) -> str:
+        """List what the key may do."""
+        return ", ".join(key.permissions)
+
+    @admin.action(description=_("Revoke"), permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        """End the selected keys now and for good."""
+        keys = list(queryset.filter(revoked_at__isnull=True))
+        queryset.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
+        for key in keys:
+            self.write_down(request, "revoked", key, {})
+        text = ngettext("%(count)d key revoked.", "%(count)d keys revoked.", len(keys))
+        self.message_user(request, text % {"count": len(keys)}, messages.SUCCESS)
