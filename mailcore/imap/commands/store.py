@@ -58,7 +58,8 @@ def _store(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
         refused = failed if uid else [number for number, _ in selected.numbers_of(failed)]
         return responses.ok(b"Some messages have changed meanwhile", b"MODIFIED " + sequences.write(refused))
     if not uid and found < sum(map(len, places)):
-        return responses.EXPUNGE_ISSUED
+        # RFC 2180 section 4.2.1: what is still there has been changed.
+        return responses.completed(b"STORE", b"EXPUNGEISSUED")
     return responses.completed(b"UID STORE" if uid else b"STORE")
 
 

@@ -351,6 +351,14 @@ def test_silent_store_is_silent_unless_somebody_else_was_there():
     assert untagged(client.do(b"c NOOP")) == []
 
 
+def test_a_store_on_what_another_has_removed_does_the_rest():
+    client = with_mail()
+    client.store.inbox.remove([2])
+    said = client.do(b"a STORE 1:3 +FLAGS.SILENT (\\Seen)")
+    assert said == b"a OK [EXPUNGEISSUED] STORE completed\r\n"
+    assert [message[0] for message in client.store.inbox.messages.values()] == [SEEN, SEEN]
+
+
 def test_expunge_numbers_count_down_as_messages_go():
     client = with_mail(*[MESSAGE] * 5)
     client.do(b"a STORE 2,3,5 +FLAGS.SILENT (\\Deleted)")
