@@ -17,23 +17,23 @@ _WHAT = {
 }
 
 
-def banner(env: Env) -> str:
-    """Write the banner for these settings."""
+def banner(env: Env, mailbox: str) -> str:
+    """Write the banner for these settings; ``mailbox`` is the address for the things to try."""
     lines = ["", f"A3Mailer · {env.host_name} · {env.data_dir}", ""]
     for name in DEVELOPMENT_LISTEN:
         for host, port in env.listen(name) if name in _WHAT else []:
             lines.append(f"  {_url_host(host) + ':' + str(port):<24} {_WHAT[name]}")
-    lines += ["", _("Try it:"), "", *[f"  {line}" for line in things_to_try(env)], ""]
+    lines += ["", _("Try it:"), "", *[f"  {line}" for line in things_to_try(env, mailbox)], ""]
     return "\n".join(lines)
 
 
-def things_to_try(env: Env) -> list[str]:
+def things_to_try(env: Env, mailbox: str) -> list[str]:
     """Return commands that send a mail, read it, and open the administration."""
     tries: list[str] = []
     if address := _first(env, "smtp"):
-        tries.append(f"swaks --server {address} --to YOU@YOUR.DOMAIN --from me@example.com")
+        tries.append(f"swaks --server {address} --to {mailbox} --from me@example.com")
     if address := _first(env, "imaps"):
-        tries.append(f"curl --insecure --user YOU@YOUR.DOMAIN 'imaps://{address}/INBOX;MAILINDEX=*'")
+        tries.append(f"curl --insecure --user {mailbox} 'imaps://{address}/INBOX;MAILINDEX=1'")
     if address := _first(env, "http"):
         tries.append(f"http://{address}/admin/")
     return tries

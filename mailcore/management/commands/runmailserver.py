@@ -12,6 +12,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
 from a3mailer_site.env import BASE_DIR, Env, SettingError, current
+from accounts.models import User
 from mailcore import journal, tls
 from mailcore.banner import banner as banner_text
 
@@ -45,7 +46,7 @@ class Command(BaseCommand):
         check_migrations()
         check_certificate(env)
         if banner or sys.stderr.isatty():
-            self.stderr.write(banner_text(env))
+            self.stderr.write(banner_text(env, first_mailbox()))
         os.environ["A3MAILER_MAIL_PROCESSES"] = str(processes)
         if log_format is not None:
             os.environ[journal.VARIABLE] = log_format
@@ -54,6 +55,12 @@ class Command(BaseCommand):
         sys.stderr.flush()
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(BASE_DIR), os.environ.get("PYTHONPATH", "")]))
         os.execv(sys.executable, [sys.executable, "-m", "mailcore.supervisor"])  # noqa: S606 - no shell wanted
+
+
+def first_mailbox() -> str:
+    """Return the address of the first mailbox that is not an administrator's, or a placeholder."""
+    users = User.objects.filter(is_superuser=False, is_active=True, email__isnull=False)
+    return users.order_by("pk").values_list("email", flat=True).first() or "YOU@YOUR.DOMAIN"
 
 
 def check_processes(count: int) -> None:
