@@ -35,14 +35,16 @@ def drop(user: str, data_dir: Path) -> None:
 def _hand_over(data_dir: Path, uid: int, gid: int) -> None:
     """Give what root made in the data directory (at first start, or by a command) to the user.
 
-    Everything when the directory itself was root's; otherwise only what lies at its top, for it may hold a million
-    bodies. A directory of a third user is a mistake that nobody should repair unasked.
+    Everything when the directory itself was root's; otherwise all but the bodies, of which there may be a million. A
+    directory of a third user is a mistake that nobody should repair unasked.
     """
     owner = data_dir.stat().st_uid
     if owner not in {0, uid}:
         other = pwd.getpwuid(owner).pw_name
         raise PrivilegeError(f"the data directory {data_dir} belongs to {other}; change its owner or A3MAILER_USER")
-    paths = data_dir.rglob("*") if owner == 0 else data_dir.glob("*")
-    for path in [data_dir, *paths]:
-        if path.lstat().st_uid == 0:
-            os.lchown(path, uid, gid)
+    for folder, folders, files in os.walk(data_dir):
+        if owner != 0 and "bodies" in folders:
+            folders.remove("bodies")
+        for path in [Path(folder), *(Path(folder, name) for name in files)]:
+            if path.lstat().st_uid == 0:
+                os.lchown(path, uid, gid)

@@ -14,8 +14,9 @@ from mailcore.supervisor.process import Process
 
 log = structlog.get_logger("mailcore.supervisor.role")
 
-# Seconds until a new process must be ready, and for an old one to finish its work.
-READY_PATIENCE = 30.0
+# Seconds until a new process must be ready (on a crowded machine a start takes ten times as long; killing it then
+# would only make it worse), and for an old one to finish its work.
+READY_PATIENCE = 60.0
 DRAIN_PATIENCE = 30.0
 # Pauses before the next try after a crash; so many crashes within WINDOW seconds, and it stays down for RETRY seconds.
 PAUSES = (0.1, 0.5, 1.0, 2.0)

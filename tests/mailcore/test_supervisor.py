@@ -28,7 +28,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_until(condition, seconds=30.0):
+def wait_until(condition, seconds=60.0):
     """Wait for something outside this process, which tells nobody when it happens."""
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -63,7 +63,7 @@ class Running:
         return self
 
     def call(self, command, **arguments):
-        return call(command, data_dir=self.data_dir, timeout=20, **arguments)
+        return call(command, data_dir=self.data_dir, timeout=60, **arguments)
 
     def status(self):
         with contextlib.suppress(ServerAwayError):
@@ -107,6 +107,19 @@ def server(tmp_path):
             each.process.wait()
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """One for the tests that leave it as it was."""
+    data_dir = tmp_path_factory.mktemp("shared")
+    one = Running(data_dir).start()
+    try:
+        yield one.wait_for("running")
+        assert one.stop() == 0
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+
+
 class Client:
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
@@ -118,7 +131,9 @@ class Client:
 
     def say(self, text):
         self.socket.sendall(text + b"\r\n")
-        return self.line()
+        while (line := self.line()) == b"draining":
+            pass
+        return line
 
     def close(self):
         self.file.close()
@@ -142,8 +157,7 @@ def test_it_serves_says_what_it_does_and_ends_in_order(server):
     assert events[-1] == "the server is down"
 
 
-def test_an_unknown_command_and_a_broken_message_are_refused(server):
-    running = server().start().wait_for("running")
+def test_an_unknown_command_and_a_broken_message_are_refused(running):
     with pytest.raises(ControlError, match="there is no command 'sing'"):
         running.call("sing")
     directory = os.open(running.data_dir, os.O_RDONLY)
@@ -155,13 +169,12 @@ def test_an_unknown_command_and_a_broken_message_are_refused(server):
     assert running.status()["state"] == "running"
 
 
-def test_a_second_server_on_the_same_data_directory_is_refused(server):
-    first = server().start().wait_for("running")
-    second = server().start()
-    assert second.process.wait(30) == 1
-    reasons = [line.get("reason", "") for line in first.lines()]
-    assert any(f"another server (process {first.process.pid}) already runs" in reason for reason in reasons)
-    assert first.status()["state"] == "running"
+def test_a_second_server_on_the_same_data_directory_is_refused(running):
+    second = Running(running.data_dir).start()
+    assert second.process.wait(60) == 1
+    reasons = [line.get("reason", "") for line in running.lines()]
+    assert any(f"another server (process {running.process.pid}) already runs" in reason for reason in reasons)
+    assert running.status()["state"] == "running"
 
 
 def test_a_port_in_use_is_named(server, monkeypatch):
@@ -231,8 +244,7 @@ def test_replacing_under_load_refuses_nobody_and_keeps_the_totals(server):
     wait_until(lambda: running.call("figures")["counters"]["toy.connections"] == len(sessions))
 
 
-def test_an_open_connection_may_finish_on_the_old_process(server):
-    running = server().start().wait_for("running")
+def test_an_open_connection_may_finish_on_the_old_process(running):
     client = Client(running.port)
     replacing = threading.Thread(target=running.call, args=("restart",), kwargs={"process": "mail"})
     replacing.start()
@@ -245,7 +257,7 @@ def test_an_open_connection_may_finish_on_the_old_process(server):
 
 
 def test_a_replacement_that_does_not_become_ready_leaves_the_old_one(server):
-    running = server().start().wait_for("running")
+    running = server(TOY_READY_PATIENCE="10").start().wait_for("running")
     before = running.role("mail")["pid"]
     (running.data_dir / "unready").touch()
     with pytest.raises(ControlError, match="did not become ready"):
@@ -255,8 +267,7 @@ def test_a_replacement_that_does_not_become_ready_leaves_the_old_one(server):
     assert running.status()["state"] == "running"
 
 
-def test_reload_checks_first_and_says_what_needs_a_restart(server):
-    running = server().start().wait_for("running")
+def test_reload_checks_first_and_says_what_needs_a_restart(running):
     client = Client(running.port)
     settings = running.data_dir / "a3mailer.env"
     settings.write_text("A3MAILER_PLAINTEXT_AUTH=perhaps\n")
@@ -273,6 +284,9 @@ def test_reload_checks_first_and_says_what_needs_a_restart(server):
     running.process.send_signal(signal.SIGHUP)
     wait_until(lambda: any(line["event"] == "reload refused, nothing is changed" for line in running.lines()))
     assert client.say(b"still here") == b"echo still here"
+    client.close()
+    settings.unlink()
+    running.call("reload")
 
 
 def test_a_restart_opens_and_closes_listeners_as_they_are_set(server):
@@ -299,7 +313,7 @@ def test_children_end_with_a_supervisor_that_was_killed_and_a_new_one_takes_over
     assert (running.data_dir / "control.sock").exists()
     started = time.monotonic()
     again = server(port=running.port).start()
-    wait_until(lambda: _answers(again.port), 10)
+    wait_until(lambda: _answers(again.port))
     assert time.monotonic() - started < 25  # five times the promised 5 s
     again.wait_for("running")
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
@@ -347,12 +361,20 @@ def test_sockets_from_systemd_are_used(server):
     assert b"LISTEN_PID" not in environ
 
 
-def test_cutting_asks_the_mail_process(server):
-    running = server().start().wait_for("running")
+def test_cutting_asks_the_mail_process(running):
     client = Client(running.port)
     assert running.call("cut", account_id=5) == {"connections": 1}
     client.close()
     running.call("wake")
+
+
+def test_several_mail_processes_share_the_sockets(server):
+    running = server(A3MAILER_MAIL_PROCESSES="2").start().wait_for("running")
+    names = [process["name"] for process in running.status()["processes"]]
+    assert names == ["mail-1", "mail-2", "web", "worker"]
+    first, second = running.role("mail-1")["pid"], running.role("mail-2")["pid"]
+    os.kill(first, signal.SIGKILL)
+    assert Client(running.port).pid in {second, wait_until(lambda: running.role("mail-1")["pid"])}
 
 
 def test_drain_ends_the_server(server):

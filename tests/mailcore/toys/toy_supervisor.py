@@ -1,5 +1,6 @@
 """The real supervisor with toy children."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ PROGRAMS = (
     Program("worker", CHILD),
 )
 # A test has no minute to wait.
-role.READY_PATIENCE = 5.0
+role.READY_PATIENCE = float(os.environ.get("TOY_READY_PATIENCE", role.READY_PATIENCE))
 role.RETRY = 3.0
 
 entry.PROGRAMS = PROGRAMS
