@@ -46,7 +46,7 @@ format: $(VENV)/.dev ## Format the source
 	$(BIN)/ruff check --fix .
 
 messages: $(VENV)/.dev ## Collect and compile the translations
-	cd a3mailer_site && ../$(BIN)/python ../manage.py makemessages -l zh_Hans --no-location
+	$(BIN)/python manage.py makemessages -l zh_Hans --no-location --no-obsolete --ignore .venv --ignore tests --ignore var
 	$(BIN)/python manage.py compilemessages --ignore .venv
 
 clean: ## Remove the virtual environment and caches; data in var/ stay

@@ -147,6 +147,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.passwords.LongestPasswordValidator"},
 ]
 LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -221,6 +222,9 @@ UNFOLD = {
     "SITE_HEADER": "A3Mailer",
     "SITE_SYMBOL": "mail",
     "SHOW_LANGUAGES": True,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("a3mailer/icon.svg")}  # noqa: ARG005
+    ],
     "STYLES": [lambda request: static("a3mailer/pages.css")],  # noqa: ARG005 - unfold passes it
     "DASHBOARD_CALLBACK": "monitoring.dashboard.start_page",
 }

@@ -3,10 +3,13 @@
 from django.conf.urls.i18n import urlpatterns as language_urls
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from monitoring.views import HealthView, MetricsView, ReadyView
+
+admin.site.index_title = _("Overview")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(url="/admin/")),

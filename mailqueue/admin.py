@@ -43,13 +43,13 @@ class QueueEntryAdmin(AuditedAdmin):
     list_select_related = ["message"]
     list_display = [
         "queue_link",
-        "sender",
         "recipient",
         "state",
-        "destination",
+        "last_reply_short",
         "attempts",
         "next_attempt_at",
-        "last_reply_short",
+        "sender",
+        "destination",
     ]
     list_display_links = None
     list_filter = ["state"]
@@ -89,7 +89,8 @@ class QueueEntryAdmin(AuditedAdmin):
     @admin.display(description=_("last reply"))
     def last_reply_short(self, entry: QueueEntry) -> str:
         """Give the beginning of the other server's last words."""
-        return entry.last_reply if len(entry.last_reply) <= 120 else f"{entry.last_reply[:119]}…"
+        reply = entry.last_reply if len(entry.last_reply) <= 120 else f"{entry.last_reply[:119]}…"
+        return format_html('<span class="a3-reply">{}</span>', reply)
 
     @admin.action(description=_("Try now"), permissions=["change"])
     def retry(self, request: HttpRequest, queryset: QuerySet[QueueEntry]) -> None:
