@@ -1,1 +1,0 @@
-"""SPF, DKIM, DMARC, ARC: is this mail genuine? Pure code."""
