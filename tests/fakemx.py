@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 HANG = "HANG"
+LETTER = b"From: me@example.org\r\nSubject: hello\r\n\r\n.dot\r\nlast\r\n"
 
 
 @dataclass

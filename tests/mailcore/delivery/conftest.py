@@ -11,6 +11,7 @@ from twisted.protocols import tls
 
 from a3mailer_site import env
 from a3mailer_site.ids import new_id
+from fakemx import LETTER
 from mailcore.delivery.claims import owner_name
 from mailcore.dialogue import UnavailableError
 from mailcore.intake.acceptance import Acceptance
@@ -20,8 +21,6 @@ from mailcore.resolver.stub import Resolver
 from mailcore.store import commit
 from mailcore.store.mailboxes import forget_inbox
 from mailcore.store.prepared import prepare
-
-CONTENT = b"From: me@example.org\r\nSubject: hello\r\n\r\n.dot\r\nlast\r\n"
 
 
 class Doors:
@@ -111,7 +110,7 @@ def resolver(turner, dns):
 def queue(db):
     """Put a message for these recipients into the queue, as intake does; returns its id."""
 
-    def put(*recipients, sender="me@example.org", content=CONTENT, notify=(), orcpt="", **fields):
+    def put(*recipients, sender="me@example.org", content=LETTER, notify=(), orcpt="", **fields):
         plan = Plan(
             (),
             tuple(

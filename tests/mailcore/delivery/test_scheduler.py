@@ -7,9 +7,9 @@ import pytest
 
 from a3mailer_site import env
 from a3mailer_site.ids import to_text
-from conftest import CONTENT
 from fakedns import servfail
 from fakemx import HANG, FakeMx
+from fakemx import LETTER as CONTENT
 from mailcore import tls
 from mailcore.delivery import claims, connection, remote
 from mailcore.delivery.scheduler import Scheduler
