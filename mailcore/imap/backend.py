@@ -107,6 +107,15 @@ def _into(answer: Answer[Q, T]) -> Answer[Q, T]:
     return into
 
 
+def _with_defaults(function: Callable[..., T], account: int, *args: Any, **kwargs: Any) -> T:
+    """Call a function that looks for a mailbox of this account; a user who has none yet gets those of everybody."""
+    try:
+        return function(account, *args, **kwargs)
+    except NoSuchMailboxError:
+        mailboxes.ensure_defaults(account)
+        return function(account, *args, **kwargs)
+
+
 # -- Mailboxes --------------------------------------------------------------------------------------------------------
 
 
@@ -120,7 +129,7 @@ async def list_mailboxes(question: ListMailboxes, doors: Doors) -> Mailboxes:
 @_refusing
 async def status(question: Status, doors: Doors) -> MailboxRow:
     """Return the numbers of one mailbox."""
-    return MailboxRow(*await doors.database(mailboxes.status, question.account, question.name))
+    return MailboxRow(*await doors.database(_with_defaults, mailboxes.status, question.account, question.name))
 
 
 @_refusing
@@ -185,7 +194,7 @@ async def open_mailbox(question: OpenMailbox, doors: Doors) -> Opened:
     _opening.add(connection)
     try:
         opened = await doors.database(
-            views.open, question.account, question.name, read_only=question.read_only, before=watch
+            _with_defaults, views.open, question.account, question.name, read_only=question.read_only, before=watch
         )
     except BaseException:
         for mailbox in watched:
@@ -302,7 +311,7 @@ async def expunge(question: Expunge, doors: Doors) -> Expunged:
 async def copy_messages(question: CopyMessages, doors: Doors) -> Copied | Refused:
     """Copy or move messages."""
     owner, source = question.source
-    target = await doors.database(mailboxes.find, owner, question.target)
+    target = await doors.database(_with_defaults, mailboxes.find, owner, question.target)
     try:
         return Copied(*await doors.commit(changes.Copy(owner, source, question.uids, target, question.move)))
     except GoneError:
@@ -317,7 +326,7 @@ async def check_append(question: CheckAppend, doors: Doors) -> Refused | None:
 
 
 def _check_append(question: CheckAppend) -> Refused | None:
-    mailboxes.find(question.account, question.name)
+    _with_defaults(mailboxes.find, question.account, question.name)
     quota, used = User.objects.values_list("quota", "used_quota").get(pk=question.account)
     return Refused.OVER_QUOTA if quota and used + question.size > quota else None
 
@@ -344,7 +353,7 @@ def _is_small(messages: Sequence[AppendedMessage]) -> bool:
 
 def _prepared(question: AppendMessages, mailbox: int | None) -> changes.Append:
     if mailbox is None:
-        mailbox = mailboxes.find(question.account, question.name)
+        mailbox = _with_defaults(mailboxes.find, question.account, question.name)
     ready = [
         changes.NewMessage(prepare(_octets(message.body)), message.flags, message.keywords, message.internal_date)
         for message in question.messages

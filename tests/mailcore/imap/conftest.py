@@ -1,0 +1,23 @@
+"""A process that remembers nothing of the test before; large bodies in a directory of the test's own."""
+
+import pytest
+
+from mailcore.store import mailboxes
+from mailcore.store.notices import doorbells
+from mailcore.store.views import views
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered():
+    """Ids come again in the next test's database; what this process remembers of them must not."""
+    yield
+    mailboxes._inboxes.clear()
+    views._views.clear()
+    views._idle.clear()
+    doorbells._bells.clear()
+
+
+@pytest.fixture
+def _bodies_of_this_test(settings, tmp_path):
+    bodies = {**settings.STORAGES["bodies"], "OPTIONS": {"location": str(tmp_path / "bodies")}}
+    settings.STORAGES = {**settings.STORAGES, "bodies": bodies}
