@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from twisted.internet.defer import Deferred, fail
 
-from mailcore.dialogue import UnavailableError
+from mailcore.dialogue import NoSpaceError, UnavailableError
 from mailcore.threads import Pool, WayBack
 
 if TYPE_CHECKING:
@@ -65,14 +65,22 @@ def in_database_thread(work: Callable[[], T]) -> T:
         return work()
     except (OperationalError, InterfaceError, sqlite3.OperationalError) as error:
         close_old_connections()
-        raise UnavailableError(f"database: {error}") from error
+        raise (NoSpaceError if is_full(error) else UnavailableError)(f"database: {error}") from error
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise UnavailableError(f"disk: {error}") from error
+            raise (NoSpaceError if is_full(error) else UnavailableError)(f"disk: {error}") from error
         raise
     finally:
         _thread.used_at = time.monotonic()
         _leave_no_transaction()
+
+
+def is_full(error: Exception) -> bool:
+    """Say whether this error, of the system or of either database, means that a disk has no room left."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    # SQLite's SQLITE_FULL, and PostgreSQL's disk_full.
+    return "disk is full" in str(error) or getattr(error.__cause__, "sqlstate", None) == "53100"
 
 
 def _leave_no_transaction() -> None:

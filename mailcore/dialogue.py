@@ -87,6 +87,10 @@ class UnavailableError(Exception):
     """
 
 
+class NoSpaceError(UnavailableError):
+    """There is no room left on a disk. Where the protocol has a word for that, the peer hears it (452 4.3.1)."""
+
+
 class Session(Protocol):
     """What every protocol session offers to the transport."""
 

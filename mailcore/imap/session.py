@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from mailcore.conversation import CommandRefusedError, Conversation
-from mailcore.dialogue import Action, Ask, Login, Peer, Question, Send, TlsFacts
+from mailcore.dialogue import Action, Ask, Login, NoSpaceError, Peer, Question, Send, TlsFacts
 from mailcore.imap import responses
 from mailcore.imap.changes import tell_changes
 from mailcore.imap.collector import Announced, CommandCollector, Dropped
@@ -120,9 +120,9 @@ class ImapSession(Conversation):
         self._drive(handler, None, QuestionRefusedError(value))
         return self._proceed()
 
-    def failed(self, error: Exception) -> list[Action]:  # noqa: ARG002 - the transport logs it, the peer never sees it
-        """Take note that the open question could not be answered: a temporary failure."""
-        return self.answer(Refused.UNAVAILABLE)
+    def failed(self, error: Exception) -> list[Action]:
+        """Take note that the open question could not be answered: a temporary failure. The transport logs which."""
+        return self.answer(Refused.LIMIT if isinstance(error, NoSpaceError) else Refused.UNAVAILABLE)
 
     def tls_started(self, facts: TlsFacts) -> list[Action]:
         """Begin anew inside TLS: nothing that was said before counts (RFC 3501 section 6.2.1)."""

@@ -8,6 +8,7 @@ from accounts.addresses import resolve
 from mailcore.intake.acceptance import Acceptance
 from mailcore.intake.routing import plan, refusal
 from mailcore.message.envelope import Recipient
+from mailcore.message.received import return_path_line
 from mailcore.store.prepared import prepare
 from mailqueue.models import MessageTrace
 
@@ -20,10 +21,13 @@ def accept_internal(recipient: str, content: bytes, *, about: int, smtputf8: boo
     """
     if refusal(resolve(recipient), may_relay=True, size=0) is not None:
         return None
+    where = plan([Recipient(recipient, notify=frozenset({"NEVER"}))])
+    # RFC 5321 section 4.4: the final delivery says who the sender was, and that it was nobody, too.
+    prefix = return_path_line("") if where.deliveries else b""
     return Acceptance(
         message=new_id(),
-        prepared=prepare(content),
-        plan=plan([Recipient(recipient, notify=frozenset({"NEVER"}))]),
+        prepared=prepare(prefix + content),
+        plan=where,
         sender="",
         direction=MessageTrace.Direction.INTERNAL,
         received={"notice_about": about, "sender": "", "recipients": 1, "size": len(content)},

@@ -8,7 +8,7 @@ from typing import Any
 from a3mailer_site.env import current
 from a3mailer_site.ids import new_id, to_text
 from accounts.addresses import may_send_as, resolve_many
-from mailcore.dialogue import Question
+from mailcore.dialogue import NoSpaceError, Question
 from mailcore.figures import figures
 from mailcore.intake.acceptance import Acceptance, Direction, Together
 from mailcore.intake.login import verify_password
@@ -112,6 +112,8 @@ async def accept_message(question: AcceptMessage, doors: Any) -> Reply:
         raise TypeError("the body of a message must be a spool")
     try:
         return await _accept(question.envelope, body, doors)
+    except NoSpaceError:
+        return DISK_FULL
     finally:
         body.abandon()
 

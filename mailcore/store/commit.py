@@ -18,7 +18,8 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from mailcore.dialogue import UnavailableError
+from mailcore.database import is_full
+from mailcore.dialogue import NoSpaceError, UnavailableError
 from mailcore.figures import figures
 from mailcore.store.batch import Batch, Change, Work
 from mailcore.threads import WayBack
@@ -53,6 +54,11 @@ def run(work: Work[T]) -> T:
 
 
 def _transact(works: Sequence[Work[Any]]) -> list[Any]:
+    if connection.vendor == "sqlite":
+        # The worker's own transactions may wait for somebody else's flush; not those that accept mail or touch a
+        # mailbox: a UID once seen must never be given again. SQLite takes this only outside a transaction.
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA synchronous=FULL")
     with transaction.atomic():
         batch = Batch(works)
         results = [work.apply(batch) for work in works]
@@ -167,7 +173,9 @@ def _passes(error: Exception) -> bool:
 
 def _unavailable(error: Exception) -> UnavailableError | None:
     """Translate what means that the database or the disk cannot take anything now; ``None`` for other errors."""
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+    if is_full(error):
+        return NoSpaceError(f"disk: {error}")
+    if isinstance(error, OSError) and error.errno == errno.EIO:
         return UnavailableError(f"disk: {error}")
     if _passes(error):
         return None

@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from mailcore import database
 from mailcore.database import DatabaseDoors, in_database_thread
-from mailcore.dialogue import UnavailableError
+from mailcore.dialogue import NoSpaceError, UnavailableError
 from mailcore.threads import WayBack
 
 
@@ -32,6 +32,15 @@ def raising(error):
 @pytest.mark.django_db(transaction=True)
 def test_trouble_of_the_database_means_come_back_later(error):
     with pytest.raises(UnavailableError, match=r"database|disk"):
+        in_database_thread(raising(error))
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError("database or disk is full"), OSError(errno.ENOSPC, "No space left on device")]
+)
+@pytest.mark.django_db(transaction=True)
+def test_a_full_disk_is_told_apart(error):
+    with pytest.raises(NoSpaceError):
         in_database_thread(raising(error))
 
 
