@@ -104,7 +104,7 @@ class MailServer:
     def add_people(self, count, password):
         """Make many mailboxes with one password, p0@…, p1@…, in one go; returns their addresses."""
         addresses = [f"p{number}@{self.domain}" for number in range(count)]
-        self.manage("shell", "-c", ADD_PEOPLE, stdin=json.dumps([password, addresses]))
+        self.manage("shell", "--no-imports", "-c", ADD_PEOPLE, stdin=json.dumps([password, addresses]))
         return addresses
 
     def start(self, seconds=60):
@@ -155,7 +155,7 @@ class MailServer:
     def python(self, code, value=None):
         """Run code among the models; it prints one JSON value, which is returned. ``value`` is ``given`` there."""
         code = f"import json, sys\ngiven = json.load(sys.stdin)\n{code}"
-        return json.loads(self.manage("shell", "-c", code, stdin=json.dumps(value)))
+        return json.loads(self.manage("shell", "--no-imports", "-c", code, stdin=json.dumps(value)))
 
     def statuses(self, queue_id):
         """How it stands with the recipients of a message."""

@@ -53,11 +53,9 @@ class Person:
         with self.imap() as imap:
 
             def come():
-                imap.fine(b"NOOP")
-                return imap.status(b"INBOX", b"MESSAGES")["MESSAGES"] >= count
+                return len(bodies := list(imap.bodies().values())) >= count and bodies
 
-            until(come, seconds, f"{self.address} did not get {count} messages")
-            return list(imap.bodies().values())
+            return until(come, seconds, f"{self.address} did not get {count} messages")
 
 
 def deliver(server, person, content, sender="friend@example.net", **options):
