@@ -194,3 +194,11 @@ def test_uidvalidity_only_grows():
         values.append(new_uidvalidity(datetime(2020, 1, 1, tzinfo=UTC)))  # the clock was set back
     assert values == sorted(set(values))
     assert values[-1] < 2**32
+
+
+@pytest.mark.sqlite
+def test_what_is_accepted_is_flushed_even_where_the_process_usually_does_not(mailbox):
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        run(Put(mailbox))
+        assert cursor.execute("PRAGMA synchronous").fetchone() == (2,)
