@@ -90,7 +90,7 @@ class Spool:
         if self._file is None:
             return io.BytesIO(b"".join(self._parts))
         self._file.flush()
-        return cast("BinaryIO", io.open(f"/proc/self/fd/{self._file.fileno()}", "rb"))  # noqa: UP020, PTH123, SIM115
+        return cast("BinaryIO", io.open(f"/proc/self/fd/{self._file.fileno()}", "rb"))  # noqa: UP020
 
     def _move_to_file(self) -> None:
         directory = private_directory(Path(current().data_dir) / "spool")
