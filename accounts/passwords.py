@@ -245,15 +245,14 @@ def _nobodys_hash() -> str:
 
 
 def _refuse_if_limited(name: str, user: User | None, address: str, now: datetime) -> None:
+    lately = LoginFailure.objects.since(now - WINDOW)
+    if not lately.exists():
+        return  # a server that nobody attacks need not count
     there, account = Q(address=address), Q(login=name)
-    counted = (
-        LoginFailure.objects.since(now - WINDOW)
-        .filter(there | account)
-        .aggregate(
-            pair=Count("pk", filter=there & account),
-            source=Count("pk", filter=there),
-            elsewhere=Count("pk", filter=account & ~there),
-        )
+    counted = lately.filter(there | account).aggregate(
+        pair=Count("pk", filter=there & account),
+        source=Count("pk", filter=there),
+        elsewhere=Count("pk", filter=account & ~there),
     )
     factor = LOOPBACK_FACTOR if _is_loopback(address) else 1
     stranger = user is None or not _known.get((user.pk, address))
