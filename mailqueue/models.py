@@ -205,8 +205,11 @@ class MessageTrace(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["message"], name="trace_message"),
-            models.Index(fields=["sender", "id"], name="trace_sender"),
-            models.Index(fields=["recipient", "id"], name="trace_recipient"),
+            # The operator classes let PostgreSQL find beginnings; equality uses these indexes all the same.
+            models.Index(fields=["sender", "id"], name="trace_sender", opclasses=["varchar_pattern_ops", "int8_ops"]),
+            models.Index(
+                fields=["recipient", "id"], name="trace_recipient", opclasses=["varchar_pattern_ops", "int8_ops"]
+            ),
             models.Index(fields=["message_id"], name="trace_message_id"),
         ]
 

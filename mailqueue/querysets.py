@@ -1,5 +1,6 @@
 """How one looks for mail: by queue id, by Message-ID, or by how an address begins. All of it on indexes."""
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from a3mailer_site.ids import from_text
@@ -10,7 +11,13 @@ _END = "\U0010ffff"
 
 
 def begins_with(field: str, text: str) -> Q:
-    """Match values that begin with ``text``. As a range, because SQLite's LIKE does not use the index."""
+    """Match values that begin with ``text``, in the form that uses the index.
+
+    SQLite's LIKE does not use one, a range does. PostgreSQL's does where the index has the operator class for it (and
+    there a range would follow the rules of some language instead of the order of characters).
+    """
+    if connection.vendor == "postgresql":
+        return Q(**{f"{field}__startswith": text})
     return Q(**{f"{field}__gte": text, f"{field}__lt": text + _END})
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import schemathesis
 import yaml
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from rest_framework.test import APIClient
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,9 +44,6 @@ def test_the_document_and_its_page_are_served(db):
     assert "script-src 'self'" in page["Content-Security-Policy"]
 
 
-schema = schemathesis.openapi.from_dict
-
-
 @pytest.mark.parametrize("path", ["/api/v1/users", "/api/v1/domains", "/api/v1/auth/keys"])
 def test_generated_requests_never_meet_a_500_nor_an_undocumented_answer(path, make_user):
     from a3mailer_site.wsgi import application
@@ -68,7 +65,7 @@ def test_generated_requests_never_meet_a_500_nor_an_undocumented_answer(path, ma
         operation = loaded[where][method.upper()]
 
         @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-        @__import__("hypothesis").given(case=operation.as_strategy())
+        @given(case=operation.as_strategy())
         def try_it(case):
             case.call_and_validate(headers={"Authorization": f"Bearer {secret}"}, checks=checks)
 
