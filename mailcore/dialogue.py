@@ -16,6 +16,9 @@ class Question:
 
     __slots__ = ()
 
+    def dropped(self) -> None:
+        """Nobody will answer: the connection ended before it could be asked. What it brought along is let go."""
+
 
 @dataclass(frozen=True, slots=True)
 class Send:

@@ -212,7 +212,7 @@ class Connection:
         if self._shaking:
             figures.count(f"{self.protocol}.tls_failures")
         self._server.connections.remove(self)
-        self._todo = []
+        self._drop(self._todo)
         session, self._session = self._session, None
         if session is None:
             return
@@ -262,7 +262,7 @@ class Connection:
     def abort(self) -> None:
         """End it now, without a word."""
         was_closing, self._closing = self._closing, True
-        self._todo = []
+        self._drop(self._todo)
         if not self._lost:
             if not was_closing:
                 self.transport.unregisterProducer()
@@ -412,12 +412,19 @@ class Connection:
     def _close(self) -> None:
         """Close as soon as the peer has what was written."""
         self._closing = True
-        self._todo = []
+        self._drop(self._todo)
         self._heard = True
         if not self._lost:
             # With a producer that waits, Twisted would wait for it and never close.
             self.transport.unregisterProducer()
             self.transport.loseConnection()
+
+    def _drop(self, actions: list[Action]) -> None:
+        """Forget what will not be done any more. A question that nobody will hear may hold a message."""
+        self._todo = []
+        for action in actions:
+            if type(action) is Ask:
+                action.question.dropped()
 
     def _lose_patience(self) -> None:
         figures.count(f"{self.protocol}.timeouts")
@@ -471,6 +478,7 @@ class Connection:
             self._broke(problem)
             return
         if self._session is None or self._closing:
+            self._drop(actions + self._todo)
             return
         self._todo = actions + self._todo
         self._acted = True

@@ -384,6 +384,11 @@ class AppendMessages(Question):
     name: str
     messages: Sequence[AppendedMessage]
 
+    def dropped(self) -> None:
+        """Let go of the bodies, which were nobody else's any more."""
+        for message in self.messages:
+            message.body.abandon()
+
 
 class Appended(NamedTuple):
     """For APPENDUID (RFC 4315): UIDs in the order of the messages."""

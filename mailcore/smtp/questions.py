@@ -48,3 +48,7 @@ class AcceptMessage(Question):
 
     envelope: Envelope
     body: BodySink
+
+    def dropped(self) -> None:
+        """Let go of the body, which was nobody else's any more."""
+        self.body.abandon()

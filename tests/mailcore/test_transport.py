@@ -17,6 +17,7 @@ from mailcore.transport import (
     HANDSHAKE_PATIENCE,
     PIECE,
     WRITE_PATIENCE,
+    Connection,
     Connections,
     Limits,
     Refusal,
@@ -486,6 +487,43 @@ def test_news_and_answers_for_a_connection_that_is_gone_go_nowhere(world):
     assert world.happened() == ["greet", "receive", "lost"]
     assert wire.value() == b""
     assert len(world.connections) == 0
+
+
+@dataclass(frozen=True)
+class Holding(Question):
+    """Has a message with it."""
+
+    let_go: list
+
+    def dropped(self):
+        self.let_go.append("message")
+
+
+@pytest.mark.parametrize("end", [lose, Connection.abort, Connection.cut])
+def test_a_question_that_waits_for_a_slow_reader_lets_go_of_what_it_holds_when_the_connection_ends(world, end):
+    let_go = []
+    world.replies = {"receive": [Send(b"x" * 100), Ask(Holding(let_go))]}
+    wire = Wire()
+    wire.full_at = 10
+    protocol, _ = world.connect(wire=wire)
+    protocol.pauseProducing()
+    protocol.dataReceived(b"x")
+    assert let_go == []
+    end(protocol)
+    assert let_go == ["message"]
+    if end is not lose:
+        lose(protocol)
+    assert let_go == ["message"]
+
+
+def test_a_question_that_follows_an_answer_after_the_end_lets_go_of_what_it_holds(world):
+    waiting, let_go = Deferred(), []
+    world.replies = {"receive": [Ask(Later(waiting))], "answer": [Ask(Holding(let_go))]}
+    protocol, _ = world.connect()
+    protocol.dataReceived(b"x")
+    protocol.cut()
+    waiting.callback(1)
+    assert let_go == ["message"]
 
 
 def test_the_last_question_of_a_lost_session_is_answered_to_nobody(world):
