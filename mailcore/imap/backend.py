@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from accounts.models import User
 from mailcore.dialogue import Question
+from mailcore.imap.names import INBOX
 from mailcore.imap.questions import (
     Appended,
     AppendedMessage,
@@ -114,6 +115,11 @@ def _with_defaults(function: Callable[..., T], account: int, *args: Any, **kwarg
     except NoSuchMailboxError:
         mailboxes.ensure_defaults(account)
         return function(account, *args, **kwargs)
+
+
+def _find(account: int, name: str) -> int:
+    """Return the id of a mailbox; that of INBOX is remembered in the process."""
+    return mailboxes.inbox_id(account) if name == INBOX else _with_defaults(mailboxes.find, account, name)
 
 
 # -- Mailboxes --------------------------------------------------------------------------------------------------------
@@ -311,7 +317,7 @@ async def expunge(question: Expunge, doors: Doors) -> Expunged:
 async def copy_messages(question: CopyMessages, doors: Doors) -> Copied | Refused:
     """Copy or move messages."""
     owner, source = question.source
-    target = await doors.database(_with_defaults, mailboxes.find, owner, question.target)
+    target = await doors.database(_find, owner, question.target)
     try:
         return Copied(*await doors.commit(changes.Copy(owner, source, question.uids, target, question.move)))
     except GoneError:
@@ -326,7 +332,7 @@ async def check_append(question: CheckAppend, doors: Doors) -> Refused | None:
 
 
 def _check_append(question: CheckAppend) -> Refused | None:
-    _with_defaults(mailboxes.find, question.account, question.name)
+    _find(question.account, question.name)
     quota, used = User.objects.values_list("quota", "used_quota").get(pk=question.account)
     return Refused.OVER_QUOTA if quota and used + question.size > quota else None
 
@@ -336,7 +342,7 @@ def _check_append(question: CheckAppend) -> Refused | None:
 async def append_messages(question: AppendMessages, doors: Doors) -> Appended:
     """Put messages into a mailbox."""
     try:
-        known = mailboxes.cached_inbox_id(question.account) if question.name == mailboxes.INBOX else None
+        known = mailboxes.cached_inbox_id(question.account) if question.name == INBOX else None
         if known is not None and _is_small(question.messages):
             work = _prepared(question, known)
         else:
@@ -353,7 +359,7 @@ def _is_small(messages: Sequence[AppendedMessage]) -> bool:
 
 def _prepared(question: AppendMessages, mailbox: int | None) -> changes.Append:
     if mailbox is None:
-        mailbox = _with_defaults(mailboxes.find, question.account, question.name)
+        mailbox = _find(question.account, question.name)
     ready = [
         changes.NewMessage(prepare(_octets(message.body)), message.flags, message.keywords, message.internal_date)
         for message in question.messages

@@ -88,6 +88,10 @@ class Parser:
         self._at = 0
         self._taken = 0
 
+    def move_to(self, position: int) -> None:
+        """Go on from here: what lies before has been read already."""
+        self._at = position
+
     # -- Punctuation --------------------------------------------------------------------------------------------------
 
     def at(self, expected: bytes) -> bool:

@@ -156,16 +156,19 @@ def flag_list(flags: int, keywords: tuple[str, ...] = (), recent: bool = False) 
     return b"(%b)" % b" ".join(written)
 
 
+_SECONDS = tuple(b'%02d +0000"' % second for second in range(60))
+
+
 @lru_cache(maxsize=4096)
-def _day(number: int) -> bytes:
-    day = datetime.fromtimestamp(number * 86400, UTC)
-    return b"%02d-%b-%04d" % (day.day, _MONTHS[day.month - 1], day.year)
+def _minute(number: int) -> bytes:
+    at = datetime.fromtimestamp(number * 60, UTC)
+    return b'"%02d-%b-%04d %02d:%02d:' % (at.day, _MONTHS[at.month - 1], at.year, at.hour, at.minute)
 
 
 def date_time(seconds: int) -> bytes:
     """Write seconds since 1970 as ``date-time``, in UTC. ``strftime`` would be slower and would obey the locale."""
-    number, second = divmod(seconds, 86400)
-    return b'"%b %02d:%02d:%02d +0000"' % (_day(number), second // 3600, second // 60 % 60, second % 60)
+    minute, second = divmod(seconds, 60)
+    return _minute(minute) + _SECONDS[second]
 
 
 def numbers(values: Iterable[int]) -> bytes:

@@ -202,7 +202,7 @@ class ImapSession(Conversation):
 
     def _say_draining(self) -> None:
         self._out.append(responses.SERVER_SHUTDOWN)
-        self._talk.abandon_uploads()
+        self._talk.abandon_messages()
 
     # Commands.
 
@@ -240,7 +240,7 @@ class ImapSession(Conversation):
             self._talk.goodbye = error.last_line
             return b""
         finally:
-            self._talk.abandon_uploads()
+            self._talk.abandon_messages()
         self._errors = self._errors + 1 if completion.startswith(b"BAD") else 0
         return tag + b" " + completion + b"\r\n"
 
@@ -289,7 +289,7 @@ class ImapSession(Conversation):
 
     def _turn_away(self, event: Announced, completion: bytes) -> bytes:
         """Answer at once where the client waits; otherwise pass over what it sends, and answer after that."""
-        self._talk.abandon_uploads()
+        self._talk.abandon_messages()
         self._errors += 1
         try:
             line = Parser(event.text).tag() + b" " + completion + b"\r\n"
@@ -310,7 +310,7 @@ class ImapSession(Conversation):
             self._out.append(last_line)
         self._close()
         self._collector.reset()
-        self._talk.abandon_uploads()
+        self._talk.abandon_messages()
 
 
 def _refusal(error: SyntaxRefusedError | NoSuchMessageError) -> bytes:

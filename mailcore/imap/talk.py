@@ -11,6 +11,7 @@ from mailcore.imap import responses
 from mailcore.imap.grammar import Parser
 from mailcore.imap.questions import Refused
 from mailcore.imap.selected import Known, Selected
+from mailcore.imap.uploads import Appending
 from mailcore.message.envelope import BodySink
 
 
@@ -77,7 +78,7 @@ class Talk:
     news: bool = False  # the selected mailbox may have changed
     known: Known = field(default_factory=dict)  # changes that need not be told: the command has told them
     idling: bool = False  # the client waits for news
-    uploads: list[BodySink] = field(default_factory=list)  # messages of an APPEND that the store does not have yet
+    appending: Appending | None = None  # an APPEND whose messages the store does not have yet
     starting_tls: bool = False
     goodbye: bytes | None = None  # close after the completion, with this for a last line
 
@@ -119,11 +120,11 @@ class Talk:
             return b""
         return responses.untagged(responses.ok(b"Highest", b"HIGHESTMODSEQ %d" % self.selected.snapshot.modseq))
 
-    def abandon_uploads(self) -> None:
+    def abandon_messages(self) -> None:
         """Forget messages that were being appended."""
-        for body in self.uploads:
-            body.abandon()
-        self.uploads.clear()
+        if self.appending is not None:
+            self.appending.abandon()
+            self.appending = None
 
 
 class Handler(Protocol):

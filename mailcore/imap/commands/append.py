@@ -7,52 +7,22 @@ as the literal is announced: a client that waits for ``+`` need not send what wo
 
 import re
 from collections.abc import Generator
-from typing import TypeAlias
 
 from mailcore.conversation import CommandRefusedError
 from mailcore.imap import responses, sequences
 from mailcore.imap.collector import Announced
-from mailcore.imap.grammar import Parser
+from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.questions import Appended, AppendedMessage, AppendMessages, CheckAppend
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Talk
-from mailcore.message.envelope import BodyRefusedError, BodySink
+from mailcore.imap.uploads import Appending, Upload
+from mailcore.message.envelope import BodyRefusedError
 
 # Messages, and octets as a multiple of the limit for one message, in one APPEND.
 MESSAGES_LIMIT = 1000
 OCTETS_FACTOR = 4
 
-# Message, flags, keywords, internal date.
-_Message: TypeAlias = tuple["Upload", int, tuple[str, ...], int | None]
-
 # A literal right after the command's name is the mailbox; every other one is a message.
 _MESSAGE = re.compile(rb"[^ ]+ APPEND (?!\{[0-9]+\+?\}\r\n\Z)", re.IGNORECASE)
-
-
-class Upload:
-    """A message that is coming in. What is wrong with it is kept until the client has sent it all."""
-
-    __slots__ = ("body", "refusal")
-
-    def __init__(self, body: BodySink) -> None:
-        self.body = body
-        self.refusal = b""
-
-    def write(self, data: bytes) -> None:
-        """Take the next octets."""
-        if self.refusal:
-            return
-        if b"\0" in data:
-            # RFC 3501 section 9: CHAR8 is any octet except NUL.
-            self._refuse(responses.NUL_IN_LITERAL)
-            return
-        try:
-            self.body.write(data)
-        except BodyRefusedError:
-            self._refuse(responses.TEMPORARY_FAILURE)
-
-    def _refuse(self, completion: bytes) -> None:
-        self.refusal = completion
-        self.body.abandon()
 
 
 def is_message(text: bytes) -> bool:
@@ -62,65 +32,73 @@ def is_message(text: bytes) -> bool:
 
 def admit(talk: Talk, event: Announced) -> Generator[CheckAppend, None, Upload]:
     """Return what will take the message, or raise: the command so far is wrong, or the message not welcome."""
-    uploads = [literal for literal in event.literals if isinstance(literal, Upload)]
-    so_far = Parser(event.text, (*event.literals, None))
-    so_far.tag()
-    so_far.space()
-    so_far.word()
-    name, _ = _parse(so_far)
+    arguments = Parser(event.text, (*event.literals, None))
+    appending = talk.appending
+    if appending is None:
+        for _ in range(2):  # the tag and the command's name
+            arguments.astring()
+            arguments.space()
+        appending = Appending(arguments.mailbox())
+    else:
+        arguments = Parser(event.text, (None,))
+        arguments.move_to(appending.read)
+    flags, keywords, date = _take_message(arguments)
     limit = talk.policy.message_limit
-    octets = sum(upload.body.size for upload in uploads) + event.size
+    octets = sum(message.body.size for message in appending.messages) + event.size
     if event.size > limit:
         raise CommandRefusedError(responses.MESSAGE_TOO_BIG)
-    if octets > limit * OCTETS_FACTOR or len(uploads) >= MESSAGES_LIMIT:
+    if octets > limit * OCTETS_FACTOR or len(appending.messages) >= MESSAGES_LIMIT:
         raise CommandRefusedError(responses.TOO_MANY_MESSAGES)
-    if event.waits and not uploads:
-        yield CheckAppend(talk.account, name, event.size)
+    if event.waits and not appending.messages:
+        yield CheckAppend(talk.account, appending.name, event.size)
     try:
         body = talk.new_body()
     except BodyRefusedError:
         raise CommandRefusedError(responses.TEMPORARY_FAILURE) from None
-    talk.uploads.append(body)
-    return Upload(body)
+    upload = Upload(body)
+    appending.messages.append(AppendedMessage(body, flags, keywords, date))
+    appending.uploads.append(upload)
+    appending.read = len(event.text)
+    talk.appending = appending
+    return upload
+
+
+def _take_message(arguments: Parser) -> tuple[int, tuple[str, ...], int | None]:
+    """Take ``[SP flag-list] [SP date-time] SP literal``."""
+    flags: int = 0
+    keywords: tuple[str, ...] = ()
+    date = None
+    arguments.space()
+    if arguments.at(b"("):
+        flags, keywords = arguments.flag_list()
+        arguments.space()
+    if arguments.at(b'"'):
+        date = arguments.date_time()
+        arguments.space()
+    arguments.literal()
+    return flags, keywords, date
 
 
 def _append(talk: Talk, arguments: Parser) -> Exchange:
     """Store the messages, which are all here by now."""
-    name, messages = _parse(arguments)
-    for upload, _, _, _ in messages:
+    appending = talk.appending
+    if appending is None:
+        arguments.space()
+        arguments.mailbox()
+        _take_message(arguments)
+        raise SyntaxRefusedError("Expected a message")
+    arguments.move_to(appending.read)
+    arguments.end()
+    for upload in appending.uploads:
         if upload.refusal:
             return upload.refusal
         if not upload.body.size:
             return responses.EMPTY_MESSAGE
-    talk.uploads.clear()  # the store's from here on
-    appended: Appended = yield AppendMessages(
-        talk.account,
-        name,
-        tuple(AppendedMessage(upload.body, flags, keywords, date) for upload, flags, keywords, date in messages),
-    )
+    talk.appending = None  # the messages are the store's from here on
+    appended: Appended = yield AppendMessages(talk.account, appending.name, tuple(appending.messages))
     talk.news = talk.selected is not None
     uids = sequences.write(appended.uids)
     return responses.completed(b"APPEND", b"APPENDUID %d %b" % (appended.uidvalidity, uids))
-
-
-def _parse(arguments: Parser) -> tuple[str, list[_Message]]:
-    """Read a whole APPEND, or one up to the announcement of a message."""
-    arguments.space()
-    name = arguments.mailbox()
-    messages: list[_Message] = []
-    while not messages or not arguments.is_done:
-        arguments.space()
-        flags: int = 0
-        keywords: tuple[str, ...] = ()
-        date = None
-        if arguments.at(b"("):
-            flags, keywords = arguments.flag_list()
-            arguments.space()
-        if arguments.at(b'"'):
-            date = arguments.date_time()
-            arguments.space()
-        messages.append((arguments.literal(), flags, keywords, date))
-    return name, messages
 
 
 COMMANDS = {b"APPEND": Command(_append, AFTER_LOGIN)}

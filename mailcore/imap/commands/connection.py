@@ -43,7 +43,8 @@ def _logout(talk: Talk, arguments: Parser) -> Exchange:
     """Say goodbye (RFC 3501 section 6.1.3)."""
     arguments.end()
     yield responses.LOGGING_OUT
-    talk.selected = None
+    # Changes are not told any more. The mailbox is left like at every other end, when the connection is gone.
+    talk.news = False
     talk.goodbye = b""
     return responses.completed(b"LOGOUT")
 
@@ -102,7 +103,7 @@ def _enable(talk: Talk, arguments: Parser) -> Exchange:
 COMMANDS = {
     b"CAPABILITY": Command(_capability, ANY_STATE),
     b"NOOP": Command(_noop, ANY_STATE, refreshes=True),
-    b"LOGOUT": Command(_logout, ANY_STATE),
+    b"LOGOUT": Command(_logout, ANY_STATE, expunges=False),
     b"STARTTLS": Command(_starttls, BEFORE_LOGIN),
     b"ID": Command(_id, ANY_STATE),
     b"ENABLE": Command(_enable, AFTER_LOGIN),
