@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imap_model import MESSAGE, Client, Store, VerifyPassword, asked
 
-from mailcore.dialogue import Peer, TlsFacts
+from mailcore.dialogue import Ask, Peer, TlsFacts
 from mailcore.imap import questions as q
 from mailcore.imap.talk import Policy
 
@@ -389,6 +389,14 @@ def test_logout_says_bye_first():
     client = Client()
     assert client.do(b"a LOGOUT").splitlines() == [b"* BYE Logging out", b"a OK LOGOUT completed"]
     assert client.closed
+
+
+def test_logout_tells_no_changes_and_leaves_the_mailbox_when_the_connection_is_gone():
+    client = with_mail()
+    client.store.boxes["INBOX"].add()
+    client.take(client.session.notice(q.MailboxChanged(client.store.boxes["INBOX"].mailbox)))
+    assert client.do(b"a LOGOUT").splitlines() == [b"* BYE Logging out", b"a OK LOGOUT completed"]
+    assert client.session.lost() == [Ask(q.CloseMailbox(q.MailboxKey(7, client.store.boxes["INBOX"].mailbox)))]
 
 
 def test_a_session_that_does_nothing_is_drained_at_once():
