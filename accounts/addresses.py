@@ -13,6 +13,7 @@ import time
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import Literal, TypeAlias
 
@@ -128,6 +129,7 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
+@lru_cache(maxsize=20_000)
 def normalize(address: str) -> str:
     """Return the canonical form: local part without case and needless quotes, domain as lower-case A-labels.
 

@@ -37,7 +37,8 @@ from django.utils.translation import gettext as _
 
 from a3mailer_site.api.peers import client_address
 from a3mailer_site.expiring import Expiring
-from a3mailer_site.generations import listen
+from a3mailer_site.generations import Watch, listen
+from a3mailer_site.models import Generation
 from accounts.addresses import fold, normalize
 from accounts.models import User
 from security.audit import printable, record
@@ -55,7 +56,7 @@ LOOPBACK_FACTOR = 10
 # Hashes computed at once in one process, and the seconds that one waits for its turn.
 _AT_ONCE = max(2, os.cpu_count() or 2)
 _PATIENCE = 10.0
-# Seconds that a proven password is believed without hashing it again. The row is read at each login all the same.
+# Seconds that a proven password is believed without hashing it again.
 _BELIEVED = 60.0
 # Seconds that an address counts as known for an account after a success there.
 _KNOWN = 24 * 3600.0
@@ -132,6 +133,13 @@ def verify(login: str, password: str, address: str, protocol: str) -> Account | 
     ``address`` is the client's IP address, ``protocol`` a word for the log. Unknown, disabled and wrong take the same
     time and give the same answer. Raises ``TooManyFailuresError`` without having looked at the password.
     """
+    _users.look()
+    _failures.look()
+    # Taken before anything is read: who forgets meanwhile makes a new memory, and this one dies with its old news.
+    settled = _settled
+    question = hmac.digest(_key, repr((login, address, password)).encode("utf-8", "surrogatepass"), "sha256")
+    if account := settled.get(question):
+        return account
     user = _find(login)
     name = user.username if user is not None else printable(fold(login.strip()[:254]))[:254]
     now = timezone.now()
@@ -143,7 +151,9 @@ def verify(login: str, password: str, address: str, protocol: str) -> Account | 
     if user.last_login is None or now - user.last_login >= _LAST_LOGIN_STEP:
         # Not save(): that would make every process forget its addresses.
         User.objects.filter(pk=user.pk).update(last_login=now)
-    return Account(user.pk, user.username, user.email)
+    account = Account(user.pk, user.username, user.email)
+    settled.put(question, account)
+    return account
 
 
 def answer_delay(address: str) -> float:
@@ -156,11 +166,13 @@ def answer_delay(address: str) -> float:
 
 
 def forget() -> None:
-    """Forget proven passwords: users have changed."""
-    _proven.clear()
+    """Forget logins that would be right again: users have changed, or somebody failed."""
+    global _settled  # noqa: PLW0603
+    _settled = _new_settled()
 
 
 listen("addresses", forget)
+listen("login_failures", forget)
 
 
 class PasswordBackend(ModelBackend):
@@ -192,6 +204,13 @@ class PasswordBackend(ModelBackend):
         return isinstance(user, User) and _may_log_in(user)
 
 
+def _new_settled() -> Expiring[bytes, Account]:
+    return Expiring(_BELIEVED, _REMEMBERED)
+
+
+# Login, address and password (their HMAC) that were right, and will be until a user changes or a login fails anywhere.
+_settled = _new_settled()
+_users, _failures = Watch("addresses"), Watch("login_failures")
 # HMACs of proven passwords; who logged in from where; failures by address. In this process only.
 _proven: Expiring[bytes, bool] = Expiring(_BELIEVED, _REMEMBERED)
 _known: Expiring[tuple[int, str], bool] = Expiring(_KNOWN, _REMEMBERED)
@@ -269,6 +288,7 @@ def _failed(name: str, user: User | None, address: str, protocol: str) -> None:
     _recent.put(address, (_recent.get(address) or 0) + 1)
     with transaction.atomic():
         LoginFailure.objects.create(address=address, login=name, protocol=protocol)
+        Generation.objects.bump("login_failures")
         record(
             "login_failed",
             AuditEntry.EventType.AUTHENTICATION,

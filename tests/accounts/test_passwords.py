@@ -11,6 +11,8 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from a3mailer_site import generations
+from a3mailer_site.models import Generation
 from accounts import passwords
 from accounts.models import User
 from accounts.passwords import Account, LongestPasswordValidator, TooManyFailuresError, answer_delay, verify
@@ -50,6 +52,7 @@ def fail(times, address=HERE, login="bob@example.com", ago=timedelta(0)):
     LoginFailure.objects.bulk_create(
         [LoginFailure(address=address, login=login, protocol="imap", at=at) for _ in range(times)]
     )
+    Generation.objects.bump("login_failures")
 
 
 REFUSED = [
@@ -150,18 +153,24 @@ def test_a_proven_password_is_not_hashed_again_for_a_while(people, hashes):
 
 def test_a_change_of_password_ends_what_was_proven(people):
     assert attempt() is not None
-    # Changed by another process: nobody tells this one.
-    User.objects.filter(username="bob@example.com").update(password=make_password("another password"))
+    user = User.objects.get(username="bob@example.com")
+    user.password = make_password("another password")
+    user.save()
     assert attempt() is None
     assert attempt(password="another password") is not None
 
 
 def test_disabling_a_user_or_a_domain_ends_what_was_proven(people, domain):
     assert attempt() is not None
-    Domain.objects.filter(pk=domain.pk).update(enabled=False)
+    domain.enabled = False
+    domain.save()
     assert attempt() is None
-    Domain.objects.filter(pk=domain.pk).update(enabled=True)
-    User.objects.update(is_active=False)
+    domain.enabled = True
+    domain.save()
+    assert attempt() is not None
+    user = User.objects.get(username="bob@example.com")
+    user.is_active = False
+    user.save()
     assert attempt() is None
 
 
@@ -254,12 +263,46 @@ def test_answers_come_later_the_more_failures_there_were(people):
     assert answer_delay("203.0.113.9") == 0
 
 
+def test_what_is_settled_costs_no_query(people, django_assert_num_queries):
+    assert attempt() is not None
+    with django_assert_num_queries(0):
+        assert attempt() is not None
+
+
+def test_another_address_or_password_is_a_question_of_its_own(people, hashes):
+    assert attempt() is not None
+    assert attempt(password=PASSWORD + "x") is None
+    assert attempt(address="192.0.2.8") is not None
+
+
+def test_another_process_is_heard_after_a_second(people, monkeypatch):
+    assert attempt() is not None
+    User.objects.filter(username="bob@example.com").update(is_active=False)
+    Generation.objects.filter(name="addresses").update(value=99)
+    monkeypatch.setattr(generations, "_AGE", -1.0)
+    assert attempt() is None
+
+
+def test_a_change_in_the_middle_of_a_login_is_not_forgotten_over_it(people, monkeypatch):
+    original = passwords._matches
+
+    def matches(user, password):
+        passwords.forget()
+        return original(user, password)
+
+    monkeypatch.setattr(passwords, "_matches", matches)
+    assert attempt() is not None
+    monkeypatch.setattr(passwords, "_matches", lambda user, password: False)
+    assert attempt() is None
+
+
 def test_last_login_is_written_at_most_once_a_minute_and_leaves_caches_alone(people, django_assert_num_queries):
     assert attempt() is not None
     first = User.objects.get(username="bob@example.com").last_login
     assert first is not None
     assert attempt() is not None
     assert User.objects.get(username="bob@example.com").last_login == first
+    passwords.forget()
     User.objects.filter(username="bob@example.com").update(last_login=first - timedelta(minutes=2))
     assert attempt() is not None
     assert User.objects.get(username="bob@example.com").last_login > first - timedelta(seconds=1)
