@@ -205,7 +205,8 @@ class Imap(Wire):
 
     def status(self, mailbox, *items):
         """STATUS as a dictionary of numbers."""
-        ((text, _),) = self.fine(b"STATUS %s (%s)" % (mailbox, b" ".join(items)))
+        answers = self.fine(b"STATUS %s (%s)" % (mailbox, b" ".join(items)))
+        text = next(text for text, _ in answers if text.startswith(b"* STATUS"))
         words = text.rpartition(b"(")[2].rstrip(b")").split()
         return {name.decode(): int(value) for name, value in zip(words[::2], words[1::2], strict=True)}
 

@@ -21,13 +21,21 @@ CONTENT = b"Subject: put off?\r\n\r\nx\r\n"
 
 def http_answer(server, method, path, body=None):
     """Status, headers and JSON of an answer of the web process."""
-    connection = http.client.HTTPConnection(HOST, server.ports["http"], timeout=60)
-    with contextlib.closing(connection):
+    with contextlib.closing(http.client.HTTPConnection(HOST, server.ports["http"], timeout=60)) as connection:
         headers = {"Authorization": f"Bearer {server.credentials['api_key']}", "Content-Type": "application/json"}
         connection.request(method, path, body and json.dumps(body), headers)
         answer = connection.getresponse()
         text = answer.read()
         return answer.status, answer.headers, json.loads(text) if text.startswith(b"{") else text
+
+
+def probe(server, path):
+    """Status of the answer, and what it says, as a load balancer without a key hears it."""
+    with contextlib.closing(http.client.HTTPConnection(HOST, server.ports["http"], timeout=60)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+        return answer.status, body.get("ready", body.get("status"))
 
 
 def smtp_answer(person):
@@ -42,7 +50,7 @@ def append_answer(person, imap):
 
 def web_answer(person):
     name = f"d{time.monotonic_ns()}.test"
-    return http_answer(person.server, "POST", "/api/v1/domains", {"name": name, "domain": name})
+    return http_answer(person.server, "POST", "/api/v1/domains", {"domain": name})
 
 
 def all_at_once(*calls):
@@ -107,8 +115,8 @@ def test_postgresql_may_go_and_come_back_under_load(record_property):
         with Senders(server, [one.address for one in server.people], count=4) as senders:
             until(lambda: len(senders.acknowledged) >= 20)
             postgres.stop()
-            until(lambda: http_answer(server, "GET", "/ready")[0] == 503)
-            assert http_answer(server, "GET", "/health")[2]["status"] == "unhealthy"
+            until(lambda: probe(server, "/ready") == (503, False))
+            until(lambda: probe(server, "/health") == (503, "unhealthy"))
             assert smtp_answer(person).startswith((b"451 4.3.0", b"421 4.3.0"))
             with Imap(server.ports["imaps"], tls=True) as imap:
                 assert imap.login(person.address, person.password).startswith(b"NO [UNAVAILABLE]")
@@ -121,7 +129,8 @@ def test_postgresql_may_go_and_come_back_under_load(record_property):
             began = time.monotonic()
             until(lambda: len(senders.acknowledged) > before, 5 * 5, "mail was not taken again")
             record_property("seconds_until_mail_was_taken", round(time.monotonic() - began, 2))
-            until(lambda: http_answer(server, "GET", "/ready")[0] == 200, 5 * 5)
+            until(lambda: probe(server, "/ready") == (200, True), 5 * 5)
+            until(lambda: probe(server, "/health")[1] != "unhealthy", 5 * 5)
             until(lambda: append_answer(person, old).startswith(b"OK"), 5 * 5)
         assert pids == {process["name"]: process["pid"] for process in server.control("status")["processes"]}
         assert not [reply for reply in senders.refusals if not reply.startswith((b"451 4.3.0", b"421"))]

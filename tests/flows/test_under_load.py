@@ -81,9 +81,9 @@ def measure(server, seconds, record):
             return imap.status(b"INBOX", b"MESSAGES")["MESSAGES"]
 
     watching = threading.Thread(target=watch)
+    watching.start()
     try:
         until(count, what="no mail came")
-        watching.start()
         before, began = count(), time.monotonic()
         waits = write_beside(server, 50, seconds)
         rate = (count() - before) / (time.monotonic() - began)
