@@ -54,7 +54,7 @@ def run(work: Work[T]) -> T:
 
 
 def _transact(works: Sequence[Work[Any]]) -> list[Any]:
-    if connection.vendor == "sqlite":
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
         # The worker's own transactions may wait for somebody else's flush; not those that accept mail or touch a
         # mailbox: a UID once seen must never be given again. SQLite takes this only outside a transaction.
         with connection.cursor() as cursor:
