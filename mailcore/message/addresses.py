@@ -48,6 +48,19 @@ _TOKEN: Final = re.compile(
 _PARENTHESIS: Final = re.compile(rb"[()]|\\.", re.DOTALL)
 _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
 
+# For a list without its comments: what stands up to the next comma, colon or semicolon, and the forms of it that leave
+# nothing open: a name without an unquoted "@" before angle brackets, the address itself for a name, no brackets at all.
+_QUOTED: Final = rb"\"(?:[^\"\\]++|\\.)*+\""
+_ANGLE: Final = rb"<(?:[^<>\",:;\\]++|" + _QUOTED + rb")*+>"
+_ENTRY: Final = re.compile(rb"((?:[^\",:;<>\\]++|" + _QUOTED + rb"|" + _ANGLE + rb")*+)(?:[,:;]|\Z)", re.DOTALL)
+_CLEAR: Final = re.compile(
+    rb"(?:[^@<>\"]++|" + _QUOTED + rb")*+" + _ANGLE + rb"\s*+"
+    rb"|\s*+([^\s<>\"]++)\s*+<(?i:\1)>\s*+"
+    rb"|(?:[^<>\"]++|" + _QUOTED + rb")*+",
+    re.DOTALL,
+)
+_OUTSIDE_COMMENT: Final = re.compile(_QUOTED + rb"|[()\"\\]", re.DOTALL)
+
 
 def parse_addresses(value: bytes, limit: int = ADDRESS_LIMIT) -> list[Address]:
     """Read an unfolded address list; at most ``limit`` entries (groups count their beginning and end)."""
@@ -74,6 +87,40 @@ def parse_addresses(value: bytes, limit: int = ADDRESS_LIMIT) -> list[Address]:
 def is_whole(value: bytes, addresses: Collection[Address]) -> bool:
     """Say whether ``addresses`` are all that ``value`` holds, or where the limits cut it off."""
     return len(value) <= VALUE_LIMIT and len(addresses) < ADDRESS_LIMIT
+
+
+def is_unambiguous(value: bytes) -> bool:
+    """Say whether every reader finds the same addresses in an unfolded list.
+
+    Readers differ about what follows the angle brackets, about quotes and comments that do not end, about source
+    routes, and about one address as the name of another. ``parse_addresses`` takes one of several meanings there.
+    """
+    plain = _without_comments(value)
+    position = 0
+    while plain is not None and position < len(plain):
+        entry = _ENTRY.match(plain, position)
+        if entry is None or not _CLEAR.fullmatch(entry[1]):
+            return False
+        position = entry.end()
+    return plain is not None
+
+
+def _without_comments(value: bytes) -> bytes | None:
+    """Put a space for each comment; ``None`` when a quote or a comment does not end, or ends without a beginning."""
+    pieces: list[bytes] = []
+    kept = position = depth = 0
+    while mark := (_PARENTHESIS if depth else _OUTSIDE_COMMENT).search(value, position):
+        position = mark.end()
+        if mark[0] == b"(":
+            if depth == 0:
+                pieces.append(value[kept : mark.start()])
+            depth += 1
+        elif mark[0] == b")" and depth:
+            depth -= 1
+            kept = position
+        elif not depth and len(mark[0]) == 1:
+            return None
+    return None if depth else b" ".join([*pieces, value[kept:]])
 
 
 class _Reader:

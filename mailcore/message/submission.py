@@ -4,7 +4,7 @@ Adds Date and Message-ID when they are missing, takes Bcc out, and says who the 
 changes: a signature over the rest stays valid, and the body is not looked at.
 """
 
-from mailcore.message.addresses import addr_spec, is_whole, mailboxes, parse_addresses
+from mailcore.message.addresses import addr_spec, is_unambiguous, is_whole, mailboxes, parse_addresses
 from mailcore.message.dates import format_date
 from mailcore.message.headers import BLOCK_LIMIT, FIELD_LIMIT, Headers, header_end
 from mailcore.message.writer import HeaderWriter
@@ -43,7 +43,7 @@ def fix_up(message: bytes, *, now: int, offset: int, message_id: str) -> bytes:
 
 
 def from_addresses(headers: Headers) -> list[str]:
-    """Give the addresses of all From fields as text, ``""`` for one that cannot be read.
+    """Give the addresses of all From fields as text, ``""`` for what cannot be read, or can be read in several ways.
 
     The submitter must be allowed to use each of them, so an unreadable one must not be passed over.
     """
@@ -51,7 +51,7 @@ def from_addresses(headers: Headers) -> list[str]:
     for value in headers.get_all(b"from"):
         addresses = parse_addresses(value)
         found += [addr_spec(address) for address in mailboxes(addresses)]
-        if not is_whole(value, addresses):
+        if not is_whole(value, addresses) or not is_unambiguous(value):
             found.append("")
     return found
 

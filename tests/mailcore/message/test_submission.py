@@ -1,9 +1,12 @@
 """What changes in a submitted message, and that nothing else does."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailcore.message.addresses import is_unambiguous
 from mailcore.message.headers import Headers
 from mailcore.message.submission import HeaderTooLargeError, first_from, fix_up, from_addresses
 
@@ -63,7 +66,19 @@ def test_no_bcc_is_left_and_the_body_stays(message):
         (b"From: team: a@example.com;", ["a@example.com"]),
         (b"From: a@example.com" + b", a@example.com" * 2000, ["a@example.com"] * 1000 + [""]),
         (b"From: a@example.com" + b" " * 300_000 + b", eve@example.com", ["a@example.com", ""]),
-        (b"From: eve <a@example.com> <eve@example.com>", ["a@example.com"]),
+        (b"From: eve <a@example.com> <eve@example.com>", ["a@example.com", ""]),
+        (b"From: <a@example.com> eve@example.com", ["a@example.com", ""]),
+        (b"From: eve@example.com <a@example.com>", ["a@example.com", ""]),
+        (b"From: A@example.com <a@example.com>", ["a@example.com"]),
+        (b"From: a@example.com (, eve@example.com", ["a@example.com", ""]),
+        (b"From: a@example.com ), eve@example.com (", ["", "eve@example.com", ""]),
+        (b'From: a@example.com "', ["", ""]),
+        (b"From: <@eve.example:a@example.com>", ["a@example.com", ""]),
+        (b"From: <a@example.com", ["a@example.com", ""]),
+        (b"From: (it's \"A) <a@example.com> (\\) :-)", ["a@example.com"]),
+        (b'From: "eve@example.com, \\"" <a@example.com>', ["a@example.com"]),
+        (b"From: =?utf-8?q?eve=40example.com?= <a@example.com>", ["a@example.com"]),
+        (b"From: team: A <a@example.com>, b@example.com;", ["a@example.com", "b@example.com"]),
         (b'From: "a@example.com" <eve@example.com>', ["eve@example.com"]),
     ],
 )
@@ -71,3 +86,10 @@ def test_all_addresses_of_from_are_told_and_none_is_passed_over(header, expected
     headers = Headers(header)
     assert from_addresses(headers) == expected
     assert first_from(headers) == (expected[0] if expected else "")
+
+
+@pytest.mark.parametrize("hostile", [b'"', b"(", b"<", b"\\", b"()", b'""', b"a <a", b"a@b <a@b>,", b"x (<"])
+def test_a_hostile_from_takes_linear_time(hostile):
+    started = time.perf_counter()
+    is_unambiguous(hostile * (1024 * 1024 // len(hostile)))
+    assert time.perf_counter() - started < 5  # 0.4 s at most where it was written
