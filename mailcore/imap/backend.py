@@ -2,12 +2,13 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
 
 from accounts.models import User
-from mailcore.dialogue import Question
+from mailcore.dialogue import Question, UnavailableError
 from mailcore.imap.names import INBOX
 from mailcore.imap.questions import (
     Appended,
@@ -226,7 +227,9 @@ async def close_mailbox(question: CloseMailbox, doors: Doors) -> None:
 
 async def _leave(key: MailboxKey, doors: Doors) -> None:
     doorbells.unwatch(key.mailbox, _Bell(_asker(doors)))
-    await doors.database(views.close, *key)
+    # Where it cannot be written how far messages were seen, some are recent once more: no reason to keep the client.
+    with suppress(UnavailableError):
+        await doors.database(views.close, *key)
 
 
 def _asker(doors: Doors) -> Connection:

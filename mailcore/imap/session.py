@@ -258,6 +258,8 @@ class ImapSession(Conversation):
             return responses.NOT_NOW
         done = command.handler(talk, arguments)
         completion = done if isinstance(done, bytes) else (yield from done)
+        if talk.goodbye is not None:
+            return completion
         if talk.selected and (talk.news or command.refreshes or (command.expunges and talk.selected.has_pending)):
             yield from tell_changes(talk, expunges=command.expunges)
         return completion

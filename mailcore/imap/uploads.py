@@ -42,6 +42,7 @@ class Appending:
     messages: list[AppendedMessage] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
     read: int = 0
+    octets: int = 0  # announced
 
     def abandon(self) -> None:
         """Forget the messages."""

@@ -44,10 +44,9 @@ def admit(talk: Talk, event: Announced) -> Generator[CheckAppend, None, Upload]:
         arguments.move_to(appending.read)
     flags, keywords, date = _take_message(arguments)
     limit = talk.policy.message_limit
-    octets = sum(message.body.size for message in appending.messages) + event.size
     if event.size > limit:
         raise CommandRefusedError(responses.MESSAGE_TOO_BIG)
-    if octets > limit * OCTETS_FACTOR or len(appending.messages) >= MESSAGES_LIMIT:
+    if appending.octets + event.size > limit * OCTETS_FACTOR or len(appending.messages) >= MESSAGES_LIMIT:
         raise CommandRefusedError(responses.TOO_MANY_MESSAGES)
     if event.waits and not appending.messages:
         yield CheckAppend(talk.account, appending.name, event.size)
@@ -59,6 +58,7 @@ def admit(talk: Talk, event: Announced) -> Generator[CheckAppend, None, Upload]:
     appending.messages.append(AppendedMessage(body, flags, keywords, date))
     appending.uploads.append(upload)
     appending.read = len(event.text)
+    appending.octets += event.size
     talk.appending = appending
     return upload
 

@@ -43,8 +43,7 @@ def _logout(talk: Talk, arguments: Parser) -> Exchange:
     """Say goodbye (RFC 3501 section 6.1.3)."""
     arguments.end()
     yield responses.LOGGING_OUT
-    # Changes are not told any more. The mailbox is left like at every other end, when the connection is gone.
-    talk.news = False
+    # The mailbox is left like at every other end, when the connection is gone.
     talk.goodbye = b""
     return responses.completed(b"LOGOUT")
 

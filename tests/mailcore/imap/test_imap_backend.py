@@ -217,6 +217,10 @@ def test_a_session_that_leaves_is_not_rung_for(client):
     client.do(b"a UNSELECT")
     assert doorbells.watched == 0
     client.do(b"b SELECT INBOX")
+    client.do(b"c SELECT INBOX")
+    assert doorbells.watched == 1
+    client.do(b"d LOGOUT")
+    client.closed = False
     client.take(client.session.lost())
     assert doorbells.watched == 0
     assert all(view.sessions == 0 for view in views._views.values())
