@@ -163,6 +163,9 @@ def _login(envelope: Envelope) -> int | None:
 def _make_ready(envelope: Envelope, body: Spool, where: Plan, message: int) -> Prepared | Reply:
     """Put our trace fields on top, parse, and write a large body to disk."""
     content = body.read()
+    if content[:1] in {b" ", b"\t"}:
+        # It would go on with the last of our own fields, and say there what it likes. As for Postfix, it is the body.
+        content = b"\r\n" + content
     client = envelope.client
     if client is None:
         raise ValueError("a message over SMTP has a client")

@@ -19,7 +19,8 @@ from mailcore.smtp.replies import (
     UNKNOWN_PARAMETER,
 )
 
-# RFC 5321 section 4.5.3.1 asks for 64 octets of local-part, but real senders (VERP, SRS) need more.
+# RFC 5321 section 4.5.3.1 asks for 64 octets of local-part, but real senders (VERP, SRS) need more. In octets: it has
+# to fit into a line of our Return-Path, and into the columns of the database anyway.
 ADDRESS_LIMIT = 320
 _DOMAIN_LIMIT = 255
 _HELLO_LIMIT = 255
@@ -89,7 +90,7 @@ def _parse_path(keyword: str, argument: str, wrong: Reply) -> tuple[str, Paramet
     local = found["plain"] or _unquoted_where_possible(found["quoted"])
     domain = _checked_literal(domain, wrong) if domain[0] == "[" else domain.lower()
     address = f"{local}@{domain}"
-    if len(address) > ADDRESS_LIMIT or len(domain) > _DOMAIN_LIMIT:
+    if len(address.encode()) > ADDRESS_LIMIT or len(domain) > _DOMAIN_LIMIT:
         raise CommandRefusedError(wrong)
     return address, _parse_parameters(parameters) if parameters else {}
 

@@ -1,0 +1,245 @@
+"""What an SMTP session's questions are answered with a real database: who may send what, and what is made of it."""
+
+import pytest
+
+from accounts.models import Alias, AliasTarget
+from mailcore.conversation import CommandRefusedError
+from mailcore.dialogue import Login, Peer, TlsFacts
+from mailcore.lines import LineBuffer
+from mailcore.message.envelope import Client, Envelope, Recipient
+from mailcore.message.headers import Headers
+from mailcore.smtp.backend import (
+    FROM_MISSING,
+    FROM_NOT_YOURS,
+    HEADER_TOO_LARGE,
+    LOOP,
+    NOT_YOURS,
+    accept_message,
+    check_recipients,
+    check_sender,
+)
+from mailcore.smtp.grammar import parse_recipient, parse_sender
+from mailcore.smtp.questions import AcceptMessage, CheckRecipients, CheckSender
+from mailcore.store import spool
+from mailcore.store.commit import run
+from mailqueue.bodies import read_body
+from mailqueue.models import Body, MessageTrace, QueuedMessage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OUTSIDE = Client(Peer("192.0.2.1", 4000), None, "mx.example.net", True)
+
+
+class Doors:
+    """Does everything at once, here."""
+
+    connection = None
+
+    async def database(self, function, *args, **kwargs):
+        return function(*args, **kwargs)
+
+    async def commit(self, work):
+        return run(work)
+
+
+def now(coroutine):
+    """The result of a coroutine that waits for nothing."""
+    with pytest.raises(StopIteration) as stop:
+        coroutine.send(None)
+    return stop.value.value
+
+
+@pytest.fixture
+def alice(make_user):
+    return make_user("alice@example.com")
+
+
+@pytest.fixture
+def bob(make_user):
+    return make_user("bob@example.com")
+
+
+def logged_in(user):
+    return Client(Peer("192.0.2.1", 4000), TlsFacts("TLSv1.3", "X"), "[192.0.2.1]", True, Login(user.pk, user.username))
+
+
+def send(client, content, *recipients, sender="s@example.net", notify=frozenset()):
+    body = spool.Spool()
+    body.write(content)
+    envelope = Envelope(client, sender, tuple(Recipient(address, notify) for address in recipients))
+    return now(accept_message(AcceptMessage(envelope.with_size(body.size), body), Doors()))
+
+
+def delivered():
+    """The bytes of the only message that there is."""
+    (body,) = Body.objects.values_list("pk", flat=True)
+    return read_body(body)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "victim@elsewhere.example",
+        "victim%elsewhere.example@example.com",
+        "elsewhere.example!victim@example.com",
+        '"victim@elsewhere.example"@example.com',
+        '"victim%elsewhere.example"@example.com',
+        '"elsewhere.example!victim"@example.com',
+        "@example.com:victim@elsewhere.example",
+        "@example.com,@elsewhere.example:victim%elsewhere.example@example.com",
+        "victim@elsewhere.example@example.com",
+        "alice@example.com@elsewhere.example",
+        "victim@elsewhere.example.",
+        "alice@example.com.",
+        "alice@example.com.elsewhere.example",
+        "alice@notexample.com",
+        "alice@sub.example.com",
+        "alice@[127.0.0.1]",
+        "alice@[192.0.2.9]",
+        "alice@[IPv6:::1]",
+        "alice@",
+        "alice",
+        '""@example.com',
+        "victim:elsewhere.example@example.com",
+    ],
+)
+@pytest.mark.parametrize("sender", ["", "s@example.net", "alice@example.com", "postmaster@example.com"])
+def test_no_disguise_makes_a_relay_for_strangers(alice, path, sender):
+    envelope = Envelope(OUTSIDE, sender)
+    try:
+        address, _ = parse_recipient(f"TO:<{path}>")
+    except CommandRefusedError as refused:
+        verdict = refused.reply
+    else:
+        (verdict,) = now(check_recipients(CheckRecipients(envelope, (Recipient(address),)), Doors()))
+    assert verdict is not None
+    assert 500 <= verdict.code < 600
+
+
+@pytest.mark.parametrize(
+    ("sender", "expected"),
+    [
+        ("alice@example.com", None),
+        ("ALICE+tag@EXAMPLE.com", None),
+        ("team@example.com", None),
+        ("", None),
+        ("bob@example.com", NOT_YOURS),
+        ("alice@elsewhere.example", NOT_YOURS),
+        ("alice@example.com.elsewhere.example", NOT_YOURS),
+        ("nobody@example.com", NOT_YOURS),
+        ("alice%example.com@elsewhere.example", NOT_YOURS),
+        ('"alice@example.com"@elsewhere.example', NOT_YOURS),
+        ("alice@[127.0.0.1]", NOT_YOURS),
+    ],
+)
+def test_the_envelope_sender_belongs_to_the_login(alice, bob, domain, sender, expected):
+    alias = Alias.objects.create(address="team@example.com", domain=domain)
+    AliasTarget.objects.create(alias=alias, address="alice@example.com")
+    assert now(check_sender(CheckSender(Envelope(logged_in(alice), sender)), Doors())) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (b"From: Alice <alice@example.com>", None),
+        (b"From: alice+tag@example.com", None),
+        (b'From: "bob@example.com" <alice@example.com>', None),
+        (b"From: bob@example.com", FROM_NOT_YOURS),
+        (b"From: alice@example.com, bob@example.com", FROM_NOT_YOURS),
+        (b"From: team: alice@example.com, bob@example.com;", FROM_NOT_YOURS),
+        (b"From: team: alice@example.com;", None),
+        (b"From: undisclosed:;", FROM_MISSING),
+        (b"From: bob@example.com (<alice@example.com>)", FROM_NOT_YOURS),
+        (b"From: (alice@example.com) bob@example.com", FROM_NOT_YOURS),
+        (b"From: <alice@example.com> <bob@example.com>", FROM_NOT_YOURS),
+        (b"From: bob@example.com <alice@example.com>", FROM_NOT_YOURS),
+        (b"From: =?utf-8?q?bob=40example.com?=", FROM_NOT_YOURS),
+        (b"From: =?utf-8?q?bob?=@example.com", FROM_NOT_YOURS),
+        (b"From: alice@example.com;bob@example.com", FROM_NOT_YOURS),
+        (b"From: alice@example.com\r\nFROM : bob@example.com", FROM_MISSING),
+        (b"From: alice@example.com\r\nfrom:alice@example.com", FROM_MISSING),
+        (b"From:\r\n bob@example.com", FROM_NOT_YOURS),
+        (b"From: alice", FROM_NOT_YOURS),
+        (b"From: \xff@example.com", FROM_NOT_YOURS),
+        (b"From: alice@example.com" + b" " * 300_000 + b", bob@example.com", FROM_NOT_YOURS),
+        (b"From: alice@example.com\r\n" + b"X: y\r\n" * 1000 + b"From: bob@example.com", HEADER_TOO_LARGE),
+        (b"From:", FROM_MISSING),
+        (b"Subject: none", FROM_MISSING),
+        (b" From: alice@example.com", FROM_MISSING),
+        (b"\r\nFrom: alice@example.com", FROM_MISSING),
+    ],
+)
+def test_the_sender_that_people_see_belongs_to_the_login(alice, bob, header, expected):
+    reply = send(logged_in(alice), header + b"\r\n\r\nbody\r\n", "bob@example.com", sender="alice@example.com")
+    if expected is None:
+        assert reply.code == 250
+    else:
+        assert reply == expected
+        assert not MessageTrace.objects.exists()
+
+
+@pytest.mark.parametrize("first", [b" forged (by a stranger) with ESMTPA", b"\tid 1; x", b" "])
+def test_a_message_that_begins_with_white_space_does_not_go_on_with_our_trace_fields(alice, first):
+    assert send(OUTSIDE, first + b"\r\nSubject: x\r\n\r\nbody\r\n", "alice@example.com").code == 250
+    headers = Headers(delivered())
+    assert [field.name for field in headers] == [b"return-path", b"received"]
+    assert b"forged" not in headers.get(b"received")
+    assert delivered().endswith(b"\r\n\r\n" + first + b"\r\nSubject: x\r\n\r\nbody\r\n")
+
+
+def test_a_forged_return_path_stands_below_ours(alice):
+    assert send(OUTSIDE, b"Return-Path: <forged@example.net>\r\n\r\nx\r\n", "alice@example.com").code == 250
+    assert Headers(delivered()).get(b"return-path") == b"<s@example.net>"
+
+
+@pytest.mark.parametrize("helo", ["a>b", "x)(y", "<script>", "a;b", "=?utf-8?q?x?="])
+def test_what_a_client_calls_itself_cannot_break_out_of_received(alice, helo):
+    client = Client(Peer("192.0.2.1", 4000), None, helo, True)
+    assert send(client, b"Subject: x\r\n\r\nx\r\n", "alice@example.com").code == 250
+    received = Headers(delivered()).get(b"received").decode()
+    assert received.startswith("from ")
+    assert not set("<>();=") & set(received.split(" ")[1])
+    assert received.split(" ")[2] == "([192.0.2.1])"
+
+
+def test_more_than_a_hundred_hops_are_a_loop(alice):
+    hops = b"Received: from a by b; Mon, 1 Jan 2024 10:00:00 +0000\r\n"
+    assert send(OUTSIDE, hops * 99 + b"\r\nx\r\n", "alice@example.com").code == 250
+    assert send(OUTSIDE, hops * 100 + b"\r\nx\r\n", "alice@example.com") == LOOP
+
+
+def test_the_longest_sender_fits_into_our_return_path(alice):
+    domain = ".".join(["\u4f8b" * 20] * 4)
+    local = "\U0001f4ee" * ((320 - 1 - len(domain.encode())) // 4)
+    address, _ = parse_sender(f"FROM:<{local}@{domain}>")
+    assert send(OUTSIDE, b"Subject: x\r\n\r\nx\r\n", "alice@example.com", sender=address).code == 250
+    with pytest.raises(CommandRefusedError):
+        parse_sender(f"FROM:<{local}\u4f8b\u4f8b@{domain}>")
+
+
+@pytest.mark.parametrize(
+    ("sender", "told"), [("victim@elsewhere.example", 0), ("bob@example.com", 1), ("nobody@example.com", 0), ("", 0)]
+)
+def test_nobody_elsewhere_is_told_of_success_on_the_word_of_a_stranger(alice, bob, sender, told):
+    reply = send(OUTSIDE, b"Subject: x\r\n\r\nx\r\n", "alice@example.com", sender=sender, notify=frozenset({"SUCCESS"}))
+    assert reply.code == 250
+    assert MessageTrace.objects.filter(direction="int").count() == told
+    assert not QueuedMessage.objects.exists()
+
+
+def test_the_room_of_a_message_is_given_back_whatever_becomes_of_it(alice):
+    before = spool.budget.used
+    assert send(OUTSIDE, b"x" * 1000, "alice@example.com").code == 250
+    assert send(logged_in(alice), b"x" * 1000, "alice@example.com").code == 550
+    assert spool.budget.used == before
+
+
+def test_a_line_without_end_keeps_no_memory():
+    buffer = LineBuffer()
+    for _ in range(100):
+        buffer.feed(b"x" * 65536)
+        try:
+            assert buffer.next_line(4096) is None
+        except ValueError:
+            continue
+    assert len(buffer) <= 1
