@@ -32,8 +32,9 @@ READS_WAITING = 2000
 VERIFIERS = 2
 LOGINS_WAITING = 200
 
-# A connection that has rested this long is looked at before it is used again: the database may have gone and come back.
-_RESTED = 1.0
+# Seconds that a connection is trusted before it is looked at again: the database may have gone and come back. Counted
+# from the last look and not from the last work of the thread, which may not have used the connection at all.
+TRUSTED = 1.0
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 _thread = threading.local()
 
@@ -59,7 +60,8 @@ def in_database_thread(work: Callable[[], T]) -> T:
     when the database has been away.
     """
     now = time.monotonic()
-    if now - getattr(_thread, "used_at", now) > _RESTED:
+    if now - getattr(_thread, "looked_at", 0.0) > TRUSTED:
+        _thread.looked_at = now
         close_old_connections()
     try:
         return work()
@@ -71,7 +73,6 @@ def in_database_thread(work: Callable[[], T]) -> T:
             raise (NoSpaceError if is_full(error) else UnavailableError)(f"disk: {error}") from error
         raise
     finally:
-        _thread.used_at = time.monotonic()
         _leave_no_transaction()
 
 

@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from mailcore.database import is_full
+from mailcore.database import TRUSTED, is_full
 from mailcore.dialogue import NoSpaceError, UnavailableError
 from mailcore.figures import figures
 from mailcore.store.batch import Batch, Change, Work
@@ -102,6 +102,7 @@ class Committer:
             self._thread.join(patience)
 
     def _work(self) -> None:
+        looked_at = 0.0
         while True:
             with self._ready:
                 while not self._queue:
@@ -111,6 +112,10 @@ class Committer:
                     self._ready.wait()
                 batch = self._take()
             started = time.monotonic()
+            if started - looked_at > TRUSTED:
+                # The database may have gone and come back since: nobody is to be refused for that.
+                looked_at = started
+                connection.close_if_unusable_or_obsolete()
             try:
                 self._commit(batch)
             except Exception as error:

@@ -69,13 +69,13 @@ def test_a_connection_that_broke_is_closed_and_the_next_work_opens_a_new_one(mon
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("rest", "looked_at"), [(0.0, 0), (60.0, 1)])
-def test_a_connection_that_has_rested_is_looked_at_first(monkeypatch, rest, looked_at):
+@pytest.mark.parametrize(("ago", "looks_again"), [(0.0, 0), (60.0, 1)])
+def test_a_connection_is_looked_at_again_when_the_last_look_is_long_ago(monkeypatch, ago, looks_again):
     looks = []
     monkeypatch.setattr(database, "close_old_connections", lambda: looks.append(1))
-    database._thread.used_at = time.monotonic() - rest
+    database._thread.looked_at = time.monotonic() - ago
     assert in_database_thread(one) == 1
-    assert len(looks) == looked_at
+    assert len(looks) == looks_again
 
 
 def one():
