@@ -4,6 +4,7 @@ The tree is made of the store's criteria and, for what a session knows by itself
 resolves those: what remains of the tree is asked of the store, for as few messages as possible.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -36,6 +37,8 @@ DEPTH_LIMIT = 50
 KEYS_LIMIT = 1000
 # Messages times keys that are looked at before others have their turn.
 WORK_LIMIT = 50_000
+# Messages that the criteria of one SEARCH may name, each as often as it is named: they are kept until it is answered.
+NAMED_LIMIT = 2_000_000
 
 Places: TypeAlias = frozenset[int]
 
@@ -136,7 +139,8 @@ class SearchReader:
 
         def find(selected: Selected, places: Collection[int]) -> Places:
             keywords = selected.table().keywords
-            having = {words for words in set(keywords) if any(word.lower() == keyword for word in words)}
+            there = {keywords[place] for place in places}
+            having = {words for words in there if any(word.lower() == keyword for word in words)}
             return frozenset(place for place in places if (keywords[place] in having) is wanted)
 
         return Known(find)
@@ -188,8 +192,13 @@ class SearchReader:
 
 
 def _among(runs: Sequence[range], places: Collection[int]) -> Places:
+    """Return the places that are in one of the runs, which ascend and have nothing in common."""
     if isinstance(places, range) and len(runs) == 1:
         return frozenset(range(max(places.start, runs[0].start), min(places.stop, runs[0].stop)))
+    if sum(map(len, runs)) > len(places):
+        # A thousand times "1:*" must not cost a thousand times the whole mailbox when one message is left.
+        starts = [run.start for run in runs]
+        return frozenset([place for place in places if place in runs[max(bisect_right(starts, place) - 1, 0)]])
     named: set[int] = set()
     for run in runs:
         named.update(run)
@@ -262,6 +271,7 @@ class Searcher:
     def __init__(self, selected: Selected) -> None:
         self._selected = selected
         self._work = 0
+        self._named = 0
 
     def find(self, key: Key) -> Generator[Question | bytes, Any, Sequence[int]]:
         """Return the places that fulfil the key, ascending; ask the store only for what memory cannot say."""
@@ -282,10 +292,7 @@ class Searcher:
     ) -> Generator[Question | bytes, Any, tuple[Collection[int], Criterion | None]]:
         """Return the places among these that memory does not rule out, and what the store must say of them."""
         if isinstance(key, Known):
-            self._work += len(places)
-            if self._work > WORK_LIMIT:
-                self._work = 0
-                yield Pause()
+            yield from self._work_on(places)
             return key.find(self._selected, places), None
         if isinstance(key, Both):
             return (yield from self._narrow_both(key, places))
@@ -293,10 +300,18 @@ class Searcher:
             return (yield from self._narrow_either(key, places))
         if isinstance(key, Neither):
             among, rest = yield from self._narrow(key.key, places)
+            yield from self._work_on(among)
             if rest is None:
                 return frozenset(places) - frozenset(among), None
-            return places, Not(And((self._uid_in(among), rest)))
+            return places, Not(self._only(among, places, rest))
         return places, key
+
+    def _work_on(self, places: Collection[int]) -> Generator[Question, Any, None]:
+        """Count what is going to be looked at; give others their turn now and then."""
+        self._work += len(places)
+        if self._work > WORK_LIMIT:
+            self._work = 0
+            yield Pause()
 
     def _narrow_both(
         self, key: Both, places: Collection[int]
@@ -319,16 +334,24 @@ class Searcher:
         asked: list[Criterion] = []
         for part in key.keys:
             among, rest = yield from self._narrow(part, places)
+            yield from self._work_on(among)
             if rest is None:
                 certain |= frozenset(among)
             else:
                 possible |= frozenset(among)
-                asked.append(rest if len(among) == len(places) else And((self._uid_in(among), rest)))
+                asked.append(self._only(among, places, rest))
         if not asked:
             return certain, None
         if certain:
             asked.insert(0, self._uid_in(certain))
         return certain | possible, Or(tuple(asked))
 
+    def _only(self, among: Collection[int], places: Collection[int], rest: Criterion) -> Criterion:
+        """Return what to ask of ``places`` when ``rest`` matters for those ``among`` them only."""
+        return rest if len(among) == len(places) else And((self._uid_in(among), rest))
+
     def _uid_in(self, places: Collection[int]) -> UidIn:
+        self._named += len(places)
+        if self._named > NAMED_LIMIT:
+            raise CommandRefusedError(responses.TOO_MUCH_TO_SEARCH)
         return UidIn(frozenset(self._selected.uids[place] for place in places))
