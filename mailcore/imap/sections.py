@@ -3,9 +3,12 @@
 from mailcore.imap.questions import Section, SectionText, Span
 from mailcore.message.headers import Octets, header_end, select_fields
 from mailcore.message.structure import Part, scan, section_span
+from mailcore.store.refusals import LimitError
 
 # A section above this is not held in memory but read piece by piece, in octets.
 LARGE = 256 * 1024
+# Octets of one message's sections that are held. Only many sections, or chosen fields of a monstrous header, need more.
+HELD_LIMIT = 16 * 1024 * 1024
 
 
 class Cutter:
@@ -14,6 +17,7 @@ class Cutter:
     def __init__(self, message: Octets) -> None:
         self._message = message
         self._root: Part | None = None
+        self._held = 0
 
     @property
     def root(self) -> Part:
@@ -23,7 +27,18 @@ class Cutter:
         return self._root
 
     def cut(self, section: Section) -> bytes | Span | None:
-        """Return the octets of a section, where they lie if they are many, or ``None`` if there is no such part."""
+        """Return the octets of a section, where they lie if they are many, or ``None`` if there is no such part.
+
+        Raises ``LimitError`` when too much would be held for one message.
+        """
+        content = self._cut(section)
+        if isinstance(content, bytes):
+            self._held += len(content)
+            if self._held > HELD_LIMIT:
+                raise LimitError(f"more than {HELD_LIMIT} octets of one message")
+        return content
+
+    def _cut(self, section: Section) -> bytes | Span | None:
         span = self._span(section)
         if span is None:
             return None
