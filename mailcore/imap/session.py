@@ -229,6 +229,7 @@ class ImapSession(Conversation):
             tag = self._talk.tag = arguments.tag()
         except SyntaxRefusedError:
             self._errors += 1
+            self._talk.abandon_messages()
             return responses.NO_TAG
         try:
             completion = yield from self._complete(arguments)

@@ -35,9 +35,10 @@ def admit(talk: Talk, event: Announced) -> Generator[CheckAppend, None, Upload]:
     arguments = Parser(event.text, (*event.literals, None))
     appending = talk.appending
     if appending is None:
-        for _ in range(2):  # the tag and the command's name
-            arguments.astring()
-            arguments.space()
+        arguments.tag()
+        arguments.space()
+        arguments.word()
+        arguments.space()
         appending = Appending(arguments.mailbox())
     else:
         arguments = Parser(event.text, (None,))

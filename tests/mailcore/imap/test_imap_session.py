@@ -346,6 +346,16 @@ def test_a_literal_that_nobody_would_keep_ends_the_connection():
         assert client.closed
 
 
+@pytest.mark.parametrize(
+    "line", [b"+a APPEND INBOX {3+}\r\nabc", b"a APPEND INBOX {3+}\r\nabc junk", b"(a) APPEND INBOX {3}"]
+)
+def test_an_append_that_fails_leaves_nothing_to_the_next_one(line):
+    client = Client()
+    client.do(line)
+    assert client.do(b"b APPEND INBOX {2+}\r\nde") == b"b OK [APPENDUID 1001 1] APPEND completed\r\n"
+    assert client.store.inbox.messages[1][4] == b"de"
+
+
 def test_a_line_without_end_ends_the_connection():
     client = stranger()
     for _ in range(70):
