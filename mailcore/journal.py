@@ -10,6 +10,7 @@ Twisted say comes out in the same form. Whoever imports this needs no Django.
 
 import logging
 import os
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal, TextIO
@@ -31,6 +32,7 @@ _LEVELS = {
     LogLevel.error: logging.ERROR,
     LogLevel.critical: logging.CRITICAL,
 }
+_INVISIBLE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # Libraries that talk at the level of info about what is nobody's news.
 _QUIET = {"daphne": logging.WARNING, "asyncio": logging.WARNING, "django.server": logging.WARNING}
 
@@ -112,12 +114,21 @@ class _Origin:
 
 def _written_as(chosen: LogFormat) -> list[Any]:
     if chosen == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        return [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+            _escape_the_invisible,
+        ]
     # Plain tracebacks: the pretty ones show local variables, passwords among them.
     renderer = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
     )
     return [_drop_origin, _escape_controls, renderer]
+
+
+def _escape_the_invisible(_: Any, __: str, line: str) -> str:
+    """Escape what JSON may leave as it is: line ends of Unicode, C1 controls, marks that turn text around."""
+    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def _drop_origin(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

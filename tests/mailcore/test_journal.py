@@ -40,13 +40,16 @@ def test_an_event_is_one_json_object(written):
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-@pytest.mark.parametrize("evil", ["a\nb", "a\r\nb", "\x1b[31mred", "a\x00b", "a\u2028b"])
+@pytest.mark.parametrize(
+    "evil", ["a\nb", "a\r\nb", "\x1b[31mred", "a\x00b", "a\u2028b", "a\x85b", "a\x9b31mb", "a\u202eb"]
+)
 def test_control_characters_cannot_forge_a_line(written, log_format, evil):
     stream = written(log_format)
     structlog.get_logger("mailcore.test").warning("greeted", helo=evil)
     logging.getLogger("library").warning("said %s", evil)
     text = stream.getvalue()
-    assert text.count("\n") == 2
+    assert text.count("\n") == len(text.splitlines()) == 2
+    assert all(sign.isprintable() or sign == "\n" for sign in text)
     assert "\x1b[31mred" not in text
     assert "\x00" not in text
     assert "\r" not in text
