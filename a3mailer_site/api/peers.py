@@ -10,6 +10,9 @@ from a3mailer_site.env import current
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+# What proxies add to a request that they pass on (RFC 7239 and its forerunners).
+_FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")
+
 
 def client_address(request: HttpRequest) -> str:
     """Return the client's IP address in canonical form.
@@ -30,7 +33,13 @@ def client_address(request: HttpRequest) -> str:
 
 
 def is_loopback(request: HttpRequest) -> bool:
-    """Say whether the request came from this machine, and not through a proxy on it."""
+    """Say whether the request came from this machine, and not through a proxy on it.
+
+    A proxy that nobody has configured gives itself away by its headers: who is behind it may be anywhere.
+    """
+    peer = _parsed(request.META.get("REMOTE_ADDR", ""))
+    if (peer is None or not _is_proxy(peer)) and any(header in request.META for header in _FORWARDED):
+        return False
     return ipaddress.ip_address(client_address(request)).is_loopback
 
 

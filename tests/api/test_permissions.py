@@ -107,6 +107,14 @@ def test_nobody_believes_a_forwarded_address_but_from_a_configured_proxy(client_
     assert forged.get("/api/v1/users").status_code == 403
 
 
+@pytest.mark.parametrize("header", ["HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP"])
+def test_who_comes_through_a_proxy_that_nobody_configured_is_not_on_this_machine(client_with, header):
+    assert client_with("admin", REMOTE_ADDR="127.0.0.1").get("/api/v1/users").status_code == 200
+    client = client_with("admin", REMOTE_ADDR="127.0.0.1", **{header: "127.0.0.1"})
+    assert client.get("/api/v1/users").status_code == 403
+    assert APIClient(REMOTE_ADDR="127.0.0.1", **{header: "192.0.2.1"}).get("/metrics").status_code == 401
+
+
 def test_last_use_is_noted_at_most_once_a_minute(client_with):
     client = client_with("read")
     client.get("/api/v1/users")
