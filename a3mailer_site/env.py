@@ -73,7 +73,8 @@ class Env:
     # The user to run as once the listening sockets are open (only when started as root). Empty: stay.
     user: str = ""
 
-    # Host names under which the web answers, separated by commas. Empty: the host name, localhost and loopback.
+    # Host names under which the web answers, separated by commas; ".example.com" stands for all below it, and "*" is
+    # refused: links in pages and mails would follow a forged Host. Empty: the host name, localhost and loopback.
     allowed_hosts: str = ""
 
     # Signs sessions and tokens. Empty: made at first start and kept in the data directory (0600).
@@ -160,6 +161,8 @@ class Env:
             raise SettingError(f"A3MAILER_PROFILE is {self.profile!r}; it must be development or production")
         if self.plaintext_auth not in {"never", "loopback"}:
             raise SettingError(f"A3MAILER_PLAINTEXT_AUTH is {self.plaintext_auth!r}; it must be never or loopback")
+        if "*" in {name.strip() for name in self.allowed_hosts.split(",")}:
+            raise SettingError(f"A3MAILER_ALLOWED_HOSTS is {self.allowed_hosts!r}; it must name the hosts, not *")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise SettingError("A3MAILER_TLS_CERT and A3MAILER_TLS_KEY go together; only one is set")
         for name in DEVELOPMENT_LISTEN:

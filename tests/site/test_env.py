@@ -11,6 +11,7 @@ from a3mailer_site.env import SettingError, host_and_port, load, read_env_file
         ("A3MAILER_PROFILE", "prod", "development or production"),
         ("A3MAILER_PLAINTEXT_AUTH", "always", "never or loopback"),
         ("A3MAILER_TLS_CERT", "/x.pem", "only one is set"),
+        ("A3MAILER_ALLOWED_HOSTS", "mail.example.com, *", "name the hosts"),
         ("A3MAILER_SMTP_LISTEN", "25", "A3MAILER_SMTP_LISTEN"),
         ("A3MAILER_IMAP_LISTEN", "127.0.0.1:99999", "host:port"),
         ("A3MAILER_MESSAGE_LIMIT", "50M", "whole number"),
