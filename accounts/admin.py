@@ -20,7 +20,7 @@ from unfold.forms import AdminPasswordChangeForm
 from a3mailer_site.control import hint
 from accounts.forms import ChangeUserForm, NewApiKeyForm, NewUserForm
 from accounts.models import Alias, AliasTarget, ApiKey, User
-from accounts.powers import check_last_administrator
+from accounts.powers import check_last_administrator, is_powerful
 from accounts.removal import remove
 from security.audited import AuditedAdmin
 from security.models import AuditEntry
@@ -28,9 +28,29 @@ from security.models import AuditEntry
 admin.site.unregister(Group)
 
 
+# What gives power: an administrator's alone to give, whatever else somebody on the staff may change.
+_POWER = ["is_staff", "is_superuser", "groups", "user_permissions"]
+
+
+def _is_administrator(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))
+
+
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # unfold has no types
-    """Groups; in this theme."""
+    """Groups; in this theme. They give permissions, so only an administrator changes them."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Administrators."""
+        return _is_administrator(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:  # noqa: ARG002
+        """Administrators."""
+        return _is_administrator(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:  # noqa: ARG002
+        """Administrators."""
+        return _is_administrator(request)
 
 
 @admin.register(User)
@@ -58,6 +78,23 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[type-arg]
         (_("Administration"), {"fields": ["is_staff", "is_superuser"]}),
     ]
     actions = ["enable", "disable"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        """Return what cannot be changed: for staff that are no administrators, what gives power."""
+        fixed = list(super().get_readonly_fields(request, obj))
+        return fixed if _is_administrator(request) else fixed + _POWER
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Only an administrator touches who has power, the password included."""
+        return super().has_change_permission(request, obj) and self._is_within_reach(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Only an administrator deletes who has power."""
+        return super().has_delete_permission(request, obj) and self._is_within_reach(request, obj)
+
+    @staticmethod
+    def _is_within_reach(request: HttpRequest, user: User | None) -> bool:
+        return user is None or not is_powerful(user) or _is_administrator(request)
 
     @admin.display(description=_("used"), ordering="used_quota")
     def quota_use(self, user: User) -> str:
@@ -107,6 +144,10 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[type-arg]
     def _switch(self, request: HttpRequest, users: QuerySet[User], *, on: bool) -> None:
         changed = 0
         for user in users.filter(is_active=not on):
+            if not self._is_within_reach(request, user):
+                refusal = gettext("Only an administrator may change an administrator.")
+                self.message_user(request, f"{user}: {refusal}", messages.ERROR)
+                continue
             try:
                 if not on:
                     check_last_administrator(user)
@@ -160,6 +201,10 @@ class ApiKeyAdmin(AuditedAdmin):
     list_display = ["name", "hint", "words", "owner", "created_at", "expires_at", "last_used_at", "revoked_at"]
     search_fields = ["name", "=hint"]
     actions = ["revoke"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Administrators: whoever makes keys could make themselves an administrator's."""
+        return _is_administrator(request)
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """Say whether keys may be revoked; a key itself never changes."""

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 from django.utils import timezone
 
@@ -471,3 +472,54 @@ def test_logs_are_not_changed_by_anybody(browser, three, model):
     assert browser.post(url(model, "change", row.pk), {"action": "x"}).status_code == 403
     assert browser.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
     assert browser.get(url(model, "add")).status_code == 403
+
+
+class TestStaffWithEveryPermission:
+    """Somebody on the staff who may do everything but is no administrator does not become one."""
+
+    @pytest.fixture
+    def staff(self, client, make_user):
+        user = make_user("staff@example.com", is_staff=True)
+        user.user_permissions.set(Permission.objects.all())
+        client.force_login(user, backend="accounts.passwords.PasswordBackend")
+        return client
+
+    def post(self, client, page, *args, model=User, **fields):
+        given = {name: value for name, value in fields.items() if value is not None}
+        return client.post(url(model, page, *args), given)
+
+    def test_gives_no_power_to_others(self, staff, make_user):
+        bob = make_user("bob@example.com")
+        power = {"is_staff": "on", "is_superuser": "on", "user_permissions": "1"}
+        fields = {"username": "bob", "email": "bob@example.com", "is_active": "on", "quota": "7", **power}
+        assert self.post(staff, "change", bob.pk, **fields).status_code == 302
+        bob.refresh_from_db()
+        assert bob.quota == 7
+        assert not (bob.is_staff or bob.is_superuser or bob.user_permissions.exists())
+        new = {
+            "username": "eve",
+            "email": "eve@example.com",
+            "password1": PASSWORD,
+            "password2": PASSWORD,
+            "quota": "0",
+        }
+        assert self.post(staff, "add", **new, **power).status_code == 302
+        assert not User.objects.get(username="eve").is_staff
+
+    def test_does_not_touch_administrators(self, staff, root):
+        before = User.objects.values().get(pk=root.pk)
+        fields = {"username": "x", "email": "x@example.com", "quota": "0"}
+        assert self.post(staff, "change", root.pk, **fields).status_code == 403
+        password = {"password1": "another " + PASSWORD, "password2": "another " + PASSWORD}
+        assert staff.post(reverse("admin:auth_user_password_change", args=[root.pk]), password).status_code == 403
+        assert self.post(staff, "delete", root.pk, post="yes").status_code == 403
+        for action in ("disable", "delete_selected"):
+            staff.post(url(User, "changelist"), {"action": action, "_selected_action": [root.pk], "post": "yes"})
+        assert User.objects.values().get(pk=root.pk) == before
+
+    def test_makes_no_keys_and_changes_no_groups(self, staff):
+        assert self.post(staff, "add", model=ApiKey, name="x", permissions="admin").status_code == 403
+        assert not ApiKey.objects.exists()
+        group = Group.objects.create(name="g")
+        assert self.post(staff, "change", group.pk, model=Group, name="g", permissions="1").status_code == 403
+        assert self.post(staff, "add", model=Group, name="h", permissions="1").status_code == 403
