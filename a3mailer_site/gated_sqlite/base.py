@@ -5,6 +5,8 @@ ROLLBACK; single statements that write outside a transaction take it for as long
 transaction never wait: the database is in WAL mode. Nothing slow belongs inside ``atomic()``.
 """
 
+import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable
 from typing import Any, cast
@@ -59,6 +61,12 @@ class GatedCursor(base.SQLiteCursorWrapper):
             self.gate.release()
 
 
+def _make_private(path: str) -> None:
+    """Make a new database file that only its owner can read; SQLite gives its log the same mode."""
+    with contextlib.suppress(OSError):  # it is there already; what else is wrong SQLite says better
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Connections to the one SQLite file of this server."""
 
@@ -66,6 +74,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> sqlite3.Connection:
         """Open the file, and the gate beside it (databases in memory have one user and need none)."""
+        if not self.is_in_memory_db():
+            _make_private(str(self.settings_dict["NAME"]))
         connection = cast("sqlite3.Connection", super().get_new_connection(conn_params))
         if not self.is_in_memory_db():
             self._close_gate()

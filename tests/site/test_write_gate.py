@@ -1,5 +1,6 @@
 """The write gate: fair, freed by the death of its holder, and round every write of Django's."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 import pytest
 from django.db import connection, transaction
 
+from a3mailer_site.gated_sqlite.base import DatabaseWrapper
 from a3mailer_site.gated_sqlite.gate import WriteGate
 from a3mailer_site.models import Setting
 
@@ -136,3 +138,18 @@ def test_reading_does_not_wait():
     gate.acquire()
     assert Setting.objects.count() == 0
     gate.close()
+
+
+@pytest.mark.django_db
+def test_nobody_else_can_read_the_database_its_log_or_its_locks(tmp_path):
+    settings = {**connection.settings_dict, "NAME": str(tmp_path / "db")}
+    wrapper = DatabaseWrapper(settings, "another")
+    mask = os.umask(0)
+    try:
+        with wrapper.cursor() as cursor:
+            cursor.execute("CREATE TABLE t (a)")
+        files = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(mask)
+        wrapper.close()
+    assert files == dict.fromkeys(["db", "db-wal", "db-shm", "db.gate", "db.queue"], 0o600)
