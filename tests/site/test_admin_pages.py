@@ -495,7 +495,7 @@ class TestStaffWithEveryPermission:
         assert self.post(staff, "change", bob.pk, **fields).status_code == 302
         bob.refresh_from_db()
         assert bob.quota == 7
-        assert not (bob.is_staff or bob.is_superuser or bob.user_permissions.exists())
+        assert [bob.is_staff, bob.is_superuser, bob.user_permissions.exists()] == [False] * 3
         new = {
             "username": "eve",
             "email": "eve@example.com",
