@@ -23,11 +23,14 @@ from mailcore.resolver.stub import Resolver
 from mailcore.store.commit import Committer
 from mailcore.store.eyes import forget_changes
 from mailcore.threads import WayBack
+from security.sealing import HeadLog, seal
 
 log = structlog.get_logger("mailcore.worker")
 
 # Seconds between two rounds of each household task.
 FORGET_CHANGES_EVERY = 20.0
+SEAL_EVERY = 1.0
+TELL_HEAD_EVERY = 60.0
 
 
 class WorkerProcess:
@@ -50,6 +53,8 @@ class WorkerProcess:
         self._committer.start()
         self._scheduler.start()
         self._regularly(FORGET_CHANGES_EVERY, lambda: forget_changes(time.time()))
+        self._regularly(SEAL_EVERY, seal)
+        self._regularly(TELL_HEAD_EVERY, HeadLog().tell)
 
     def _regularly(self, seconds: float, work: Callable[[], Any]) -> None:
         """Do this in a database thread now and then, never twice at once."""
