@@ -12,21 +12,22 @@ import time
 import pytest
 from running import running
 
+from peers.programs import needs
 from server import ROOT
 from wire import HOST, Smtp, until
 
 pytestmark = [pytest.mark.flow, pytest.mark.peer]
 
 MIB = 1024 * 1024
-# As the web process writes: its settings, one small transaction each, at a steady pace.
+# As the web process writes: one small transaction each, at a steady pace.
 WRITER = """
 import json, sys, time
 import django
 django.setup()
-from a3mailer_site.models import Setting
+from a3mailer_site.models import Generation
 rate, seconds = json.loads(sys.argv[1])
 key = "flow-test"
-Setting.objects.update_or_create(name=key, defaults={"value": 0})
+Generation.objects.update_or_create(name=key, defaults={"value": 0})
 waits = []
 began = time.monotonic()
 for number in range(rate * seconds):
@@ -34,7 +35,7 @@ for number in range(rate * seconds):
     if pause > 0:
         time.sleep(pause)
     before = time.monotonic()
-    Setting.objects.filter(name=key).update(value=number)
+    Generation.objects.filter(name=key).update(value=number)
     waits.append(time.monotonic() - before)
 print(json.dumps(sorted(waits)))
 """
@@ -42,7 +43,7 @@ print(json.dumps(sorted(waits)))
 
 def load(server, messages, sessions=20):
     """Start smtp-source: messages of 4 KiB to the first mailbox."""
-    command = ["smtp-source", "-s", str(sessions), "-l", "4096", "-m", str(messages), "-f", "load@example.net"]
+    command = [needs("smtp-source"), "-s", str(sessions), "-l", "4096", "-m", str(messages), "-f", "load@example.net"]
     return subprocess.Popen([*command, "-t", server.people[0].address, f"{HOST}:{server.ports['smtp']}"])
 
 
