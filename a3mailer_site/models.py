@@ -1,6 +1,7 @@
-"""The tables of the floor: generations that tell caches when to forget, and settings kept in the database."""
+"""The table of the floor: generations, which tell caches when to forget."""
 
 from functools import partial
+from typing import Any, ClassVar
 
 from django.db import models, transaction
 
@@ -14,7 +15,9 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
         """Make every process forget what it cached under ``name``; takes effect with the caller's transaction."""
         with transaction.atomic():
             if not self.filter(name=name).update(value=models.F("value") + 1):
-                self.create(name=name, value=1)
+                _, made = self.get_or_create(name=name, defaults={"value": 1})
+                if not made:  # by somebody else, in this very moment
+                    self.filter(name=name).update(value=models.F("value") + 1)
             # At once, for what this transaction itself reads next; and when others can see the change.
             announce(name)
             transaction.on_commit(partial(announce, name), using=self.db)
@@ -35,12 +38,26 @@ class Generation(models.Model):
         return f"{self.name} {self.value}"
 
 
-class Setting(models.Model):
-    """A setting that is changed while the server runs (the others are in ``env.py``)."""
+class Cached(models.Model):
+    """A model whose rows are cached under the generation ``cached_under``: saving and deleting makes caches forget.
 
-    name = models.CharField(max_length=80, primary_key=True)
-    value = models.JSONField()
-    changed_at = models.DateTimeField(auto_now=True)
+    ``QuerySet.update`` does not pass here; who uses it bumps the generation himself.
+    """
 
-    def __str__(self) -> str:
-        return self.name
+    cached_under: ClassVar[str]
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, and make the caches forget, in one transaction."""
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            Generation.objects.bump(self.cached_under)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete, and make the caches forget, in one transaction."""
+        with transaction.atomic():
+            result = super().delete(*args, **kwargs)
+            Generation.objects.bump(self.cached_under)
+        return result

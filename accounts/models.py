@@ -8,12 +8,12 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from a3mailer_site.models import Generation
+from a3mailer_site.models import Cached
 from domains.models import Domain
 
 
@@ -33,11 +33,13 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(username, password, is_staff=True, is_superuser=True, **fields)
 
 
-class User(AbstractBaseUser, PermissionsMixin):
+class User(Cached, AbstractBaseUser, PermissionsMixin):
     """Somebody who may log in. With an address also a mailbox; an administrator can do without.
 
     ``used_quota`` is kept in the transactions that insert and expunge mail; ``checkquota`` proves it.
     """
+
+    cached_under = "addresses"
 
     username = models.CharField(_("login name"), max_length=254, unique=True)
     email = models.CharField(_("address"), max_length=320, null=True, blank=True, unique=True)
@@ -84,27 +86,17 @@ class User(AbstractBaseUser, PermissionsMixin):
             self.email, self.domain = None, None
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save, and make the caches of addresses forget.
-
-        Of a row that exists, what other transactions keep (``used_quota``, ``last_login``) is left as they wrote it.
-        """
+        """Save; what other transactions keep in the row (``used_quota``, ``last_login``) stays as they wrote it."""
         if not self._state.adding and not args and kwargs.get("update_fields") is None:
             kept = {"id", "used_quota", "last_login"}
             kwargs["update_fields"] = [field.name for field in self._meta.concrete_fields if field.name not in kept]
-        with transaction.atomic():
-            super().save(*args, **kwargs)
-            Generation.objects.bump("addresses")
-
-    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
-        """Delete, and make the caches of addresses forget."""
-        with transaction.atomic():
-            result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
-            Generation.objects.bump("addresses")
-        return result
+        super().save(*args, **kwargs)
 
 
-class Alias(models.Model):
+class Alias(Cached):
     """An address that stands for others. With an empty local part (``@example.com``) the domain's catch-all."""
+
+    cached_under = "addresses"
 
     address = models.CharField(_("address"), max_length=320, unique=True)
     domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="aliases", editable=False)
@@ -128,22 +120,11 @@ class Alias(models.Model):
         except ValidationError as error:
             raise ValidationError({"address": error.error_list}) from error
 
-    def save(self, *args: object, **kwargs: object) -> None:
-        """Save, and make the caches of addresses forget."""
-        with transaction.atomic():
-            super().save(*args, **kwargs)  # type: ignore[arg-type]
-            Generation.objects.bump("addresses")
 
-    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
-        """Delete, and make the caches of addresses forget."""
-        with transaction.atomic():
-            result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
-            Generation.objects.bump("addresses")
-        return result
-
-
-class AliasTarget(models.Model):
+class AliasTarget(Cached):
     """One of the addresses that an alias stands for, here or elsewhere."""
+
+    cached_under = "addresses"
 
     alias = models.ForeignKey(Alias, on_delete=models.CASCADE, related_name="targets")
     address = models.CharField(_("address"), max_length=320)
@@ -164,19 +145,6 @@ class AliasTarget(models.Model):
             self.address = normalize(self.address)
         except ValueError as error:
             raise ValidationError({"address": _("This is not a mail address.")}) from error
-
-    def save(self, *args: object, **kwargs: object) -> None:
-        """Save, and make the caches of addresses forget."""
-        with transaction.atomic():
-            super().save(*args, **kwargs)  # type: ignore[arg-type]
-            Generation.objects.bump("addresses")
-
-    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
-        """Delete, and make the caches of addresses forget."""
-        with transaction.atomic():
-            result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
-            Generation.objects.bump("addresses")
-        return result
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

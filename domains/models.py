@@ -1,10 +1,12 @@
 """Domains that this server receives mail for."""
 
-from django.db import models, transaction
+from typing import Any
+
+from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from a3mailer_site.models import Generation
+from a3mailer_site.models import Cached
 from domains.names import to_ascii, to_unicode, validate_domain
 
 
@@ -16,8 +18,10 @@ class DomainQuerySet(models.QuerySet["Domain"]):
         return self.filter(enabled=True)
 
 
-class Domain(models.Model):
+class Domain(Cached):
     """A domain whose mail ends here, and its limits. The name is stored as A-labels (RFC 5890), lower case."""
+
+    cached_under = "addresses"
 
     name = models.CharField(_("domain"), max_length=253, unique=True, validators=[validate_domain])
     enabled = models.BooleanField(
@@ -46,16 +50,7 @@ class Domain(models.Model):
     def __str__(self) -> str:
         return to_unicode(self.name)
 
-    def save(self, *args: object, **kwargs: object) -> None:
-        """Store the name in its one canonical form, and make the caches of addresses forget."""
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the name in its one canonical form."""
         self.name = to_ascii(self.name)
-        with transaction.atomic():
-            super().save(*args, **kwargs)  # type: ignore[arg-type]
-            Generation.objects.bump("addresses")
-
-    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
-        """Delete, and make the caches of addresses forget."""
-        with transaction.atomic():
-            result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
-            Generation.objects.bump("addresses")
-        return result
+        super().save(*args, **kwargs)

@@ -5,6 +5,7 @@ the message in the queue, in the traces and in the events, and stays when the me
 """
 
 from datetime import datetime
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -13,7 +14,6 @@ from django.utils.translation import gettext_lazy as _
 
 from a3mailer_site.ids import new_id, to_text
 from a3mailer_site.keys import decrypt, encrypt
-from a3mailer_site.models import Generation
 
 
 class Body(models.Model):
@@ -154,17 +154,10 @@ class Route(models.Model):
     def password(self, value: str) -> None:
         self.password_encrypted = encrypt(value)
 
-    def save(self, *args: object, **kwargs: object) -> None:
-        """Save, and make the delivery forget its routes."""
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the domain in its one form."""
         self.domain = self.domain.strip().rstrip(".").lower()
-        super().save(*args, **kwargs)  # type: ignore[arg-type]
-        Generation.objects.bump("routes")
-
-    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
-        """Delete, and make the delivery forget its routes."""
-        result = super().delete(*args, **kwargs)  # type: ignore[arg-type]
-        Generation.objects.bump("routes")
-        return result
+        super().save(*args, **kwargs)
 
 
 class MessageTrace(models.Model):

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from a3mailer_site.gated_sqlite.base import DatabaseWrapper
 from a3mailer_site.gated_sqlite.gate import WriteGate
-from a3mailer_site.models import Setting
+from a3mailer_site.models import Generation
 
 pytestmark = pytest.mark.sqlite
 
@@ -77,11 +77,11 @@ def test_the_gate_of_a_dead_process_is_free(tmp_path):
 def test_a_transaction_holds_the_gate_from_begin_to_commit():
     gate = WriteGate(str(connection.settings_dict["NAME"]), 0.02)
     with transaction.atomic():
-        Setting.objects.create(name="a", value=1)
+        Generation.objects.create(name="a")
         with pytest.raises(sqlite3.OperationalError):
             gate.acquire()
         with transaction.atomic():  # a savepoint changes nothing
-            Setting.objects.create(name="b", value=1)
+            Generation.objects.create(name="b")
         with pytest.raises(sqlite3.OperationalError):
             gate.acquire()
     gate.acquire()
@@ -94,23 +94,23 @@ def test_a_rollback_leaves_the_gate():
 
     def fail():
         with transaction.atomic():
-            Setting.objects.create(name="a", value=1)
+            Generation.objects.create(name="a")
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
     gate.acquire()
     gate.close()
-    assert not Setting.objects.exists()
+    assert not Generation.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "write",
     [
-        lambda: Setting.objects.create(name="x", value=1),
-        lambda: Setting.objects.update(value=2),
-        lambda: Setting.objects.all().delete(),
+        lambda: Generation.objects.create(name="x"),
+        lambda: Generation.objects.update(value=2),
+        lambda: Generation.objects.all().delete(),
         lambda: connection.cursor().execute("  insert into site_floor_generation (name, value) values ('y', 1)"),
         lambda: connection.cursor().executemany(
             "INSERT INTO site_floor_generation (name, value) VALUES (%s, %s)", [("z", 1), ("w", 2)]
@@ -119,7 +119,7 @@ def test_a_rollback_leaves_the_gate():
     ids=["create", "update", "delete", "raw", "many"],
 )
 def test_a_single_write_outside_a_transaction_waits_for_the_gate(write):
-    Setting.objects.create(name="before", value=1)
+    Generation.objects.create(name="before")
     gate = WriteGate(str(connection.settings_dict["NAME"]), 1)
     gate.acquire()
     released = threading.Timer(0.15, gate.release)
@@ -136,7 +136,7 @@ def test_a_single_write_outside_a_transaction_waits_for_the_gate(write):
 def test_reading_does_not_wait():
     gate = WriteGate(str(connection.settings_dict["NAME"]), 1)
     gate.acquire()
-    assert Setting.objects.count() == 0
+    assert Generation.objects.count() == 0
     gate.close()
 
 
