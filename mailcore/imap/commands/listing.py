@@ -4,19 +4,21 @@ RFC 3501 sections 6.3.8 and 6.3.9, LIST-EXTENDED (RFC 5258), LIST-STATUS (RFC 58
 (RFC 3348). An account's mailboxes come in one answer; what is above a mailbox without being one is ``\NonExistent``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mailcore.conversation import CommandRefusedError
 from mailcore.imap import names, responses
 from mailcore.imap.commands.mailboxes import status_items, status_line
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
-from mailcore.imap.questions import ListMailboxes, Mailboxes, MailboxRow
+from mailcore.imap.questions import ListMailboxes, Mailboxes, MailboxRow, Pause
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Talk
 
-# Patterns in one LIST, and characters in them. Each is looked at for each name.
+# Patterns in one LIST, and characters in all of them. Each is looked at for each name.
 _PATTERNS_LIMIT = 50
 _CHARACTERS_LIMIT = 5000
+# Characters of names that are looked at, once a pattern, before others have their turn.
+_WORK_LIMIT = 20_000
 
 _SELECTION_OPTIONS = frozenset({b"SUBSCRIBED", b"REMOTE", b"RECURSIVEMATCH", b"SPECIAL-USE"})
 _RETURN_OPTIONS = frozenset({b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE", b"STATUS"})
@@ -65,7 +67,9 @@ def _list(talk: Talk, arguments: Parser) -> Exchange:
         return responses.completed(b"LIST")
     wish = _Wish(_patterns(reference, texts), selection, returns, tuple(status), extended or bool(returns))
     mailboxes: Mailboxes = yield ListMailboxes(talk.account)
-    yield b"".join(_answers(wish, mailboxes))
+    entries = _entries(mailboxes)
+    matching = yield from _matching(wish.patterns, entries)
+    yield b"".join(_answers(wish, entries, matching))
     return responses.completed(b"LIST")
 
 
@@ -107,7 +111,7 @@ def _option(arguments: Parser, allowed: frozenset[bytes]) -> bytes:
 
 
 def _patterns(reference: str, texts: Sequence[str]) -> tuple[names.Pattern, ...]:
-    if len(texts) > _PATTERNS_LIMIT or sum(map(len, [reference, *texts])) > _CHARACTERS_LIMIT:
+    if len(texts) > _PATTERNS_LIMIT or sum(len(reference) + len(text) for text in texts) > _CHARACTERS_LIMIT:
         raise CommandRefusedError(responses.TOO_MANY_PATTERNS)
     return tuple(names.Pattern(reference + text) for text in texts)
 
@@ -126,9 +130,21 @@ def _entries(mailboxes: Mailboxes) -> list[_Entry]:
     return sorted(entries.values(), key=lambda entry: (entry.name != names.INBOX, entry.name))
 
 
-def _answers(wish: _Wish, mailboxes: Mailboxes) -> Iterable[bytes]:
-    entries = _entries(mailboxes)
-    matching = {entry.name for entry in entries if any(pattern.matches(entry.name) for pattern in wish.patterns)}
+def _matching(patterns: Sequence[names.Pattern], entries: Iterable[_Entry]) -> Generator[Pause, None, set[str]]:
+    """Return the names that fit a pattern; others have their turn in between."""
+    matching: set[str] = set()
+    work = 0
+    for entry in entries:
+        work += len(entry.name) * len(patterns)
+        if work > _WORK_LIMIT:
+            work = 0
+            yield Pause()
+        if any(pattern.matches(entry.name) for pattern in patterns):
+            matching.add(entry.name)
+    return matching
+
+
+def _answers(wish: _Wish, entries: Iterable[_Entry], matching: set[str]) -> Iterable[bytes]:
     recursive = {b"RECURSIVEMATCH", b"SUBSCRIBED"} <= wish.selection
     for entry in entries:
         if entry.name not in matching:
@@ -181,8 +197,10 @@ def _lsub(talk: Talk, arguments: Parser) -> Exchange:
     mailboxes: Mailboxes = yield ListMailboxes(talk.account)
     reaches_below = not pattern.text.endswith("%")
     lines = []
-    for entry in _entries(mailboxes):
-        if not pattern.matches(entry.name):
+    entries = _entries(mailboxes)
+    matching = yield from _matching([pattern], entries)
+    for entry in entries:
+        if entry.name not in matching:
             continue
         if entry.subscribed:
             lines.append(b'* LSUB () "/" %b\r\n' % responses.mailbox(entry.name))

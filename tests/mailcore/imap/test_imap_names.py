@@ -1,10 +1,13 @@
 import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from imap_model import Client, Store, asked
 
 from mailcore.imap.names import NameRefusedError, Pattern, decode, encode, fold_inbox, parents
+from mailcore.imap.questions import Pause
 
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=40)
 
@@ -86,6 +89,18 @@ def test_patterns_match_as_the_same_regular_expression_would(pattern, name):
     assert Pattern(pattern).matches(name) == bool(re.fullmatch(form, name))
 
 
-def test_a_pattern_of_many_wildcards_takes_no_longer_than_pattern_times_name():
+def test_the_worst_pattern_takes_no_longer_than_others_can_wait():
     # A regular expression would look at this for years.
-    assert not Pattern("%a" * 200 + "b").matches("a" * 250)
+    pattern, name = Pattern("*a" * 2500 + "b"), "a" * 1000
+    started = time.perf_counter()
+    assert not pattern.matches(name)
+    assert time.perf_counter() - started < 0.25  # 2 ms where it was written
+
+
+def test_a_list_of_many_long_names_lets_others_have_their_turn():
+    store = Store(*(f"{number}/" + "a" * 200 for number in range(500)))
+    client = Client(store)
+    answer = client.do(b'a LIST "" *a*a')
+    assert answer.count(b"* LIST") == 500
+    assert len(asked(client, Pause)) >= 500 * 200 // 20_000
+    assert client.do(b'b LIST "' + b"x" * 200 + b'" (' + b" ".join([b"%"] * 50) + b")").startswith(b"b NO [LIMIT]")
