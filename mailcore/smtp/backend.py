@@ -123,7 +123,7 @@ async def _accept(envelope: Envelope, body: Spool, doors: Any) -> Reply:
     if where is None:
         where = await doors.database(plan, envelope.recipients)
     message = new_id()
-    if body.size <= INLINE_LIMIT // 2 and body.in_memory and not _login(envelope):
+    if body.size <= INLINE_LIMIT and body.in_memory and not _login(envelope):
         ready = _make_ready(envelope, body, where, message)
     else:
         ready = await doors.database(_make_ready, envelope, body, where, message)
