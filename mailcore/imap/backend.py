@@ -241,7 +241,18 @@ def _asker(doors: Doors) -> Connection:
 @_refusing
 async def read_changes(question: ReadChanges, doors: Doors) -> Changes:
     """Return what happened in a selected mailbox."""
-    return Changes(*await doors.database(views.changes, *question.key, question.since, read_only=question.read_only))
+    known = None
+    if doorbells.looking_since is not None:
+        known = views.known_changes(
+            *question.key,
+            question.since,
+            read_only=question.read_only,
+            heard=doorbells.heard(question.key.mailbox),
+            looking_since=doorbells.looking_since,
+        )
+    if known is None:
+        known = await doors.database(views.changes, *question.key, question.since, read_only=question.read_only)
+    return Changes(*known)
 
 
 # -- Messages ---------------------------------------------------------------------------------------------------------

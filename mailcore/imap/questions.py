@@ -175,7 +175,8 @@ class CloseMailbox(Question):
 class ReadChanges(Question):
     """What happened in the mailbox after ``since`` (a MODSEQ). Answer: ``Changes``, or ``NO_SUCH_MAILBOX`` if deleted.
 
-    The answer covers at least every change whose commit was answered before this was asked, this session's own too.
+    The answer covers at least every change of this process whose commit was answered before this was asked, this
+    session's own too; on SQLite those of other processes (worker, web) may follow within moments, with a notice.
     """
 
     key: MailboxKey

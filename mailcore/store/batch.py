@@ -6,11 +6,11 @@ A batch knows nothing of threads or retries: ``commit.py`` does.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
 from django.db import connection, models
@@ -21,6 +21,7 @@ from accounts.models import User
 from mailcore.message.summary import Summary
 from mailcore.store.flags import SEEN
 from mailcore.store.models import Mailbox, MailboxChange, Message, Structure
+from mailcore.store.snapshot import Row
 from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
 
 T_co = TypeVar("T_co", covariant=True)
@@ -90,17 +91,30 @@ class LockedMailbox:
     unseen: int
     size: int
     touched: bool = False
+    untold: bool = False  # something changed that is not among ``changed`` and ``gone``
+    changed: list[Row] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
     messages_change: int = 0
     unseen_change: int = 0
     size_change: int = 0
 
 
+class News(NamedTuple):
+    """All that one transaction has done to the messages of a mailbox; for who knows the mailbox as it was before."""
+
+    before: int  # the mailbox's MODSEQ until then
+    uidnext: int
+    changed: Sequence[Row]  # new and changed messages, in the order in which it was done
+    gone: Sequence[int]
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A doorbell: this mailbox has reached this MODSEQ."""
+    """A doorbell: this mailbox has reached this MODSEQ. ``news`` spares who rings in this process the reading."""
 
     mailbox_id: int
     modseq: int
+    news: News | None = field(default=None, compare=False, repr=False)
 
 
 class Batch:
@@ -131,9 +145,15 @@ class Batch:
         except KeyError:
             raise GoneError(f"mailbox {mailbox_id} is gone") from None
 
-    def modseq(self, mailbox_id: int) -> int:
-        """Return the one new MODSEQ of this mailbox in this transaction, and see that a notice goes out."""
+    def modseq(self, mailbox_id: int, *, told: bool = False) -> int:
+        """Return the one new MODSEQ of this mailbox in this transaction, and see that a notice goes out.
+
+        ``told``: the messages that get it are added to the mailbox's ``changed`` and ``gone``. Otherwise whoever has
+        the mailbox open reads what has happened.
+        """
         mailbox = self.mailbox(mailbox_id)
+        if not told:
+            mailbox.untold = True
         if not mailbox.touched:
             mailbox.touched = True
             mailbox.highestmodseq += 1
@@ -150,7 +170,7 @@ class Batch:
         mailbox.unseen_change += unseen
         mailbox.size += size
         mailbox.size_change += size
-        self.modseq(mailbox_id)
+        self.modseq(mailbox_id, told=True)  # clients see messages, not these numbers
 
     def change_quota(self, user_id: int, delta: int) -> None:
         """Add to what a user's mail takes, in bytes."""
@@ -163,7 +183,7 @@ class Batch:
         mailbox = self.mailbox(mailbox_id)
         first = mailbox.uidnext
         mailbox.uidnext += count
-        self.modseq(mailbox_id)
+        self.modseq(mailbox_id, told=True)
         return first
 
     def add_body(self, body_id: int, size: int, data: bytes | None, summary: Summary) -> None:
@@ -199,6 +219,7 @@ class Batch:
             Message,
             (mailbox_id, uid, body_id, mailbox.highestmodseq, flags, keywords, date, self.seconds, size),
         )
+        mailbox.changed.append((uid, flags, keywords, mailbox.highestmodseq))
         self.change_counters(mailbox_id, messages=1, unseen=0 if flags & SEEN else 1, size=size)
         self.change_quota(mailbox.owner_id, size)
         return uid
@@ -308,7 +329,7 @@ class Batch:
             for box in touched
         ]
         self._execute_with_rows(_UPDATE_MAILBOXES + _FROM_ROWS, _BY_ID, 6, rows)
-        return [Change(box.id, box.highestmodseq) for box in touched]
+        return [Change(box.id, box.highestmodseq, _news(box)) for box in touched]
 
     def _ring(self, changes: Sequence[Change]) -> None:
         if not self._sqlite:
@@ -385,6 +406,12 @@ def _lock_mailboxes(cursor: Any, ids: Collection[int]) -> dict[int, LockedMailbo
         for row in cursor.fetchall():
             mailboxes[row[0]] = LockedMailbox(*row)
     return mailboxes
+
+
+def _news(mailbox: LockedMailbox) -> News | None:
+    if mailbox.untold:
+        return None
+    return News(mailbox.highestmodseq - 1, mailbox.uidnext, mailbox.changed, mailbox.gone)
 
 
 def _payloads(changes: Sequence[Change]) -> Iterable[str]:

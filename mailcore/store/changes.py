@@ -84,7 +84,7 @@ class StoreFlags:
 
     def apply(self, batch: Batch) -> Stored:
         """Raises ``GoneError``, ``LimitError`` (keywords)."""
-        owned_mailbox(batch, self.owner, self.mailbox)
+        mailbox = owned_mailbox(batch, self.owner, self.mailbox)
         present, rows = self._read(batch.cursor)
         failed: list[int] = []
         if self.unchanged_since is not None:
@@ -100,10 +100,11 @@ class StoreFlags:
                 unseen += (flags & SEEN) - (target[0] & SEEN)
         if not groups:
             return Stored([(uid, flags, words.split(text), own) for uid, flags, text, own in rows], failed)
-        modseq = batch.modseq(self.mailbox)
+        modseq = batch.modseq(self.mailbox, told=True)
         if unseen:
             batch.change_counters(self.mailbox, unseen=unseen)
         self._write(batch.cursor, groups, modseq, present)
+        mailbox.changed += [(uid, *target, modseq) for target, uids in groups.items() for uid in uids]
         return Stored(_results(rows, targets, modseq), failed)
 
     def _target(self, flags: int, text: str) -> tuple[int, str]:
@@ -215,7 +216,8 @@ def _remove(batch: Batch, mailbox: LockedMailbox, where: Condition) -> list[int]
     rows = cursor.fetchall()
     if not rows:
         return []
-    modseq = batch.modseq(mailbox.id)
+    modseq = batch.modseq(mailbox.id, told=True)
+    mailbox.gone += [row[0] for row in rows]
     cursor.execute(
         f'INSERT INTO "{_EXPUNGED}" (mailbox_id, uid, modseq) '  # noqa: S608
         f'SELECT mailbox_id, uid, %s FROM "{_MESSAGE}" WHERE mailbox_id = %s AND {where.sql}',

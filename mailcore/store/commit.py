@@ -63,6 +63,8 @@ def _transact(works: Sequence[Work[Any]]) -> list[Any]:
         batch = Batch(works)
         results = [work.apply(batch) for work in works]
         changes = batch.write()
+    if connection.in_atomic_block:  # somebody else's transaction, which is not over: nothing can be said for certain
+        changes = [Change(change.mailbox_id, change.modseq) for change in changes]
     for listener in _listeners:
         listener(changes)
     return results

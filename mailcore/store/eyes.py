@@ -7,6 +7,7 @@ Both look at the generations, so that caches forget.
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -60,60 +61,57 @@ class Eyes:
                 else:
                     log.exception("eyes.failed")
             finally:
+                self._doorbells.stop_looking()
                 connection.close()
             self._stopping.wait(AGAIN_AFTER)
 
     def _look(self) -> None:
-        with connection.cursor() as cursor:
-            last = _last_change(cursor)
+        connection.ensure_connection()
+        with connection.wrap_database_errors:
+            # Past Django's cursor: it would take longer than SQLite, and our own commits wake us too.
+            ask = connection.connection.execute
+            last = ask(_LAST_CHANGE).fetchone()[0]
             version = None
-            self._begin()
+            self._look_at_generations()
+            self._doorbells.start_looking()
             while not self._stopping.wait(LOOK_EVERY):
-                cursor.execute("PRAGMA data_version")
-                (now,) = cursor.fetchone()
-                if now == version:
-                    continue
-                version = now
-                last = self._read_changes(cursor, last)
-                self._look_at_generations()
+                now = ask("PRAGMA data_version").fetchone()[0]
+                if now != version:
+                    version = now
+                    last = self._read_changes(ask, last)
 
-    def _read_changes(self, cursor: Any, last: int) -> int:
+    def _read_changes(self, ask: Callable[..., Any], last: int) -> int:
         while True:
-            cursor.execute(_CHANGES, [last, READ_AT_ONCE])
-            rows = cursor.fetchall()
-            if rows:
-                last = rows[-1][0]
-                self._doorbells.ring([Change(mailbox, modseq) for _, mailbox, modseq in rows])
-            if len(rows) < READ_AT_ONCE:
+            newest, count, changes, generations = ask(_NEWS, (last, READ_AT_ONCE)).fetchone()
+            if count:
+                last = newest
+                self._doorbells.ring(_parse(changes))
+            if count < READ_AT_ONCE:
+                self._doorbells.generations(_parse_generations(generations or ""))
                 return last
 
     def _listen(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"LISTEN {CHANNEL}")
-        self._begin()
+        # No ``start_looking``: a session at another mail process may expect to see at once what was answered here.
+        self._look_at_generations()
+        self._doorbells.ring_all()
         while not self._stopping.is_set():
             for notice in connection.connection.notifies(timeout=LISTEN_FOR, stop_after=1):
                 self._doorbells.ring(_parse(notice.payload))
             self._look_at_generations()
 
-    def _begin(self) -> None:
-        """Nobody knows what happened before the first look."""
-        self._look_at_generations()
-        self._doorbells.ring_all()
-
     def _look_at_generations(self) -> None:
         self._doorbells.generations(Generation.objects.values_list("name", "value"))
 
 
-_CHANGES = (
-    f'SELECT id, mailbox_id, modseq FROM "{MailboxChange._meta.db_table}" '  # noqa: S608 - the name is the model's
-    "WHERE id > %s ORDER BY id LIMIT %s"
-)
-
-
-def _last_change(cursor: Any) -> int:
-    cursor.execute(f'SELECT MAX(id) FROM "{MailboxChange._meta.db_table}"')  # noqa: S608
-    return cursor.fetchone()[0] or 0
+_LAST_CHANGE = f'SELECT COALESCE(MAX(id), 0) FROM "{MailboxChange._meta.db_table}"'  # noqa: S608 - the model's name
+# One row, however much is new: each row of an answer gives the interpreter lock away and asks for it again.
+_NEWS = f"""
+SELECT MAX(id), COUNT(*), group_concat(mailbox_id || ':' || modseq, ' '),
+(SELECT group_concat(name || ':' || value, ' ') FROM "{Generation._meta.db_table}")
+FROM (SELECT id, mailbox_id, modseq FROM "{MailboxChange._meta.db_table}" WHERE id > ? ORDER BY id LIMIT ?)
+"""  # noqa: S608
 
 
 def _parse(payload: str) -> list[Change]:
@@ -122,6 +120,10 @@ def _parse(payload: str) -> list[Change]:
         mailbox, _, modseq = pair.partition(":")
         changes.append(Change(int(mailbox), int(modseq)))
     return changes
+
+
+def _parse_generations(text: str) -> list[tuple[str, int]]:
+    return [(name, int(value)) for name, _, value in (pair.rpartition(":") for pair in text.split(" ") if pair)]
 
 
 def forget_changes(now: float) -> int:

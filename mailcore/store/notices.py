@@ -5,6 +5,7 @@ directly (``commit.on_commit(doorbells.ring)``); what other processes commit is 
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -31,6 +32,9 @@ class Doorbells:
 
     def __init__(self, carry: Callable[..., None] = call_here) -> None:
         self.carry = carry
+        # Since when (monotonic seconds) everything that other processes commit is heard of within moments; ``None``
+        # while it may be missed.
+        self.looking_since: float | None = None
         self._lock = threading.Lock()
         self._bells: dict[int, dict[Bell, int]] = {}
         self._rung: dict[int, int] = {}
@@ -65,6 +69,19 @@ class Doorbells:
                     due += [(bell, change.mailbox_id) for bell in bells]
         for bell, mailbox in due:
             self.carry(bell, mailbox)
+
+    def heard(self, mailbox: int) -> int:
+        """Return the MODSEQ for which a watched mailbox was rung last; 0 when it was not."""
+        return self._rung.get(mailbox, 0)
+
+    def start_looking(self) -> None:
+        """Take note that from now on no change is missed, and ring every bell for what was missed before."""
+        self.looking_since = time.monotonic()
+        self.ring_all()
+
+    def stop_looking(self) -> None:
+        """Take note that changes may be missed."""
+        self.looking_since = None
 
     def ring_all(self) -> None:
         """Ring every bell: notices may have been missed."""

@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
+import structlog
 from django.db import connection
 
+from mailcore.store.batch import Change, News
+from mailcore.store.commit import on_commit
 from mailcore.store.models import Expunged, Mailbox, Message
 from mailcore.store.refusals import NoSuchMailboxError
 from mailcore.store.snapshot import Row, Snapshot, Step, advance, build
@@ -28,6 +31,11 @@ IDLE_MESSAGES = 500_000
 # Steps that a view remembers, and UIDs in them: sessions that lag further behind cost a look at everything.
 STEPS = 64
 STEP_UIDS = 20_000
+
+# Seconds for which a view is believed without a look at the database, as long as no doorbell rings.
+TRUSTED = 1.0
+
+log = structlog.get_logger("mailcore.store.views")
 
 _MESSAGE = Message._meta.db_table
 _MAILBOX = Mailbox._meta.db_table
@@ -95,6 +103,22 @@ class View:
         self.snapshot = new
         self.read_at = begun
         return new
+
+    def follow(self, news: News, modseq: int) -> None:
+        """Take over what a transaction of this process has done; it is read instead where that is not certain."""
+        # Who holds the lock may be reading a whole mailbox: the writer does not wait for that.
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
+            old = self.snapshot
+            if old is None or old.modseq != news.before:
+                return
+            gone = set(news.gone)
+            rows = {row[0]: row for row in news.changed if row[0] not in gone}
+            self.snapshot, step = advance(old, [rows[uid] for uid in sorted(rows)], gone, modseq, news.uidnext)
+            self._remember(step)
+        finally:
+            self.lock.release()
 
     def since(self, modseq: int, snapshot: Snapshot) -> tuple[Sequence[int], Sequence[int]]:
         """Return the UIDs updated and vanished after ``modseq``, ascending."""
@@ -177,7 +201,6 @@ class Views:
 
         ``before`` is called with the mailbox's id before its state is read: who asks there for notices misses none.
         """
-        asked_at = time.monotonic()
         found = Mailbox.objects.filter(owner_id=owner, name=name).values_list("id", "special_use", "first_recent_uid")
         row = found.first()
         if row is None:
@@ -185,6 +208,7 @@ class Views:
         mailbox, special_use, first_recent = row
         if before is not None:
             before(mailbox)
+        asked_at = time.monotonic()  # what was read before the notices began is not enough
         view = self._enter(owner, mailbox)
         try:
             with view.lock:
@@ -208,6 +232,42 @@ class Views:
             snapshot = view.refresh(asked_at)
             updated, vanished = view.since(since, snapshot)
             return Changes(snapshot, updated, vanished, view.claim_recent(snapshot, read_only=read_only))
+
+    def known_changes(
+        self, owner: int, mailbox: int, since: int, *, read_only: bool, heard: int, looking_since: float
+    ) -> Changes | None:
+        """Return what ``changes`` would, from memory: for the reactor's thread. ``None`` when that does not suffice.
+
+        ``heard`` and ``looking_since`` are what the doorbells know: it must be in the view, and the view read since.
+        """
+        view = self._views.get(mailbox)
+        if view is None or view.owner != owner or not view.lock.acquire(blocking=False):
+            return None
+        try:
+            snapshot = view.snapshot
+            if (
+                snapshot is None
+                or snapshot.modseq < heard
+                or since < view.known_since
+                or view.read_at < max(looking_since, time.monotonic() - TRUSTED)
+            ):
+                return None
+            updated, vanished = view.since(since, snapshot)
+            return Changes(snapshot, updated, vanished, view.claim_recent(snapshot, read_only=read_only))
+        finally:
+            view.lock.release()
+
+    def follow(self, changes: Sequence[Change]) -> None:
+        """Keep the views up with a transaction of this process, so that nobody has to read what it has done."""
+        for change in changes:
+            view = self._views.get(change.mailbox_id)
+            if view is None or change.news is None:
+                continue
+            try:
+                view.follow(change.news, change.modseq)
+            except Exception:
+                # What is committed stays so; the view reads it at the next look.
+                log.exception("views.follow_failed", mailbox=change.mailbox_id)
 
     def close(self, owner: int, mailbox: int) -> None:
         """Take note that a session has left. The last one leaves a mark in the row up to where messages were seen."""
@@ -258,3 +318,5 @@ class Views:
 
 # The views of this process.
 views = Views()
+# Before the doorbells: who is rung finds the view ready.
+on_commit(views.follow)

@@ -1,8 +1,10 @@
 """Views: one a mailbox and process, kept true by reading what changed."""
 
+import time
+
 import pytest
 
-from mailcore.store import mailboxes, views
+from mailcore.store import commit, mailboxes, views
 from mailcore.store.changes import Copy, Expunge, Mode, StoreFlags
 from mailcore.store.commit import run
 from mailcore.store.flags import FLAGGED, SEEN
@@ -168,3 +170,108 @@ def test_copies_into_an_open_mailbox_are_seen(user, inbox):
     run(Copy(user, inbox, [1, 2], sent.mailbox, move=True))
     changes = shared.changes(user, sent.mailbox, sent.snapshot.modseq, read_only=False)
     assert content(changes.snapshot) == [(1, SEEN, ("a",)), (2, SEEN, ("a",))]
+
+
+@pytest.fixture
+def followed():
+    """Views that are told of every commit, as those of a process are."""
+    shared = Views()
+    commit.on_commit(shared.follow)
+    yield shared
+    commit._listeners.remove(shared.follow)
+
+
+def known(shared, owner, mailbox, since, *, heard=0, looking_since=0.0):
+    return shared.known_changes(owner, mailbox, since, read_only=False, heard=heard, looking_since=looking_since)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_view_follows_what_this_process_commits_without_reading(user, inbox, followed, django_assert_num_queries):
+    append(user, inbox, message(), message())
+    since = followed.open(user, "INBOX", read_only=False).snapshot.modseq
+    flag(user, inbox, [2], FLAGGED, "b", "a")
+    expunge(user, inbox, 1)
+    append(user, inbox, message(), flags=SEEN)
+    run(Copy(user, inbox, [2], inbox))
+    with django_assert_num_queries(0):
+        changes = known(followed, user, inbox, since)
+    assert content(changes.snapshot) == [(2, FLAGGED, ("a", "b")), (3, SEEN, ()), (4, FLAGGED, ("a", "b"))]
+    assert (list(changes.updated), list(changes.vanished)) == ([2, 3, 4], [1])
+    fresh = Views().open(user, "INBOX", read_only=True).snapshot
+    assert fresh == changes.snapshot
+
+
+class Both:
+    """Two works in one transaction."""
+
+    weight = 0
+
+    def __init__(self, *works):
+        self.works = works
+        self.users = {user for work in works for user in work.users}
+        self.mailboxes = {mailbox for work in works for mailbox in work.mailboxes}
+
+    def apply(self, batch):
+        return [work.apply(batch) for work in self.works]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_changed_twice_in_one_transaction_is_followed(user, inbox, followed):
+    append(user, inbox, *[message() for _ in range(4)])
+    followed.open(user, "INBOX", read_only=False)
+    run(
+        Both(
+            StoreFlags(user, inbox, [1, 2, 4], Mode.ADD, SEEN, ()),
+            StoreFlags(user, inbox, [1, 3], Mode.ADD, FLAGGED, ("x",)),
+            Expunge(user, inbox, [2, 4], flagged_only=False),
+            Copy(user, inbox, [1], inbox),
+        )
+    )
+    fresh = Views().open(user, "INBOX", read_only=True).snapshot
+    assert followed._views[inbox].snapshot == fresh
+    assert content(fresh) == [(1, SEEN | FLAGGED, ("x",)), (3, FLAGGED, ("x",)), (5, SEEN | FLAGGED, ("x",))]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_cannot_be_known_from_memory_is_read(user, inbox, followed, monkeypatch):
+    append(user, inbox, message())
+    snapshot = followed.open(user, "INBOX", read_only=False).snapshot
+    assert known(followed, user, inbox, snapshot.modseq).snapshot is snapshot
+    assert known(followed, user + 1, inbox, snapshot.modseq) is None
+    assert known(followed, user, inbox + 1, snapshot.modseq) is None
+    assert known(followed, user, inbox, snapshot.modseq, heard=snapshot.modseq + 1) is None
+    assert known(followed, user, inbox, snapshot.modseq, looking_since=time.monotonic()) is None
+    assert known(followed, user, inbox, snapshot.modseq - 1) is None  # from before the view began
+    monkeypatch.setattr(views, "TRUSTED", -1.0)
+    assert known(followed, user, inbox, snapshot.modseq) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_view_that_missed_a_change_follows_no_later_one(user, inbox, followed):
+    append(user, inbox, message(), message())
+    since = followed.open(user, "INBOX", read_only=False).snapshot.modseq
+    with followed._views[inbox].lock:  # somebody is reading
+        flag(user, inbox, [1])
+    flag(user, inbox, [2])
+    assert known(followed, user, inbox, since, heard=since + 2) is None
+    assert list(followed.changes(user, inbox, since, read_only=False).updated) == [1, 2]
+    flag(user, inbox, [1], FLAGGED)
+    assert list(known(followed, user, inbox, since, heard=since + 3).updated) == [1, 2]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("ending", ["delete", "rename"])
+def test_a_mailbox_that_is_deleted_or_emptied_by_rename_is_read_again(user, inbox, followed, ending):
+    append(user, inbox, message())
+    name = "INBOX" if ending == "rename" else "other"
+    mailbox = inbox if ending == "rename" else run(mailboxes.CreateMailbox(user, name))
+    since = followed.open(user, name, read_only=False).snapshot.modseq
+    run(plan_delete(user, name) if ending == "delete" else mailboxes.plan_rename(user, name, "elsewhere"))
+    assert known(followed, user, mailbox, since, heard=since + 1) is None
+
+
+def test_a_transaction_that_is_not_over_is_not_followed(user, inbox, followed):
+    append(user, inbox, message())
+    snapshot = followed.open(user, "INBOX", read_only=False).snapshot
+    flag(user, inbox, [1])  # inside the test's own transaction
+    assert followed._views[inbox].snapshot is snapshot
