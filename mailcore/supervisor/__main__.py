@@ -59,7 +59,7 @@ def run(env: Env, programs: tuple[Program, ...]) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(BASE_DIR), os.environ.get("PYTHONPATH", "")]))
     supervisor = Supervisor(reactor, programs, listeners, output)
     supervisor.open_control_socket(env.data_dir)
-    reactor.callWhenRunning(_on_hang_up, reactor, supervisor)
+    reactor.callWhenRunning(_heed_signals, reactor, supervisor)
     reactor.callWhenRunning(supervisor.start)
     reactor.run()
     output.close()
@@ -67,8 +67,11 @@ def run(env: Env, programs: tuple[Program, ...]) -> int:
     return 0
 
 
-def _on_hang_up(reactor: Any, supervisor: Supervisor) -> None:
+def _heed_signals(reactor: Any, supervisor: Supervisor) -> None:
+    """Reload and drain; asked twice to end (Ctrl-C, and again), go on ending. Twisted's own handlers would complain."""
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(supervisor.hang_up))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: reactor.callFromThread(supervisor.drain))
 
 
 def _check_certificate(env: Env) -> None:

@@ -267,6 +267,7 @@ class Supervisor:
 
     def _stop_reactor(self) -> None:
         if self._reactor.running and not self._draining:
+            self._draining = True
             self._reactor.stop()
 
     def _stop(self) -> Deferred[Any]:

@@ -383,3 +383,11 @@ def test_drain_ends_the_server(server):
     assert running.process.wait(40) == 0
     with pytest.raises(ServerAwayError):
         running.call("status")
+
+
+def test_who_asks_twice_to_end_is_not_shown_an_error(server):
+    running = server().start().wait_for("running")
+    for _ in range(3):
+        running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(40) == 0
+    assert [line for line in running.lines() if line["level"] in {"error", "critical"}] == []
