@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -355,16 +355,39 @@ def _check_append(question: CheckAppend) -> Refused | None:
 @_refusing
 async def append_messages(question: AppendMessages, doors: Doors) -> Appended:
     """Put messages into a mailbox."""
+    where = (question.account, question.name)
     try:
-        known = mailboxes.cached_inbox_id(question.account) if question.name == INBOX else None
+        known = mailboxes.cached_inbox_id(question.account) if question.name == INBOX else _ids.get(where)
         if known is not None and _is_small(question.messages):
             work = _prepared(question, known)
         else:
             work = await doors.database(_prepared, question, known)
-        return Appended(*await doors.commit(work))
+        try:
+            appended = Appended(*await doors.commit(work))
+        except NoSuchMailboxError:
+            # What was remembered holds no more. Nobody has the name, or another mailbox.
+            if _ids.pop(where, None) is None:
+                raise
+            work = replace(work, mailbox=await doors.database(_find, *where))
+            appended = Appended(*await doors.commit(work))
+        _remember(where, work.mailbox)
+        return appended
     finally:
         for message in question.messages:
             message.body.abandon()
+
+
+# Ids of mailboxes that messages were appended to, by account and name; the commit sees whether they still hold.
+_ids: dict[tuple[int, str], int] = {}
+_IDS_LIMIT = 10_000
+
+
+def _remember(where: tuple[int, str], mailbox: int) -> None:
+    if where[1] == INBOX:
+        return  # remembered for all by ``mailboxes``
+    if len(_ids) >= _IDS_LIMIT:
+        _ids.clear()
+    _ids[where] = mailbox
 
 
 def _is_small(messages: Sequence[AppendedMessage]) -> bool:
@@ -378,7 +401,7 @@ def _prepared(question: AppendMessages, mailbox: int | None) -> changes.Append:
         changes.NewMessage(prepare(_octets(message.body)), message.flags, message.keywords, message.internal_date)
         for message in question.messages
     ]
-    return changes.Append(question.account, mailbox, ready)
+    return changes.Append(question.account, mailbox, ready, question.name)
 
 
 def _octets(body: BodySink) -> bytes:

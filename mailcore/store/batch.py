@@ -127,9 +127,32 @@ class Batch:
         self._sqlite = connection.vendor == "sqlite"
         self.cursor = connection.cursor()
         works = list(works)
-        self._users = _lock_users(self.cursor, {user for work in works for user in work.users})
-        self._mailboxes = _lock_mailboxes(self.cursor, {box for work in works for box in work.mailboxes})
+        self._users = self._lock_users({user for work in works for user in work.users})
+        self._mailboxes = self._lock_mailboxes({box for work in works for box in work.mailboxes})
         self._rows: dict[type[models.Model], list[tuple[Any, ...]]] = {}
+
+    def _lock_users(self, ids: Collection[int]) -> dict[int, LockedUser]:
+        return {
+            row[0]: LockedUser(row[0], row[1], row[2], bool(row[3]))
+            for part in _slices(ids)
+            for row in self._lock(User, "id, quota, used_quota, is_active", part)
+        }
+
+    def _lock_mailboxes(self, ids: Collection[int]) -> dict[int, LockedMailbox]:
+        columns = "id, owner_id, name, uidvalidity, uidnext, highestmodseq, messages, unseen, size"
+        return {row[0]: LockedMailbox(*row) for part in _slices(ids) for row in self._lock(Mailbox, columns, part)}
+
+    def _lock(self, model: type[models.Model], columns: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Read rows that nobody else changes until the commit."""
+        if self._sqlite:  # past Django's cursor, as in ``_execute_with_rows``
+            with connection.wrap_database_errors:
+                found: list[tuple[Any, ...]] = connection.connection.execute(
+                    _select(model, columns, "?", len(ids)), ids
+                ).fetchall()
+            return found
+        # Others may go on reading and referring to the rows; they may not change them.
+        self.cursor.execute(_select(model, columns, "%s", len(ids)) + " FOR NO KEY UPDATE", ids)
+        return list(self.cursor.fetchall())
 
     def user(self, user_id: int) -> LockedUser:
         """Return a locked user; raises ``GoneError``."""
@@ -382,30 +405,9 @@ def _slices(ids: Collection[int]) -> Iterable[list[int]]:
         yield part
 
 
-def _select(model: type[models.Model], columns: str, count: int) -> str:
-    marks = ", ".join(["%s"] * count)
-    # Others may go on reading and referring to the row; they may not change it.
-    lock = " FOR NO KEY UPDATE" if connection.vendor == "postgresql" else ""
-    return f'SELECT {columns} FROM "{model._meta.db_table}" WHERE id IN ({marks}) ORDER BY id{lock}'  # noqa: S608
-
-
-def _lock_users(cursor: Any, ids: Collection[int]) -> dict[int, LockedUser]:
-    users: dict[int, LockedUser] = {}
-    for part in _slices(ids):
-        cursor.execute(_select(User, "id, quota, used_quota, is_active", len(part)), part)
-        for row in cursor.fetchall():
-            users[row[0]] = LockedUser(row[0], row[1], row[2], bool(row[3]))
-    return users
-
-
-def _lock_mailboxes(cursor: Any, ids: Collection[int]) -> dict[int, LockedMailbox]:
-    mailboxes: dict[int, LockedMailbox] = {}
-    columns = "id, owner_id, name, uidvalidity, uidnext, highestmodseq, messages, unseen, size"
-    for part in _slices(ids):
-        cursor.execute(_select(Mailbox, columns, len(part)), part)
-        for row in cursor.fetchall():
-            mailboxes[row[0]] = LockedMailbox(*row)
-    return mailboxes
+def _select(model: type[models.Model], columns: str, mark: str, count: int) -> str:
+    marks = ", ".join([mark] * count)
+    return f'SELECT {columns} FROM "{model._meta.db_table}" WHERE id IN ({marks}) ORDER BY id'  # noqa: S608
 
 
 def _news(mailbox: LockedMailbox) -> News | None:

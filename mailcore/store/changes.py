@@ -315,11 +315,15 @@ class Appended(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Put messages into a mailbox, all or none."""
+    """Put messages into a mailbox, all or none.
+
+    With a ``name`` the mailbox must still be called so: then its id may be one that was remembered.
+    """
 
     owner: int
     mailbox: int
     messages: Sequence[NewMessage]
+    name: str = ""
 
     @property
     def users(self) -> Collection[int]:
@@ -342,6 +346,8 @@ class Append:
             mailbox = owned_mailbox(batch, self.owner, self.mailbox)
         except GoneError:
             raise NoSuchMailboxError(f"mailbox {self.mailbox} is gone") from None
+        if self.name and mailbox.name != self.name:
+            raise NoSuchMailboxError(f"mailbox {self.mailbox} is now called {mailbox.name!r}")
         if not batch.user(self.owner).room_for(sum(message.body.size for message in self.messages)):
             raise OverQuotaError(f"user {self.owner}")
         texts = [words.added("", message.keywords) for message in self.messages]

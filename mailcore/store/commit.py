@@ -57,8 +57,9 @@ def _transact(works: Sequence[Work[Any]]) -> list[Any]:
     if connection.vendor == "sqlite" and not connection.in_atomic_block:
         # The worker's own transactions may wait for somebody else's flush; not those that accept mail or touch a
         # mailbox: a UID once seen must never be given again. SQLite takes this only outside a transaction.
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA synchronous=FULL")
+        connection.ensure_connection()
+        with connection.wrap_database_errors:
+            connection.connection.execute("PRAGMA synchronous=FULL")
     with transaction.atomic():
         batch = Batch(works)
         results = [work.apply(batch) for work in works]

@@ -249,3 +249,27 @@ def test_a_connection_lost_while_its_mailbox_opens_leaves_it(client):
         del views.open
     assert doorbells.watched == 0
     assert all(view.sessions == 0 for view in views._views.values())
+
+
+def test_append_finds_the_mailbox_that_has_the_name_now(client):
+    client.do(b"a CREATE box")
+    assert b"APPENDUID" in client.append(MESSAGE, box=b"box")
+    client.do(b"b RENAME box other")
+    assert client.append(MESSAGE, box=b"box").startswith(b"p NO [TRYCREATE]")
+    client.do(b"c CREATE box")
+    assert b"APPENDUID" in client.append(MESSAGE, MESSAGE, box=b"box")
+    client.do(b"d DELETE box")
+    client.do(b"e RENAME other box")
+    assert b"APPENDUID" in client.append(MESSAGE, box=b"box")
+    assert b"(MESSAGES 2)" in client.do(b"f STATUS box (MESSAGES)")
+    assert budget.used == 0
+
+
+def test_append_of_a_large_message_follows_the_name_too(client):
+    client.do(b"a CREATE box")
+    assert b"APPENDUID" in client.append(MESSAGE, box=b"box")
+    client.do(b"b DELETE box")
+    client.do(b"c CREATE box")
+    assert b"APPENDUID" in client.append(LARGE, box=b"box")
+    client.do(b"d SELECT box")
+    assert b"BODY[] {%d}\r\n" % len(LARGE) + LARGE in client.do(b"e FETCH 1 BODY.PEEK[]")
