@@ -12,18 +12,24 @@ from fakedns import FakeDns
 from peers.postfix import Postfix
 from postgres import BINARIES, Postgres
 
-_SHARED = ("server", "postgres_server", "rough_server")
+# Fixture and the group of tests that stay together for it. PostgreSQL itself is started once in a worker, too.
+_GROUPS = {
+    "server": "server",
+    "postgres_server": "postgres_server",
+    "postgres": "postgres_server",
+    "rough_server": "rough_server",
+}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Keep the tests of a shared server in one worker."""
     for item in items:
-        used = [name for name in _SHARED if name in getattr(item, "fixturenames", ())]
-        if "any_server" in getattr(item, "fixturenames", ()):
-            used = [item.callspec.params["any_server"]]
-        if used:
-            item.add_marker(pytest.mark.xdist_group(used[0]))
+        fixtures = getattr(item, "fixturenames", ())
+        used = [item.callspec.params["any_server"]] if "any_server" in fixtures else fixtures
+        groups = [group for name, group in _GROUPS.items() if name in used]
+        if groups:
+            item.add_marker(pytest.mark.xdist_group(groups[0]))
 
 
 def pytest_runtest_setup(item):
@@ -97,7 +103,7 @@ def friend(request):
 
 
 def _the_server(request):
-    names = ("any_server", *_SHARED)
+    names = ("any_server", *_GROUPS)
     return request.getfixturevalue(next(name for name in names if name in request.fixturenames))
 
 

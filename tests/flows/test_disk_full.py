@@ -12,7 +12,7 @@ from running import deliver, running, without_trace
 
 from wire import Smtp, until
 
-pytestmark = pytest.mark.flow
+pytestmark = [pytest.mark.flow, pytest.mark.xdist_group("full_server")]
 
 MIB = 1024 * 1024
 SIZE = 96 * MIB
