@@ -28,9 +28,13 @@ def key_of(request: Request) -> ApiKey | None:
         return None
     secret = parts[1].decode("ascii", "replace") if len(parts) == 2 else ""
     now = timezone.now()
-    key = ApiKey.objects.in_force(now).select_related("owner").filter(digest=ApiKey.digest_of(secret)).first()
-    if not secret.startswith(ApiKey.PREFIX) or key is None or (key.owner is not None and not key.owner.is_active):
+    found = ApiKey.objects.in_force(now).select_related("owner__domain").filter(digest=ApiKey.digest_of(secret))
+    key = found.first()
+    if not secret.startswith(ApiKey.PREFIX) or key is None or (key.owner is not None and not key.owner.may_log_in):
         raise AuthenticationFailed(_("The API key is not valid."))
+    if key.owner is not None and not key.owner.is_superuser:
+        # A key has no more power than its owner has now, whatever he was when it was made.
+        key.permissions = [word for word in key.permissions if word != "admin"]
     if key.last_used_at is None or now - key.last_used_at >= _USED_STEP:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
     return key

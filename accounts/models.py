@@ -66,6 +66,11 @@ class User(Cached, AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email or self.username
 
+    @property
+    def may_log_in(self) -> bool:
+        """Whether neither the user nor the domain is disabled."""
+        return self.is_active and (self.domain is None or self.domain.enabled)
+
     def clean(self) -> None:
         """Bring names into their one form; the rules for addresses are in ``addresses.py``."""
         from accounts.addresses import claim_address, fold  # noqa: PLC0415 - addresses.py reads these models

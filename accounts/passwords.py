@@ -19,7 +19,7 @@ import os
 import secrets
 import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -144,7 +144,7 @@ def verify(login: str, password: str, address: str, protocol: str) -> Account | 
     name = user.username if user is not None else printable(fold(login.strip()[:254]))[:254]
     now = timezone.now()
     _refuse_if_limited(name, user, address, now)
-    if not (acceptable(password) and _matches(user, password)) or user is None or not _may_log_in(user):
+    if not (acceptable(password) and _matches(user, password)) or user is None or not user.may_log_in:
         _failed(name, user, address, protocol)
         return None
     _known.put((user.pk, address), True)
@@ -163,6 +163,13 @@ def answer_delay(address: str) -> float:
     """
     free = 10 if _is_loopback(address) else 1
     return min(5.0, 0.5 * max(0, (_recent.get(address) or 0) - free))
+
+
+def shut_out(account_ids: Iterable[int]) -> set[int]:
+    """Return those of these accounts that may not be logged in any more: gone, disabled, or their domain is."""
+    wanted = set(account_ids)
+    users = User.objects.filter(pk__in=wanted).select_related("domain")
+    return wanted - {user.pk for user in users if user.may_log_in}
 
 
 def forget() -> None:
@@ -201,7 +208,7 @@ class PasswordBackend(ModelBackend):
 
     def user_can_authenticate(self, user: Any) -> bool:
         """Say whether an open web session may go on: the user or the domain may have been disabled since."""
-        return isinstance(user, User) and _may_log_in(user)
+        return isinstance(user, User) and user.may_log_in
 
 
 def _new_settled() -> Expiring[bytes, Account]:
@@ -228,10 +235,6 @@ def _find(login: str) -> User | None:
         with suppress(ValueError):
             names |= Q(email=normalize(login.strip()))
     return User.objects.select_related("domain").filter(names).first()
-
-
-def _may_log_in(user: User) -> bool:
-    return user.is_active and (user.domain is None or user.domain.enabled)
 
 
 def _matches(user: User | None, password: str) -> bool:

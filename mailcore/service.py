@@ -138,6 +138,7 @@ class MailProcess:
         commit.on_commit(doorbells.ring)
         for name in generations.names():
             doorbells.when_changed(name, partial(generations.announce, name))
+        doorbells.when_changed("addresses", partial(way_back.call, self._look_who_may_stay))
         self._eyes = Eyes(doorbells)
 
     def _start(self) -> Deferred[Any]:
@@ -149,6 +150,14 @@ class MailProcess:
         answers = self._doors.database(Generation.objects.exists)
         answers.addErrback(_database_is_away)
         return answers
+
+    def _look_who_may_stay(self) -> None:
+        """End the sessions of those who have been disabled, whoever did it and however: users have changed."""
+        accounts = {connection.account_id for connection in self._connections} - {None}
+        if not accounts:
+            return
+        answer = self._doors.database(passwords.shut_out, accounts)
+        answer.addCallbacks(lambda gone: [self._cut(account_id=account) for account in gone], _database_is_away)
 
     def _open(self, name: str) -> int:
         return self._connections.open().get(name, 0)

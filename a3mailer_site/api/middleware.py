@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 from django.utils import translation
 
 from a3mailer_site.api.errors import RETRY_AFTER, is_api, plain_error
+from a3mailer_site.api.peers import comes_by_proxy
 
 # Ids that callers send are repeated in logs: nothing in them may surprise.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
@@ -30,6 +31,19 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+
+
+class ForwardedMiddleware:
+    """Believe that a request came over HTTPS only if a configured proxy says so. Comes before everything else."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass the request on, without a claim that nobody vouches for."""
+        if not comes_by_proxy(request):
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)
+        return self._get_response(request)
 
 
 class RequestIdMiddleware:

@@ -32,6 +32,12 @@ def client_address(request: HttpRequest) -> str:
     return str(peer)
 
 
+def comes_by_proxy(request: HttpRequest) -> bool:
+    """Say whether a configured proxy passed this request on, so that its headers may be believed."""
+    peer = _parsed(request.META.get("REMOTE_ADDR", ""))
+    return peer is not None and _is_proxy(peer)
+
+
 def is_loopback(request: HttpRequest) -> bool:
     """Say whether the request came from this machine, and not through a proxy on it.
 

@@ -1,11 +1,15 @@
 """The bytes of a queued message, piece by piece, read in database threads as a connection asks for them."""
 
+import re
 from io import BytesIO
 from typing import Any, BinaryIO
 
 from mailqueue.bodies import open_body
 
 PIECE = 64 * 1024
+# The field that intake puts on top for recipients here, with its folded lines. RFC 5321 section 4.4: it is the final
+# delivery's to add, so it does not leave us.
+_RETURN_PATH = re.compile(rb"Return-Path:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", re.IGNORECASE)
 
 
 class Content:
@@ -18,11 +22,15 @@ class Content:
 
     async def __call__(self) -> bytes | None:
         """Return the next piece. Raises ``Body.DoesNotExist``, ``FileNotFoundError``, ``UnavailableError``."""
+        first = self._file is None
         if self._file is None:
             self._file = await self._doors.database(open_body, self._body_id)
         if isinstance(self._file, BytesIO):  # a row: all of it is here already
-            return self._file.read() or None
-        piece: bytes = await self._doors.database(self._file.read, PIECE)
+            piece: bytes = self._file.read()
+        else:
+            piece = await self._doors.database(self._file.read, PIECE)
+        if first and (field := _RETURN_PATH.match(piece)):
+            piece = piece[field.end() :]
         return piece or None
 
     def close(self) -> None:
