@@ -7,7 +7,8 @@ database or a storm of logins never fills memory. Nothing here knows what the wo
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail
@@ -36,12 +37,26 @@ class WayBack:
         self._reactor = reactor
         self._lock = threading.Lock()
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._held = False
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Wake the reactor only at the end of the block, which must be short. For one thread."""
+        self._held = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held = False
+                waiting = bool(self._calls)
+            if waiting:
+                self._reactor.callFromThread(self._deliver)
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
         """Call this in the reactor's thread, after what was handed over before. Safe from every thread."""
         with self._lock:
             self._calls.append((function, args))
-            first = len(self._calls) == 1
+            first = len(self._calls) == 1 and not self._held
         if first:
             self._reactor.callFromThread(self._deliver)
 
@@ -50,7 +65,7 @@ class WayBack:
         if not calls:
             return
         with self._lock:
-            first = not self._calls
+            first = not self._calls and not self._held
             self._calls.extend(calls)
         if first:
             self._reactor.callFromThread(self._deliver)

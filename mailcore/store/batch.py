@@ -8,12 +8,12 @@ A batch knows nothing of threads or retries: ``commit.py`` does.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.utils import timezone
 
 from a3mailer_site.models import Generation
@@ -123,9 +123,11 @@ class Batch:
     def __init__(self, works: Iterable[Work[Any]], now: datetime | None = None) -> None:
         self.now = now or timezone.now()
         self.seconds = int(self.now.timestamp())
-        self._at = connection.ops.adapt_datetimefield_value(self.now)
-        self._sqlite = connection.vendor == "sqlite"
-        self.cursor = connection.cursor()
+        # Once: ``connection`` looks for this thread's wrapper at every use.
+        self._database = connections[DEFAULT_DB_ALIAS]
+        self._at = self._database.ops.adapt_datetimefield_value(self.now)
+        self._sqlite = self._database.vendor == "sqlite"
+        self.cursor = self._database.cursor()
         works = list(works)
         self._users = self._lock_users({user for work in works for user in work.users})
         self._mailboxes = self._lock_mailboxes({box for work in works for box in work.mailboxes})
@@ -144,15 +146,29 @@ class Batch:
 
     def _lock(self, model: type[models.Model], columns: str, ids: Sequence[int]) -> list[tuple[Any, ...]]:
         """Read rows that nobody else changes until the commit."""
-        if self._sqlite:  # past Django's cursor, as in ``_execute_with_rows``
-            with connection.wrap_database_errors:
-                found: list[tuple[Any, ...]] = connection.connection.execute(
-                    _select(model, columns, "?", len(ids)), ids
-                ).fetchall()
-            return found
         # Others may go on reading and referring to the rows; they may not change them.
-        self.cursor.execute(_select(model, columns, "%s", len(ids)) + " FOR NO KEY UPDATE", ids)
-        return list(self.cursor.fetchall())
+        lock = "" if self._sqlite else " FOR NO KEY UPDATE"
+        return self.rows(_select(model, columns, len(ids)) + lock, ids)
+
+    def execute(self, sql: str, parameters: Sequence[Any]) -> None:
+        """Execute one statement, with ``%s`` for each parameter and no other percent sign."""
+        if self._sqlite:
+            # Past Django's cursor, which would look for %s in the text for longer than SQLite works on it.
+            with self._database.wrap_database_errors:
+                self._database.connection.execute(_with_question_marks(sql), parameters)
+        else:
+            self.cursor.execute(sql, parameters)
+
+    def rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return the rows of one statement, which is written as for ``execute``."""
+        found: list[tuple[Any, ...]]
+        if self._sqlite:
+            with self._database.wrap_database_errors:
+                found = self._database.connection.execute(_with_question_marks(sql), parameters).fetchall()
+        else:
+            self.cursor.execute(sql, parameters)
+            found = self.cursor.fetchall()
+        return found
 
     def user(self, user_id: int) -> LockedUser:
         """Return a locked user; raises ``GoneError``."""
@@ -319,6 +335,8 @@ class Batch:
         return changes
 
     def _insert(self, model: type[models.Model], rows: Sequence[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
         head, width = _insert_head(model)
         self._execute_with_rows(head, "", width, rows)
 
@@ -333,13 +351,7 @@ class Batch:
             count = min(_ROWS_AT_ONCE, 1 << ((len(rows) - done).bit_length() - 1))
             part = rows[done : done + count]
             done += count
-            values = [value for row in part for value in row]
-            if self._sqlite:
-                # Past Django's cursor, which would look for %s in this text for longer than SQLite works on it.
-                with connection.wrap_database_errors:
-                    connection.connection.execute(_statement(head, tail, "?", width, count), values)
-            else:
-                self.cursor.execute(_statement(head, tail, "%s", width, count), values)
+            self.execute(_statement(head, tail, width, count), [value for row in part for value in row])
 
     def _write_users(self) -> None:
         rows = [(user.id, user.change) for user in self._users.values() if user.change]
@@ -394,8 +406,8 @@ def _insert_head(model: type[models.Model]) -> tuple[str, int]:
 
 
 @cache
-def _statement(head: str, tail: str, mark: str, width: int, count: int) -> str:
-    row = f"({', '.join([mark] * width)})"
+def _statement(head: str, tail: str, width: int, count: int) -> str:
+    row = f"({', '.join(['%s'] * width)})"
     return head + ", ".join([row] * count) + tail
 
 
@@ -405,8 +417,14 @@ def _slices(ids: Collection[int]) -> Iterable[list[int]]:
         yield part
 
 
-def _select(model: type[models.Model], columns: str, mark: str, count: int) -> str:
-    marks = ", ".join([mark] * count)
+@lru_cache(maxsize=1000)
+def _with_question_marks(sql: str) -> str:
+    return sql.replace("%s", "?")
+
+
+@lru_cache(maxsize=1000)
+def _select(model: type[models.Model], columns: str, count: int) -> str:
+    marks = ", ".join(["%s"] * count)
     return f'SELECT {columns} FROM "{model._meta.db_table}" WHERE id IN ({marks}) ORDER BY id'  # noqa: S608
 
 

@@ -15,6 +15,7 @@ from mailcore.store.flags import DELETED, SEEN
 from mailcore.store.models import Expunged, Mailbox, Message
 from mailcore.store.prepared import Prepared
 from mailcore.store.refusals import NoSuchMailboxError
+from mailcore.store.snapshot import Row
 from mailcore.store.uidsets import Condition, among, among_present, around
 
 _MESSAGE = Message._meta.db_table
@@ -85,7 +86,7 @@ class StoreFlags:
     def apply(self, batch: Batch) -> Stored:
         """Raises ``GoneError``, ``LimitError`` (keywords)."""
         mailbox = owned_mailbox(batch, self.owner, self.mailbox)
-        present, rows = self._read(batch.cursor)
+        present, rows = self._read(batch)
         failed: list[int] = []
         if self.unchanged_since is not None:
             failed = [row[0] for row in rows if row[3] > self.unchanged_since]
@@ -103,7 +104,7 @@ class StoreFlags:
         modseq = batch.modseq(self.mailbox, told=True)
         if unseen:
             batch.change_counters(self.mailbox, unseen=unseen)
-        self._write(batch.cursor, groups, modseq, present)
+        self._write(batch, groups, modseq, present)
         mailbox.changed += [(uid, *target, modseq) for target, uids in groups.items() for uid in uids]
         return Stored(_results(rows, targets, modseq), failed)
 
@@ -115,15 +116,14 @@ class StoreFlags:
             return flags | self.flags, words.added(text, self.keywords) if self.keywords else text
         return flags & ~self.flags, words.removed(text, self.keywords) if self.keywords else text
 
-    def _read(self, cursor: Any) -> tuple[Sequence[int], list[tuple[int, int, str, int]]]:
+    def _read(self, batch: Batch) -> tuple[Sequence[int], list[Row]]:
         """Return the UIDs that are there between the first and the last asked for (if known), and the rows."""
         span = around(self.uids)
         where = span or among(self.uids)
-        cursor.execute(
+        rows: list[Any] = batch.rows(
             f'SELECT uid, flags, keywords, modseq FROM "{_MESSAGE}" WHERE mailbox_id = %s AND {where.sql} ORDER BY uid',  # noqa: S608
             [self.mailbox, *where.parameters],
         )
-        rows = cursor.fetchall()
         if span is None:
             return (), rows
         present = [row[0] for row in rows]
@@ -133,17 +133,17 @@ class StoreFlags:
         return present, rows
 
     def _write(
-        self, cursor: Any, groups: dict[tuple[int, str], list[int]], modseq: int, present: Sequence[int]
+        self, batch: Batch, groups: dict[tuple[int, str], list[int]], modseq: int, present: Sequence[int]
     ) -> None:
         if len(groups) > _GROUPS:
-            cursor.executemany(
+            batch.cursor.executemany(
                 f'UPDATE "{_MESSAGE}" SET flags = %s, keywords = %s, modseq = %s WHERE mailbox_id = %s AND uid = %s',  # noqa: S608
                 [(*target, modseq, self.mailbox, uid) for target, uids in groups.items() for uid in uids],
             )
             return
         for (flags, text), uids in groups.items():
             where = among_present(uids, present) if present else among(uids)
-            cursor.execute(
+            batch.execute(
                 f'UPDATE "{_MESSAGE}" SET flags = %s, keywords = %s, modseq = %s WHERE mailbox_id = %s AND {where.sql}',  # noqa: S608
                 [flags, text, modseq, self.mailbox, *where.parameters],
             )

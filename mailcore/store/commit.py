@@ -49,11 +49,13 @@ def on_commit(listener: Callable[[Sequence[Change]], None]) -> None:
 
 def run(work: Work[T]) -> T:
     """Do one unit of work in a transaction of its own, in this thread. Raises what the work raises."""
-    result: T = _transact([work])[0]
+    results, changes = _transact([work])
+    _tell(changes)
+    result: T = results[0]
     return result
 
 
-def _transact(works: Sequence[Work[Any]]) -> list[Any]:
+def _transact(works: Sequence[Work[Any]]) -> tuple[list[Any], Sequence[Change]]:
     if connection.vendor == "sqlite" and not connection.in_atomic_block:
         # The worker's own transactions may wait for somebody else's flush; not those that accept mail or touch a
         # mailbox: a UID once seen must never be given again. SQLite takes this only outside a transaction.
@@ -66,9 +68,16 @@ def _transact(works: Sequence[Work[Any]]) -> list[Any]:
         changes = batch.write()
     if connection.in_atomic_block:  # somebody else's transaction, which is not over: nothing can be said for certain
         changes = [Change(change.mailbox_id, change.modseq) for change in changes]
+    return results, changes
+
+
+def _tell(changes: Sequence[Change]) -> None:
     for listener in _listeners:
-        listener(changes)
-    return results
+        try:
+            listener(changes)
+        except Exception:
+            # It is committed: whoever waits must not be told anything else.
+            log.exception("commit.listener_failed")
 
 
 class Committer:
@@ -145,7 +154,7 @@ class Committer:
     def _commit(self, batch: Sequence[tuple[Work[Any], "Deferred[Any]"]]) -> None:
         """Commit a batch and answer its waiters; one that fails is divided."""
         try:
-            results = _transact([work for work, _ in batch])
+            results, changes = _transact([work for work, _ in batch])
         except Exception as error:  # noqa: BLE001 - sorted below, and every waiter is told
             unavailable = _unavailable(error)
             if unavailable is not None:
@@ -159,7 +168,9 @@ class Committer:
             else:
                 self._answer([(batch[0][1], _failure(error))])
             return
-        self._answer([(answer, result) for (_, answer), result in zip(batch, results, strict=True)])
+        with self._way_back.together():
+            _tell(changes)
+            self._answer([(answer, result) for (_, answer), result in zip(batch, results, strict=True)])
 
     def _one_by_one(self, batch: Sequence[tuple[Work[Any], "Deferred[Any]"]]) -> None:
         figures.count("commit.divided")

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
-import structlog
 from django.db import connection
 
 from mailcore.store.batch import Change, News
@@ -34,8 +33,6 @@ STEP_UIDS = 20_000
 
 # Seconds for which a view is believed without a look at the database, as long as no doorbell rings.
 TRUSTED = 1.0
-
-log = structlog.get_logger("mailcore.store.views")
 
 _MESSAGE = Message._meta.db_table
 _MAILBOX = Mailbox._meta.db_table
@@ -261,13 +258,8 @@ class Views:
         """Keep the views up with a transaction of this process, so that nobody has to read what it has done."""
         for change in changes:
             view = self._views.get(change.mailbox_id)
-            if view is None or change.news is None:
-                continue
-            try:
+            if view is not None and change.news is not None:
                 view.follow(change.news, change.modseq)
-            except Exception:
-                # What is committed stays so; the view reads it at the next look.
-                log.exception("views.follow_failed", mailbox=change.mailbox_id)
 
     def close(self, owner: int, mailbox: int) -> None:
         """Take note that a session has left. The last one leaves a mark in the row up to where messages were seen."""

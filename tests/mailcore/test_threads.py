@@ -120,3 +120,23 @@ def test_work_is_wrapped(reactor):
     reactor.wait()
     assert seen == [42]
     pool.stop()
+
+
+def test_what_is_handed_over_together_wakes_the_reactor_once():
+    wakes, heard = [], []
+
+    class Counting:
+        def callFromThread(self, function, *args):  # noqa: N802
+            wakes.append((function, args))
+
+    way_back = WayBack(Counting())
+    with way_back.together():
+        way_back.call(heard.append, 1)
+        way_back.call_all([(heard.append, (2,)), (heard.append, (3,))])
+        assert wakes == []
+    assert len(wakes) == 1
+    wakes[0][0](*wakes[0][1])
+    assert heard == [1, 2, 3]
+    with way_back.together():
+        pass
+    assert len(wakes) == 1

@@ -208,7 +208,7 @@ def test_works_of_one_batch_that_exclude_each_other_are_told_apart(user):
 def test_a_copy_in_the_batch_of_an_expunge_sees_one_order(user, inbox):
     append(user, inbox, message(), message())
     sent = mailboxes.find(user, "Sent")
-    removed, copied = commit._transact(
+    (removed, copied), _ = commit._transact(
         [Expunge(user, inbox, [1], flagged_only=False), Copy(user, inbox, [1, 2], sent, move=True)]
     )
     assert (removed.uids, copied.source_uids) == ([1], [2])
