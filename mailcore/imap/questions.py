@@ -198,7 +198,7 @@ class Changes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FetchMessages(Question):
-    """Columns of messages, by UID (ascending, at most 500). Answer: ``Fetched``.
+    """Columns of messages, by UID (ascending, at most 1,000). Answer: ``Fetched``.
 
     What is not asked for may be ``None`` in the rows. ``sections`` are cut out of the bodies off the reactor.
     """

@@ -156,19 +156,20 @@ def flag_list(flags: int, keywords: tuple[str, ...] = (), recent: bool = False) 
     return b"(%b)" % b" ".join(written)
 
 
+_MINUTES = tuple(b" %02d:%02d:" % divmod(minute, 60) for minute in range(24 * 60))
 _SECONDS = tuple(b'%02d +0000"' % second for second in range(60))
 
 
 @lru_cache(maxsize=4096)
-def _minute(number: int) -> bytes:
-    at = datetime.fromtimestamp(number * 60, UTC)
-    return b'"%02d-%b-%04d %02d:%02d:' % (at.day, _MONTHS[at.month - 1], at.year, at.hour, at.minute)
+def _day(number: int) -> bytes:
+    at = datetime.fromtimestamp(number * 86400, UTC)
+    return b'"%02d-%b-%04d' % (at.day, _MONTHS[at.month - 1], at.year)
 
 
 def date_time(seconds: int) -> bytes:
     """Write seconds since 1970 as ``date-time``, in UTC. ``strftime`` would be slower and would obey the locale."""
     minute, second = divmod(seconds, 60)
-    return _minute(minute) + _SECONDS[second]
+    return _day(minute // 1440) + _MINUTES[minute % 1440] + _SECONDS[second]
 
 
 def numbers(values: Iterable[int]) -> bytes:

@@ -25,7 +25,7 @@ from mailcore.imap.talk import Command, Exchange, GoodbyeError, Piece, QuestionR
 from mailcore.store.flags import SEEN
 
 # Messages in one question, and in one piece of output that comes from memory alone.
-SLICE = 500
+SLICE = 1000
 MEMORY_SLICE = 2000
 # Octets of a large body in one question.
 PIECE = 256 * 1024
@@ -128,7 +128,10 @@ class _Fetcher:
                 uids = self._selected.uids
                 return [uids[place] for place in places]
             case "FLAGS":
-                return [self._flags(place) for place in places]
+                if self._seen or self._selected.has_recent:
+                    return [self._flags(place) for place in places]
+                flags, keywords = self._table.flags, self._table.keywords
+                return [responses.flag_list(flags[place], keywords[place], False) for place in places]
             case "MODSEQ":
                 return [self._modseq(place) for place in places]
             case "INTERNALDATE":
