@@ -17,6 +17,7 @@ from mailcore.imap.questions import Pause, SearchMessages
 from mailcore.imap.selected import Selected
 from mailcore.imap.sequences import slices_of_numbers
 from mailcore.store.criteria import (
+    AddressContains,
     And,
     Arrived,
     Comparison,
@@ -134,6 +135,9 @@ class SearchReader:
     def _field(self, name: str) -> Key:
         return HeaderContains(name, self._text())
 
+    def _addresses(self, name: str) -> Key:
+        return AddressContains(name, self._text())
+
     def _keyword(self, *, wanted: bool) -> Key:
         keyword = self._arguments.keyword().lower()
 
@@ -240,11 +244,11 @@ _PLAIN: dict[bytes, Key] = {
 }
 
 _WITH_ARGUMENT: dict[bytes, Callable[[SearchReader], Key]] = {
-    b"BCC": lambda reader: reader._field("bcc"),
-    b"CC": lambda reader: reader._field("cc"),
-    b"FROM": lambda reader: reader._field("from"),
+    b"BCC": lambda reader: reader._addresses("bcc"),
+    b"CC": lambda reader: reader._addresses("cc"),
+    b"FROM": lambda reader: reader._addresses("from"),
     b"SUBJECT": lambda reader: reader._field("subject"),
-    b"TO": lambda reader: reader._field("to"),
+    b"TO": lambda reader: reader._addresses("to"),
     b"HEADER": SearchReader._header,
     b"BODY": lambda reader: reader._contains(Place.BODY),
     b"TEXT": lambda reader: reader._contains(Place.TEXT),

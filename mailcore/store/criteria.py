@@ -58,6 +58,17 @@ class HeaderContains:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressContains:
+    """The same for a field with addresses: found too in an address as it is meant, ``name <mailbox@host>``.
+
+    There it stands without comments, white space and quotes.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Contains:
     """The decoded text of that place contains ``text``, whatever the letter case. No wildcards, ``%`` is a ``%``."""
 
@@ -103,4 +114,6 @@ class Smaller:
     octets: int
 
 
-Criterion: TypeAlias = And | Or | Not | UidIn | HeaderContains | Contains | Arrived | Sent | Larger | Smaller
+Criterion: TypeAlias = (
+    And | Or | Not | UidIn | HeaderContains | AddressContains | Contains | Arrived | Sent | Larger | Smaller
+)

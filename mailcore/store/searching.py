@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from typing import TypeAlias
 
+from mailcore.message.addresses import Address, parse_addresses
 from mailcore.message.dates import parse_date
 from mailcore.message.headers import BLOCK_LIMIT, Octets, decode_text, header_end, unfold
 from mailcore.message.structure import scan
 from mailcore.message.summary import CACHED_FIELDS
 from mailcore.message.text import body_texts, header_text
 from mailcore.store.criteria import (
+    AddressContains,
     And,
     Arrived,
     Comparison,
@@ -199,6 +201,8 @@ def _compile(criterion: Criterion) -> tuple[_Test, int]:
             return _sent(comparison, day), _BY_FIELDS
         case HeaderContains(name, text):
             return _header_contains(name, text), _BY_FIELDS
+        case AddressContains(name, text):
+            return _address_contains(name, text), _BY_FIELDS
         case Contains(place, text):
             return _contains(place, text), _BY_BYTES
         case Not(key):
@@ -300,6 +304,43 @@ def _header_contains(name: str, text: str) -> _Test:
     return header_contains
 
 
+# What stands between the atoms of an address; there may be comments and white space too (RFC 5322 section 3.4.1).
+_BETWEEN_ATOMS = re.compile(r"[\s@.<>\"(),:;]+")
+
+
+def _address_contains(name: str, text: str) -> _Test:
+    """Test the field as it is written, and each address as ENVELOPE has it (RFC 3501 section 6.4.4)."""
+    key = name.lower().encode("utf-8", "replace")
+    values = _field(key)
+    needle = text.casefold()
+    atoms = [atom.encode("ascii") for atom in _BETWEEN_ATOMS.split(needle)] if needle.isascii() else None
+
+    def address_contains(facts: _Facts) -> bool | None:
+        lines = facts.lines_with(key)
+        if lines is None:
+            return None
+        lowered = lines.lower()
+        plain = lines.isascii() and b"=?" not in lines and b"\0" not in lines and b"\\" not in lines
+        if plain and (atoms is None or not all(atom in lowered for atom in atoms)):
+            return False
+        return any(
+            needle in decode_text(value).casefold()
+            or any(needle in _meant(address).casefold() for address in parse_addresses(unfold(value)))
+            for value in values(lines, lowered)
+        )
+
+    return address_contains
+
+
+def _meant(address: Address) -> str:
+    """Write an address as a reader sees it; of a group its name."""
+    if address.host is None:
+        return decode_text(address.mailbox or b"")
+    plain = b"%b@%b" % (address.mailbox or b"", address.host)
+    place = plain.decode("utf-8", "replace")
+    return f"{decode_text(address.name)} <{place}>" if address.name else place
+
+
 def _contains(place: Place, text: str) -> _Test:
     needle = text.casefold()
     words = _words(needle)
@@ -328,7 +369,7 @@ def _asks_for_fields(criterion: Criterion) -> bool:
     match criterion:
         case Sent():
             return True
-        case HeaderContains(name, _):
+        case HeaderContains(name, _) | AddressContains(name, _):
             return name.lower().encode("utf-8", "replace") in CACHED_FIELDS
         case Not(key):
             return _asks_for_fields(key)

@@ -120,7 +120,7 @@ class Store:
         self.subscribed = set()
         self.next = 1
         self.refuse = {}  # question type: what it is answered
-        self.answer_limit = 500
+        self.answer_limit = 1000
         for name in ("INBOX", *names):
             self.make(name)
 
@@ -212,7 +212,7 @@ class Store:
 
     def fetch_messages(self, question):
         assert isinstance(question.uids, Sequence)
-        assert len(question.uids) <= 500
+        assert len(question.uids) <= 1000
         box = self.by_key(question.key)
         rows = []
         done = min(self.answer_limit, len(question.uids))
@@ -310,7 +310,7 @@ def fulfils(criterion, uid, box):
             return len(data) < octets
         case criteria.Contains(_, text):
             return text.lower().encode() in data.lower()
-        case criteria.HeaderContains(name, text):
+        case criteria.HeaderContains(name, text) | criteria.AddressContains(name, text):
             header = data.partition(b"\r\n\r\n")[0].lower()
             lines = [line.partition(b":")[2] for line in header.split(b"\r\n") if line.startswith(name.encode() + b":")]
             return any(text.lower().encode() in line for line in lines)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mailcore.store import searching
 from mailcore.store.criteria import (
+    AddressContains,
     And,
     Arrived,
     Comparison,
@@ -232,3 +233,40 @@ def test_most_mail_is_decided_by_a_look_at_its_raw_bytes():
     assert searching._contains(Place.BODY, "nowhere")(facts) is False
     assert searching._contains(Place.BODY, "hello")(facts) is True
     assert facts._texts is None
+
+
+ADDRESSES = [
+    b"Alice <alice@example.com>",
+    b"<alice (home) @ (of) example. com>",
+    b"alice@example.com (Alice)",
+    b'"Alice A." <alice@example.com>, bob@example.com',
+    b"friends: alice@example.com,\r\n Bob <bob@example.com>;, empty:;",
+    b"=?utf-8?q?=C3=84lice?= <alice@example.com>",
+    b'"ali\\ce"@example.com',
+    b"nobody at all",
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["from", "reply-to", "x-address"])
+def test_an_address_is_found_as_it_is_written_and_as_it_is_meant(user, inbox, name):
+    append(user, inbox, *[name.encode() + b": " + value + b"\r\n\r\nbody\r\n" for value in ADDRESSES])
+    append(user, inbox, b"Subject: alice@example.com\r\n\r\nbody\r\n")
+    everything = range(1, len(ADDRESSES) + 2)
+    cases = {
+        "alice@example.com": [1, 2, 3, 4, 5, 6, 7],
+        "ICE@EXAMPLE.": [1, 2, 3, 4, 5, 6, 7],
+        "alice <alice@": [1, 3],
+        "alice a. <alice@": [4],
+        '"alice a."': [4],
+        "(home)": [2],
+        "älice <alice": [6],
+        "friends": [5],
+        "empty": [5],
+        "bob <bob@example.com>": [5],
+        "nobody": [8],
+        "carol": [],
+        "": [1, 2, 3, 4, 5, 6, 7, 8],
+    }
+    found = {text: search(user, inbox, everything, AddressContains(name, text)) for text in cases}
+    assert found == cases
