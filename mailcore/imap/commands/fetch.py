@@ -6,6 +6,7 @@ MODSEQs come from the session's memory; the rest is asked for slice by slice, so
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from mailcore.imap import responses
@@ -118,9 +119,9 @@ class _Fetcher:
 
     def _heads(self, places: Sequence[int], rows: Sequence[Sequence[Any]]) -> list[bytes]:
         """Fill the template for each message. Column by column: a call a message and value would cost more than SQL."""
-        template = self._plan.template
         columns = [self._column(item, places, rows) for item in self._plan.items]
-        return [template % values for values in zip([place + 1 for place in places], *columns, strict=True)]
+        numbers = [place + 1 for place in places]
+        return list(map(self._plan.template.__mod__, zip(numbers, *columns, strict=True)))
 
     def _column(self, item: str, places: Sequence[int], rows: Sequence[Sequence[Any]]) -> list[Any]:
         match item:
@@ -140,8 +141,7 @@ class _Fetcher:
                 pick = self._plan.pick_header
                 return [pick(row[6]) for row in rows]
             case _:
-                index = COLUMNS[item]
-                return [row[index] for row in rows]
+                return list(map(itemgetter(COLUMNS[item]), rows))
 
     def _flags(self, place: int) -> bytes:
         selected, table = self._selected, self._table
