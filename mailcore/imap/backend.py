@@ -70,7 +70,7 @@ Q = TypeVar("Q")
 T = TypeVar("T")
 
 # Messages searched in one go of a reader thread.
-SEARCH_SLICE = 1000
+SEARCH_SLICE = 200
 
 _REASONS: dict[type[Exception], Refused] = {
     NoSuchMailboxError: Refused.NO_SUCH_MAILBOX,
