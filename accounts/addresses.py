@@ -94,6 +94,7 @@ class _Directory:
     entries: dict[str, _Entry | None] = field(default_factory=dict)
     postmaster: LocalUser | None = None
     fill: dict[int, tuple[float, int]] = field(default_factory=dict)  # user id: monotonic time, bytes used
+    ends: dict[str, Resolution] = field(default_factory=dict)  # by address as written, where no quota is in play
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def remember(self, found: dict[str, _Entry | None]) -> None:
@@ -229,11 +230,19 @@ def resolve_cached(address: str) -> Resolution | None:
     directory = _directory
     if not _watch.fresh or directory.domains is None:
         return None
+    known = directory.ends.get(address)
+    if known is not None:
+        return known
     try:
         resolution = _expand(directory, _starting_points(directory, address))
     except _MissingError:
         return None
-    return _filled(directory, resolution, age=_FILL_AGE)
+    if any(user.quota for user in resolution.users):
+        return _filled(directory, resolution, age=_FILL_AGE)
+    if len(directory.ends) >= _REMEMBERED:
+        directory.ends.clear()
+    directory.ends[address] = resolution
+    return resolution
 
 
 def may_send_as(user_id: int, address: str) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -76,6 +77,7 @@ def parse_day(value: bytes) -> date | None:
     return _day(int(parts[2]), parts[1], int(parts[0]))
 
 
+@lru_cache(maxsize=16)  # the mail of one second has one date
 def format_date(epoch: int, offset: int = 0) -> str:
     """Write an RFC 5322 date. ``offset`` is in minutes east of UTC."""
     day, hour, minute, second = _local(epoch, offset)

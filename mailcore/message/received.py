@@ -5,6 +5,7 @@ What a client said about itself is written so that it cannot break out of its pl
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from mailcore.message.dates import format_date
@@ -65,6 +66,7 @@ def delivered_to_line(address: str) -> bytes:
     return _path_line("Delivered-To", address)
 
 
+@lru_cache(maxsize=1024)
 def _path_line(name: str, address: str) -> bytes:
     written = f"<{address}>" if name == "Return-Path" else address
     return HeaderWriter(utf8=True).structured(name, written).to_bytes()
