@@ -144,6 +144,9 @@ class Env:
     # Days that the message log is kept.
     event_days: int = 30
 
+    # Days that deleted users, domains and purged mail can be had back.
+    trash_days: int = 30
+
     # Mail processes (more than one only on PostgreSQL).
     mail_processes: int = 1
 

@@ -1,4 +1,4 @@
-"""The table of the floor: generations, which tell caches when to forget."""
+"""The tables of the floor: generations, which tell caches when to forget, and settings that change while we run."""
 
 from functools import partial
 from typing import Any, ClassVar
@@ -61,3 +61,16 @@ class Cached(models.Model):
             result = super().delete(*args, **kwargs)
             Generation.objects.bump(self.cached_under)
         return result
+
+
+class Setting(Cached):
+    """A setting that is changed while the server runs, by its name; see ``live.py``."""
+
+    cached_under = "settings"
+
+    name = models.CharField(max_length=60, primary_key=True)
+    value = models.JSONField()
+    changed_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.name

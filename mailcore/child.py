@@ -23,9 +23,9 @@ from twisted.internet.task import LoopingCall
 
 from a3mailer_site.control import ControlError
 from a3mailer_site.env import Env, SettingError, load, reload
+from a3mailer_site.figures import figures
 from mailcore import tls
 from mailcore.control import Command, Link, Message
-from mailcore.figures import figures
 
 log = structlog.get_logger("mailcore.child")
 

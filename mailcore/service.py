@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall
 
 from a3mailer_site import generations
 from a3mailer_site.env import current
+from a3mailer_site.figures import figures
 from a3mailer_site.models import Generation
 from accounts import passwords
 from mailcore import tls
@@ -23,7 +24,6 @@ from mailcore.child import Child
 from mailcore.control import Message
 from mailcore.database import DatabaseDoors
 from mailcore.dialogue import Peer, Session, UnavailableError
-from mailcore.figures import figures
 from mailcore.imap import backend as imap_backend
 from mailcore.imap.session import ImapSession
 from mailcore.imap.talk import Policy as ImapPolicy

@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeVar
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
+from a3mailer_site.figures import figures
 from mailcore.dialogue import UnavailableError
-from mailcore.figures import figures
 
 T = TypeVar("T")
 

@@ -33,8 +33,8 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from a3mailer_site.figures import figures
 from mailcore.dialogue import Action, Ask, Peer, Question, Send, Session, StartTls, TlsFacts, UnavailableError
-from mailcore.figures import figures
 
 log = structlog.get_logger("mailcore.transport")
 

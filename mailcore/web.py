@@ -21,9 +21,9 @@ from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from a3mailer_site.env import current
+from a3mailer_site.figures import figures
 from mailcore import tls
 from mailcore.child import Child
-from mailcore.figures import figures
 from mailcore.wsgi_bridge import Receive, Scope, Send, WsgiBridge
 
 log = structlog.get_logger("mailcore.web")

@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from a3mailer_site.env import current
+from a3mailer_site.figures import figures
 from accounts import passwords
 from mailcore.child import Child
 from mailcore.database import DatabaseDoors
 from mailcore.delivery.scheduler import Scheduler
 from mailcore.dialogue import UnavailableError
-from mailcore.figures import figures
 from mailcore.resolver.servers import configured
 from mailcore.resolver.stub import Resolver
 from mailcore.store.commit import Committer

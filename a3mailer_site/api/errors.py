@@ -36,6 +36,7 @@ _MEANINGS = {
     405: ("METHOD_NOT_ALLOWED", gettext_lazy("This method is not for this address.")),
     406: ("NOT_ACCEPTABLE", gettext_lazy("There is no answer in this form.")),
     409: ("CONFLICT", gettext_lazy("This does not go together with what is there.")),
+    412: ("PRECONDITION_FAILED", gettext_lazy("It has been changed since you looked at it.")),
     413: ("PAYLOAD_TOO_LARGE", gettext_lazy("The request is too large.")),
     415: ("UNSUPPORTED_MEDIA_TYPE", gettext_lazy("The request must be JSON.")),
     429: ("RATE_LIMITED", gettext_lazy("Too many requests.")),
@@ -50,6 +51,14 @@ class ConflictError(exceptions.APIException):
     status_code = 409
     default_detail = gettext_lazy("This is there already.")
     default_code = "conflict"
+
+
+class ChangedSinceError(exceptions.APIException):
+    """The caller's ``If-Match`` names an older state (RFC 9110 section 13.1.1)."""
+
+    status_code = 412
+    default_detail = gettext_lazy("Read it again, and send the change with the new ETag.")
+    default_code = "precondition_failed"
 
 
 class UnavailableError(exceptions.APIException):

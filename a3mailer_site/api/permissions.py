@@ -2,6 +2,9 @@
 
 A view says otherwise by action: ``scopes = {"create": "admin"}``; under ``strict_permissions`` those named in
 ``strict = {"destroy"}`` need ``admin`` too.
+
+A key may be restricted to some domains. Then it may call only views that say ``per_domain = True``, and these show and
+change nothing of other domains: they ask ``domains_of``. Every other view is closed to such a key.
 """
 
 from typing import Any
@@ -25,11 +28,19 @@ def granted(request: Request) -> frozenset[str]:
     return frozenset(implied for word in words for implied in IMPLIED.get(word, ()))
 
 
+def domains_of(request: Request) -> frozenset[str] | None:
+    """Return the domains (A-labels, lower case) that the caller is restricted to; ``None`` for no restriction."""
+    names = getattr(request.auth, "domains", None)
+    return None if names is None else frozenset(names)
+
+
 class ScopePermission(BasePermission):
     """Compares what a view needs with what the caller has."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Say whether the call may go on."""
+        if domains_of(request) is not None and not getattr(view, "per_domain", False):
+            return False
         return needed(request, view) in granted(request)
 
 

@@ -30,6 +30,7 @@ _ERRORS = {
     "405": "This method is not for this address.",
     "406": "There is no answer in this form.",
     "409": "It is there already, or would contradict what is.",
+    "412": "It has been changed since the ETag in If-Match was given out.",
     "413": "The body is larger than 1 MiB.",
     "415": "The body is not JSON.",
     "429": "Too many requests.",

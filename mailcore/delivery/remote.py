@@ -14,12 +14,12 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.python.failure import Failure
 
 from a3mailer_site.env import current
+from a3mailer_site.figures import figures
 from mailcore.delivery.connection import ConnectError, OutboundConnection, Reactor, Target, connect
 from mailcore.delivery.content import Content
 from mailcore.delivery.jobs import Contact, Entry, Job, Nexthop, Result, own_outcome
 from mailcore.delivery.targets import find_targets
 from mailcore.dialogue import UnavailableError
-from mailcore.figures import figures
 from mailcore.resolver.mail_hosts import NoMailHostError
 from mailcore.resolver.stub import Resolver
 from mailcore.smtp.client import Outcome, Phase, Tls, Verdict

@@ -19,6 +19,7 @@ from django.utils import timezone
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import LoopingCall, deferLater
 
+from a3mailer_site.figures import figures
 from a3mailer_site.ids import to_text
 from mailcore.delivery import claims
 from mailcore.delivery.jobs import Job, Result
@@ -27,7 +28,6 @@ from mailcore.delivery.recorder import AGAIN_AFTER, Recorder
 from mailcore.delivery.remote import Destinations, surroundings
 from mailcore.delivery.settlement import Settlement, settle, settle_crash, without_extras
 from mailcore.dialogue import UnavailableError
-from mailcore.figures import figures
 from mailcore.resolver.stub import Resolver
 
 log = structlog.get_logger("mailcore.delivery.scheduler")

@@ -4,9 +4,9 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
+from a3mailer_site.figures import figures
 from accounts.passwords import TooManyFailuresError, answer_delay
 from mailcore.dialogue import Login
-from mailcore.figures import figures
 from mailcore.sasl.questions import LoginRefusal, VerifyPassword
 from mailcore.store.mailboxes import cached_inbox_id, inbox_id
 

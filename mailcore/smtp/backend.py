@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from a3mailer_site.env import current
+from a3mailer_site.figures import figures
 from a3mailer_site.ids import new_id, to_text
 from accounts.addresses import may_send_as, resolve_many
 from mailcore.dialogue import NoSpaceError, Question
-from mailcore.figures import figures
 from mailcore.intake.acceptance import Acceptance, Direction, Together
 from mailcore.intake.login import verify_password
 from mailcore.intake.routing import (

@@ -18,9 +18,9 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
+from a3mailer_site.figures import figures
 from mailcore.database import TRUSTED, is_full
 from mailcore.dialogue import NoSpaceError, UnavailableError
-from mailcore.figures import figures
 from mailcore.store.batch import Batch, Change, Work
 from mailcore.threads import WayBack
 

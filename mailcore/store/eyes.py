@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 from django.db import Error, connection
 
+from a3mailer_site.figures import figures
 from a3mailer_site.models import Generation
-from mailcore.figures import figures
 from mailcore.store.batch import CHANNEL, Change
 from mailcore.store.models import MailboxChange
 from mailcore.store.notices import Doorbells

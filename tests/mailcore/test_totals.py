@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailcore.figures import BOUNDS, Figures
+from a3mailer_site.figures import BOUNDS, Figures
 from mailcore.supervisor.totals import Totals
 
 

@@ -10,8 +10,8 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from a3mailer_site.figures import figures
 from mailcore.dialogue import Ask, Close, Peer, Question, Send, StartTls, TlsFacts, UnavailableError
-from mailcore.figures import figures
 from mailcore.transport import (
     CLOSE_PATIENCE,
     HANDSHAKE_PATIENCE,

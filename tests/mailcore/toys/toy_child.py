@@ -15,9 +15,9 @@ from twisted.protocols.basic import LineReceiver
 
 from a3mailer_site.control import ControlError
 from a3mailer_site.env import current, load
+from a3mailer_site.figures import figures
 from mailcore import journal
 from mailcore.child import Child
-from mailcore.figures import figures
 
 
 class Toy(LineReceiver):
