@@ -7,6 +7,7 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
@@ -18,10 +19,10 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm
 
 from a3mailer_site.control import hint
+from accounts import trash
 from accounts.forms import ChangeUserForm, NewApiKeyForm, NewUserForm
 from accounts.models import Alias, AliasTarget, ApiKey, User
-from accounts.powers import check_last_administrator, is_powerful
-from accounts.removal import remove
+from accounts.powers import check_last_administrator, is_powerful, locked
 from security.audited import AuditedAdmin
 from security.models import AuditEntry
 
@@ -125,11 +126,14 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[type-arg]
         return response
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
-        """Remove with mailboxes and keys; nobody removes themselves, and not the last administrator."""
+        """Put into the trash; nobody deletes themselves, and not the last administrator."""
         if obj.pk == request.user.pk:
             raise PermissionDenied(gettext("Nobody deletes themselves."))
-        self.write_down(request, "deleted", obj, {"before": self.facts(obj)})
-        remove(obj)
+        with transaction.atomic():
+            user = locked(obj)
+            self.write_down(request, "deleted", user, {"before": self.facts(user)})
+            trash.delete(user, timezone.now())
+        hint("cut", account_id=user.pk)
 
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[User]) -> None:

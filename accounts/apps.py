@@ -4,6 +4,8 @@ from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_in
 from django.utils.translation import gettext_lazy as _
 
+from a3mailer_site.trash import keep_in_trash
+
 
 class AccountsConfig(AppConfig):
     """Accounts."""
@@ -12,5 +14,13 @@ class AccountsConfig(AppConfig):
     verbose_name = _("Accounts")
 
     def ready(self) -> None:
-        """Leave ``last_login`` to ``passwords.verify``, which writes it at most once a minute for all protocols."""
+        """Leave ``last_login`` to ``passwords.verify``, which writes it at most once a minute for all protocols.
+
+        And say what becomes of deleted users, and of a deleted domain's aliases.
+        """
         user_logged_in.disconnect(dispatch_uid="update_last_login")
+        from accounts import trash  # noqa: PLC0415 - models are there only now
+        from domains.trash import goes_along  # noqa: PLC0415 - as above
+
+        keep_in_trash("users", trash.purge)
+        goes_along("aliases", trash.put_aliases_away, trash.bring_aliases_back)

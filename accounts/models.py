@@ -11,14 +11,20 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from a3mailer_site.models import Cached
+from a3mailer_site.trash import restorable_until
 from domains.models import Domain
 
 
 class UserManager(BaseUserManager["User"]):
-    """Makes users the way ``createsuperuser`` and tests expect."""
+    """The users that are here, and not those in the trash; makes users as ``createsuperuser`` and tests expect."""
+
+    def get_queryset(self) -> models.QuerySet["User"]:
+        """Leave out deleted users, so that nobody takes one for a user who is here."""
+        return super().get_queryset().filter(deleted_at__isnull=True)
 
     def create_user(self, username: str, password: str | None = None, **fields: object) -> "User":
         """Make a user; an address without its domain here is refused by ``full_clean``."""
@@ -33,17 +39,32 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(username, password, is_staff=True, is_superuser=True, **fields)
 
 
+class UserQuerySet(models.QuerySet["User"]):
+    """Questions asked of all users, the deleted ones too."""
+
+    def restorable(self, since: datetime) -> "UserQuerySet":
+        """Users in the trash that may be had back; ``since`` is the oldest deletion that is not too old."""
+        return self.filter(deleted_at__gt=since).exclude(deleted_username="")
+
+
 class User(Cached, AbstractBaseUser, PermissionsMixin):
     """Somebody who may log in. With an address also a mailbox; an administrator can do without.
 
     ``used_quota`` is kept in the transactions that insert and expunge mail; ``checkquota`` proves it.
+
+    A deleted user stays with mailboxes and mail for a while (``trash.py``). The names are in ``deleted_username`` and
+    ``deleted_email`` then and free for others; ``username`` is something that nobody can log in with. ``objects`` are
+    the users that are here, ``everybody`` has the deleted ones too.
     """
 
     cached_under = "addresses"
 
     username = models.CharField(_("login name"), max_length=254, unique=True)
     email = models.CharField(_("address"), max_length=320, null=True, blank=True, unique=True)
-    domain = models.ForeignKey(Domain, on_delete=models.PROTECT, null=True, blank=True, related_name="users")
+    # No index of its own: the one below begins with it.
+    domain = models.ForeignKey(
+        Domain, on_delete=models.PROTECT, null=True, blank=True, related_name="users", db_index=False
+    )
     full_name = models.CharField(_("name"), max_length=200, blank=True)
     quota = models.PositiveBigIntegerField(_("quota"), default=0, help_text=_("In bytes. 0: no limit."))
     used_quota = models.PositiveBigIntegerField(_("used"), default=0, editable=False)
@@ -52,8 +73,14 @@ class User(Cached, AbstractBaseUser, PermissionsMixin):
     )
     is_staff = models.BooleanField(_("administrator"), default=False, help_text=_("May enter the web admin."))
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True, editable=False)
+    deleted_username = models.CharField(_("login name"), max_length=254, blank=True, editable=False)
+    deleted_email = models.CharField(_("address"), max_length=320, null=True, blank=True, editable=False)
+    deleted_active = models.BooleanField(default=False, editable=False)  # whether enabled, for the restore
+    restored_at = models.DateTimeField(_("restored"), null=True, blank=True, editable=False)
 
     objects = UserManager()
+    everybody = UserQuerySet.as_manager()
 
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS = []
@@ -62,14 +89,31 @@ class User(Cached, AbstractBaseUser, PermissionsMixin):
         verbose_name = _("user")
         verbose_name_plural = _("users")
         ordering = ["username"]
+        indexes = [
+            # Counts users without a look at them: those of a domain, and all.
+            models.Index(fields=["domain", "deleted_at"], name="user_domain"),
+            models.Index(fields=["deleted_at"], name="user_trash", condition=Q(deleted_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
-        return self.email or self.username
+        return self.deleted_email or self.deleted_username or self.email or self.username
+
+    def get_session_auth_hash(self) -> str:
+        """Return what a web session is bound to: the password, and that the user was not deleted since it began."""
+        bound = super().get_session_auth_hash()
+        if self.restored_at is None:
+            return bound
+        return salted_hmac("accounts.User.restored", f"{bound} {self.restored_at.isoformat()}").hexdigest()
 
     @property
     def may_log_in(self) -> bool:
         """Whether neither the user nor the domain is disabled."""
         return self.is_active and (self.domain is None or self.domain.enabled)
+
+    @property
+    def restorable_until(self) -> datetime | None:
+        """When what is in the trash goes for good."""
+        return None if self.deleted_at is None else restorable_until(self.deleted_at)
 
     def clean(self) -> None:
         """Bring names into their one form; the rules for addresses are in ``addresses.py``."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
+from django.http import Http404
 from django.utils.translation import gettext as _
 
 from accounts.addresses import fold
@@ -47,8 +48,26 @@ def set_groups(user: User, names: Iterable[str]) -> None:
     user.groups.set([Group.objects.get_or_create(name=name)[0] for name in sorted(ordinary)])
 
 
+def locked(user: User) -> User:
+    """Return a user as the row is now; nobody else changes it until the caller's transaction ends.
+
+    Administrators are locked together, in the order of their ids, so that two changes of two of them do not wait for
+    each other. Raises ``Http404`` when the user is gone.
+    """
+    if user.is_superuser:
+        _lock_administrators()
+    found = User.objects.select_for_update().filter(pk=user.pk).first()
+    if found is None:
+        raise Http404
+    return found
+
+
 def check_last_administrator(user: User) -> None:
     """Raise ``ForbiddenError`` if nobody else could administer the server. Call it in the transaction of the change."""
-    others = User.objects.select_for_update().filter(is_superuser=True, is_active=True).order_by("pk")
-    if user.pk in (pks := list(others.values_list("pk", flat=True))) and len(pks) == 1:
+    if _lock_administrators() == [user.pk]:
         raise ForbiddenError(_("This is the last administrator."))
+
+
+def _lock_administrators() -> list[int]:
+    administrators = User.objects.select_for_update().filter(is_superuser=True, is_active=True)
+    return list(administrators.order_by("pk").values_list("pk", flat=True))

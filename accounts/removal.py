@@ -1,12 +1,10 @@
-"""Removing a user: no login and no mail at once, then everything that was theirs, few rows at a time."""
+"""Erasing a user for good: everything that was theirs, few rows at a time. Deleting one is in ``trash.py``."""
 
 from collections.abc import Callable
 
 from django.db import transaction
 
-from a3mailer_site.control import hint
 from accounts.models import User
-from accounts.powers import check_last_administrator
 
 _before_removal: list[Callable[[int], None]] = []
 
@@ -19,13 +17,13 @@ def before_removal(empty: Callable[[int], None]) -> None:
     _before_removal.append(empty)
 
 
-def remove(user: User) -> None:
-    """Delete a user with everything that is theirs; raises ``powers.ForbiddenError`` for the last administrator."""
-    with transaction.atomic():
-        check_last_administrator(user)
-        user.is_active = False
-        user.save(update_fields=["is_active"])
-    hint("cut", account_id=user.pk)
+def erase(user_id: int) -> bool:
+    """Erase a deleted user with everything that is theirs; ``False`` when somebody else has done it meanwhile.
+
+    Whoever is in the trash gets no mail, so what has been emptied stays empty.
+    """
     for empty in _before_removal:
-        empty(user.pk)
-    user.delete()
+        empty(user_id)
+    with transaction.atomic():
+        user = User.everybody.select_for_update().filter(pk=user_id, deleted_at__isnull=False).first()
+        return user is not None and user.delete()[0] > 0

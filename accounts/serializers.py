@@ -1,6 +1,7 @@
 """Users and API keys as the API shows and takes them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +12,13 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework import serializers
+from rest_framework.request import Request
 
 from a3mailer_site.api.errors import from_django
+from a3mailer_site.api.etags import etag_of
 from a3mailer_site.api.fields import PrefixedIdField, StrictBooleanField, StrictCharField, StrictIntegerField
-from a3mailer_site.api.permissions import granted
-from accounts.addresses import fold
+from a3mailer_site.api.permissions import domains_of, granted
+from accounts.addresses import fold, normalize
 from accounts.limits import save_within_limits
 from accounts.models import ApiKey, User
 from accounts.passwords import MAX_PASSWORD
@@ -30,7 +33,7 @@ from accounts.powers import (
 )
 
 # The API's names of a user's fields, where the model has others.
-_NAMES = {"is_active": "enabled", "domain": "email"}
+NAMES = {"is_active": "enabled", "domain": "email"}
 
 
 class GroupsField(serializers.ListField):
@@ -83,7 +86,9 @@ class UserSerializer(serializers.ModelSerializer[User]):
                 validate_password(attrs["password"], User(**known))
             except DjangoValidationError as error:
                 raise serializers.ValidationError({"password": error.messages}) from error
-            attrs["password"] = make_password(attrs["password"])
+            # A list of users has its passwords hashed elsewhere, several at once.
+            if self.context.get("hashes", True):
+                attrs["password"] = make_password(attrs["password"])
         return attrs
 
     def create(self, validated_data: dict[str, Any]) -> User:
@@ -95,29 +100,60 @@ class UserSerializer(serializers.ModelSerializer[User]):
         return self._save(instance, validated_data)
 
     def _save(self, user: User, given: dict[str, Any]) -> User:
-        by_admin = "admin" in granted(self.context["request"])
+        """Save within the rules; for a change ``user`` is locked (``powers.locked``) by the caller's transaction."""
         groups = given.pop("groups", None)
         with transaction.atomic():
-            before = group_names(user)
-            if groups is not None:
-                check_groups(before, groups, by_admin=by_admin)
-            if user.pk and is_powerful(user) and not by_admin:
-                raise ForbiddenError(_("Only an administrator may change an administrator."))
-            if user.is_superuser and (
-                given.get("is_active") is False or (groups is not None and ADMIN_GROUP not in groups)
-            ):
-                check_last_administrator(user)
-            for name, value in given.items():
-                setattr(user, name, value)
-            if groups is not None and (ADMIN_GROUP in groups) != user.is_superuser:
-                user.is_superuser = user.is_staff = ADMIN_GROUP in groups
+            self.set_fields(user, given, groups)
             try:
                 save_within_limits(user)
             except DjangoValidationError as error:
-                raise from_django(error, _NAMES) from error
+                raise from_django(error, NAMES) from error
             if groups is not None:
                 set_groups(user, groups)
         return user
+
+    def set_fields(self, user: User, given: Mapping[str, Any], groups: list[str] | None) -> None:
+        """Give a user these fields if the caller may; raises ``ForbiddenError``."""
+        request = self.context["request"]
+        by_admin = is_administrator(request)
+        check_domain(given.get("email"), domains_of(request))
+        if groups is not None:
+            check_groups(group_names(user), groups, by_admin=by_admin)
+        if user.pk and is_powerful(user) and not by_admin:
+            raise ForbiddenError(_("Only an administrator may change an administrator."))
+        if user.is_superuser and (
+            given.get("is_active") is False or (groups is not None and ADMIN_GROUP not in groups)
+        ):
+            check_last_administrator(user)
+        for name, value in given.items():
+            setattr(user, name, value)
+        if groups is not None and (ADMIN_GROUP in groups) != user.is_superuser:
+            user.is_superuser = user.is_staff = ADMIN_GROUP in groups
+
+
+class DeletedUserSerializer(UserSerializer):
+    """A user in the trash. The names may be somebody else's by now."""
+
+    # Only in the trash, hence not required; nobody sends them.
+    deleted_at = serializers.DateTimeField(required=False)
+    restorable_until = serializers.DateTimeField(required=False)
+
+    class Meta(UserSerializer.Meta):
+        fields = [*UserSerializer.Meta.fields, "deleted_at", "restorable_until"]
+
+
+def is_administrator(request: Request) -> bool:
+    """Say whether the caller may touch who has power. A key for some domains may not: power is not bound to any."""
+    return "admin" in granted(request) and domains_of(request) is None
+
+
+def check_domain(address: str | None, within: frozenset[str] | None) -> None:
+    """Raise ``ForbiddenError`` when a caller who is restricted to some domains gives an address elsewhere."""
+    if address is None or within is None:
+        return
+    with suppress(ValueError):  # what is no address is refused in its own words
+        if normalize(address.strip()).rpartition("@")[2] not in within:
+            raise ForbiddenError(_("This key is for some domains only, and the address is in none of them."))
 
 
 class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
@@ -167,3 +203,8 @@ def facts(user: User) -> Mapping[str, Any]:
         "enabled": user.is_active,
         "groups": group_names(user),
     }
+
+
+def user_etag(user: User) -> str:
+    """Return the ETag of a user: of the id and everything that a caller can change, the password too."""
+    return etag_of({"id": user.pk, **facts(user), "password": user.password})

@@ -5,13 +5,12 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from domains.models import Domain
 from domains.names import to_ascii, validate_domain
-from domains.querysets import with_use
 from security.audited import AuditedAdmin
 
 
@@ -42,7 +41,8 @@ class DomainAdmin(AuditedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Domain]:
         """Add how many users there are."""
-        return with_use(super().get_queryset(request))
+        users = Count("users", filter=Q(users__deleted_at__isnull=True))
+        return super().get_queryset(request).annotate(user_count=users)  # type: ignore[no-any-return]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Domain | None = None) -> list[str]:  # noqa: ARG002
         """The name is what addresses are made of: it stays."""

@@ -1,5 +1,6 @@
 """Domains that this server receives mail for."""
 
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -7,6 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from a3mailer_site.models import Cached
+from a3mailer_site.trash import restorable_until
 from domains.names import to_ascii, to_unicode, validate_domain
 
 
@@ -17,9 +19,25 @@ class DomainQuerySet(models.QuerySet["Domain"]):
         """Domains that receive mail."""
         return self.filter(enabled=True)
 
+    def restorable(self, since: datetime) -> "DomainQuerySet":
+        """Domains in the trash that may be had back; ``since`` is the oldest deletion that is not too old."""
+        return self.filter(deleted_at__gt=since).exclude(deleted_name="")
+
+
+class LivingDomainManager(models.Manager["Domain"]):
+    """Leaves out what is in the trash, so that nobody takes a deleted domain for one that is here."""
+
+    def get_queryset(self) -> DomainQuerySet:
+        """Return the domains that are here."""
+        return DomainQuerySet(self.model, using=self._db).filter(deleted_at__isnull=True)
+
 
 class Domain(Cached):
-    """A domain whose mail ends here, and its limits. The name is stored as A-labels (RFC 5890), lower case."""
+    """A domain whose mail ends here, and its limits. The name is stored as A-labels (RFC 5890), lower case.
+
+    A deleted domain stays for a while (``trash.py``). Its name is in ``deleted_name`` then, and ``name`` something that
+    no domain can be called. ``objects`` are the domains that are here, ``everything`` has the deleted ones too.
+    """
 
     cached_under = "addresses"
 
@@ -39,8 +57,12 @@ class Domain(Cached):
         help_text=_("What follows this sign in the local part is a tag: user+tag reaches user. Empty: no tags."),
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True, editable=False)
+    deleted_name = models.CharField(_("domain"), max_length=253, blank=True, editable=False)
+    kept = models.JSONField(default=dict, blank=True, editable=False)  # what went along, by who keeps it
 
-    objects = DomainQuerySet.as_manager()
+    objects = LivingDomainManager.from_queryset(DomainQuerySet)()
+    everything = DomainQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("domain")
@@ -48,9 +70,15 @@ class Domain(Cached):
         ordering = ["name"]
 
     def __str__(self) -> str:
-        return to_unicode(self.name)
+        return to_unicode(self.deleted_name or self.name)
+
+    @property
+    def restorable_until(self) -> datetime | None:
+        """When what is in the trash goes for good."""
+        return None if self.deleted_at is None else restorable_until(self.deleted_at)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the name in its one canonical form."""
-        self.name = to_ascii(self.name)
+        if self.deleted_at is None:
+            self.name = to_ascii(self.name)
         super().save(*args, **kwargs)

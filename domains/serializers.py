@@ -33,7 +33,7 @@ class DomainSerializer(serializers.ModelSerializer[Domain]):
 
     def to_representation(self, instance: Domain) -> dict[str, Any]:
         """Show the name in readable form (U-labels)."""
-        return {**super().to_representation(instance), "domain": to_unicode(instance.name)}
+        return {**super().to_representation(instance), "domain": to_unicode(instance.deleted_name or instance.name)}
 
     def validate_domain(self, name: str) -> str:
         """Bring the name into its one form."""
@@ -64,3 +64,14 @@ class DomainSerializer(serializers.ModelSerializer[Domain]):
             raise from_django(error, {"name": "domain"}) from error
         domain.save()
         return domain
+
+
+class DeletedDomainSerializer(DomainSerializer):
+    """A domain in the trash. Its name may be another one's by now."""
+
+    # Only in the trash, hence not required; nobody sends them.
+    deleted_at = serializers.DateTimeField(required=False)
+    restorable_until = serializers.DateTimeField(required=False)
+
+    class Meta(DomainSerializer.Meta):
+        fields = [*DomainSerializer.Meta.fields, "deleted_at", "restorable_until"]

@@ -121,6 +121,18 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     return response
 
 
+def row_problem(error: Exception) -> dict[str, Any]:
+    """Return ``code``, ``details`` and ``fields`` for one of many things in a request that could not be done.
+
+    A mistake of ours is no answer to the caller: it is raised again, and ends the request.
+    """
+    error = _known(error)
+    if not isinstance(error, exceptions.APIException):
+        raise error
+    details, fields = _problems(error.detail) if isinstance(error, serializers.ValidationError) else ("", {})
+    return {"code": _MEANINGS[error.status_code][0], "details": details or str(error.detail), "fields": fields}
+
+
 def _known(error: Exception) -> Exception:
     """Turn what Django and the database raise into what the API says."""
     if isinstance(error, ValidationError):

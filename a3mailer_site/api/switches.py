@@ -36,17 +36,18 @@ class Source:
 
 def is_dry_run(request: Request) -> bool:
     """Say whether nothing must be changed."""
-    return _switch(request, "dry_run")
+    return switch(request, "dry_run")
 
 
 def explained(request: Request, answer: dict[str, Any], sources: Mapping[str, Source]) -> dict[str, Any]:
     """Return the answer, with ``explain`` if that is asked for; ``sources`` by field, inner fields as ``a.b``."""
-    if not _switch(request, "explain"):
+    if not switch(request, "explain"):
         return answer
     return {**answer, "explain": {name: asdict(source) for name, source in sources.items()}}
 
 
-def _switch(request: Request, name: str) -> bool:
+def switch(request: Request, name: str) -> bool:
+    """Read a switch out of the query; raises ``ValidationError`` that names it for what is neither on nor off."""
     text = request.query_params.get(name, "").lower()
     if text not in _ON | _OFF:
         raise serializers.ValidationError({name: _("This must be 1 or 0.")})

@@ -50,9 +50,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:  # noqa: ARG002
         """Look at every user; only those that seem wrong are locked."""
         checked = wrong = 0
-        for user in User.objects.order_by("pk").values_list("pk", flat=True):
+        for user in User.everybody.order_by("pk").values_list("pk", flat=True):
             checked += 1
-            used = User.objects.filter(pk=user).values_list("used_quota", flat=True).first()
+            used = User.everybody.filter(pk=user).values_list("used_quota", flat=True).first()
             if used is None or used == stored(user):
                 continue
             wrong += 1 if dry_run or run(MendQuota(user)) else 0
