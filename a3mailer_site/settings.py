@@ -167,7 +167,8 @@ SECURE_HSTS_SECONDS = 31536000 if PRODUCTION else 0
 X_FRAME_OPTIONS = "DENY"
 # API paths end without a slash, and a redirected POST would lose its body.
 APPEND_SLASH = False
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# The largest that any API path takes; each has its own limit in api/middleware.py.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 LANGUAGE_CODE = env.language
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]

@@ -125,7 +125,8 @@ class User(Cached, AbstractBaseUser, PermissionsMixin):
             raise ValidationError({"username": _("A login name has no spaces and no control characters.")})
         # A login may be a name or an address: one person's name must not be another's address.
         if User.objects.filter(email=self.username).exclude(pk=self.pk).exists():
-            raise ValidationError({"username": _("This is somebody else's address.")}, code="unique")
+            taken = ValidationError(_("This is somebody else's address."), code="unique")
+            raise ValidationError({"username": taken})
         if self.email:
             try:
                 self.email, self.domain = claim_address(self.email, user=self)
