@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+# PostgreSQL's NOTIFY channel on which the commit of a new generation is heard.
+CHANNEL = "a3mailer_generations"
 # Seconds that a process without a poller may go on with what it knows.
 _AGE = 1.0
 

@@ -3,9 +3,9 @@
 from functools import partial
 from typing import Any, ClassVar
 
-from django.db import models, transaction
+from django.db import connections, models, transaction
 
-from a3mailer_site.generations import announce
+from a3mailer_site.generations import CHANNEL, announce
 
 
 class GenerationQuerySet(models.QuerySet["Generation"]):
@@ -18,6 +18,10 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
                 _, made = self.get_or_create(name=name, defaults={"value": 1})
                 if not made:  # by somebody else, in this very moment
                     self.filter(name=name).update(value=models.F("value") + 1)
+            connection = connections[self.db]
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute(f"NOTIFY {CHANNEL}")
             # At once, for what this transaction itself reads next; and when others can see the change.
             announce(name)
             transaction.on_commit(partial(announce, name), using=self.db)

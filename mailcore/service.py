@@ -128,7 +128,7 @@ class MailProcess:
         self.child.on_start(self._start)
         self.child.on_drain(self._connections.drain)
         self.child.on_reload(self._certificates.replace)
-        self.child.command("cut", self._cut)
+        self.child.command("cut", self._shut_out)
         self.child.command("connections", self._list)
         reactor.addSystemEventTrigger("during", "shutdown", self._close)
 
@@ -161,6 +161,11 @@ class MailProcess:
 
     def _open(self, name: str) -> int:
         return self._connections.open().get(name, 0)
+
+    def _shut_out(self, account_id: int | None = None, address: str | None = None) -> Message:
+        """End connections, and forget what would let them in again: when this is answered, nobody comes back by it."""
+        generations.announce("addresses")
+        return self._cut(account_id=account_id, address=address)
 
     def _cut(self, account_id: int | None = None, address: str | None = None) -> Message:
         return {"connections": self._connections.cut(account_id=account_id, address=address)}

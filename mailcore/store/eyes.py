@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from django.db import Error, connection
 
+from a3mailer_site import generations
 from a3mailer_site.figures import figures
 from a3mailer_site.models import Generation
 from mailcore.store.batch import CHANNEL, Change
@@ -22,7 +23,7 @@ from mailcore.store.notices import Doorbells
 log = structlog.get_logger("mailcore.store.eyes")
 
 LOOK_EVERY = 0.01  # seconds; SQLite
-LISTEN_FOR = 0.25  # seconds; PostgreSQL has no notice for generations, they are looked at this often
+LISTEN_FOR = 0.25  # seconds; PostgreSQL's notices wake us, and generations are looked at this often all the same
 AGAIN_AFTER = 0.5  # seconds; after the database has failed
 READ_AT_ONCE = 1000
 
@@ -93,11 +94,13 @@ class Eyes:
     def _listen(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"LISTEN {CHANNEL}")
+            cursor.execute(f"LISTEN {generations.CHANNEL}")
         # No ``start_looking``: a session at another mail process may expect to see at once what was answered here.
         self._look_at_generations()
         self._doorbells.ring_all()
         while not self._stopping.is_set():
             for notice in connection.connection.notifies(timeout=LISTEN_FOR, stop_after=1):
+                # That of a generation has no payload: what is new is looked up below.
                 self._doorbells.ring(_parse(notice.payload))
             self._look_at_generations()
 
