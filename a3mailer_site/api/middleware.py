@@ -1,20 +1,17 @@
 """What happens to every HTTP request before and after everything else: its id, its size, its headers."""
 
-import re
-import secrets
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.signals import request_finished
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
-from django.utils import translation
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from a3mailer_site.api.errors import RETRY_AFTER, is_api, plain_error
+from a3mailer_site.api.errors import RETRY_AFTER, early_error, is_api, plain_error
 from a3mailer_site.api.peers import comes_by_proxy
-
-# Ids that callers send are repeated in logs: nothing in them may surprise.
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
+from a3mailer_site.api.request_ids import own_or_new
 
 # Alpine, which the admin's theme is built on, evaluates expressions in attributes; hence 'unsafe-eval'. Inline scripts
 # stay forbidden, so text of strangers cannot become one.
@@ -31,6 +28,13 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+
+
+def _forget_request_id(**_: object) -> None:
+    unbind_contextvars("request_id")
+
+
+request_finished.connect(_forget_request_id, dispatch_uid="request_id")
 
 
 class ForwardedMiddleware:
@@ -54,9 +58,10 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Pass the request on, and the id back."""
-        given = request.headers.get("X-Request-ID", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(8)}"
+        request_id = own_or_new(request.headers.get("X-Request-ID", ""))
         request.request_id = request_id  # type: ignore[attr-defined]
+        # To the end of the request, not of this call: Django logs what it answered after all middleware.
+        bind_contextvars(request_id=request_id)
         response = self._refuse_large(request) or self._get_response(request)
         response.headers["X-Request-ID"] = request_id
         response.headers.setdefault("Content-Security-Policy", _POLICY)
@@ -66,8 +71,7 @@ class RequestIdMiddleware:
         # The REST framework reads the stream itself, past Django's own limit. What has no length has no body in WSGI.
         length = request.META.get("CONTENT_LENGTH") or "0"
         if is_api(request) and length.isdecimal() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            with translation.override(translation.get_language_from_request(request)):
-                return plain_error(request, 413)
+            return early_error(request, 413)
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:

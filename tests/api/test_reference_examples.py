@@ -151,7 +151,7 @@ STATUS = {
 def test_the_error_example_names_the_missing_field(write_api):
     error = write_api.post("/api/v1/users", {"username": "x"}, HTTP_ACCEPT_LANGUAGE="en").json()["error"]
     assert error["code"] == "INVALID_REQUEST"
-    assert error["details"] == "Field 'email': This field is required."
+    assert error["details"] == "Field 'email' is required."
     assert set(error["fields"]) == {"email", "password"}
 
 
