@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "a3mailer_site.api.idempotency.IdempotencyMiddleware",
 ]
 
 ROOT_URLCONF = "a3mailer_site.urls"

@@ -1,4 +1,4 @@
-"""Users and API keys over HTTP."""
+"""Users over HTTP."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
-from rest_framework import mixins, viewsets
+from rest_framework import viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,12 +23,10 @@ from a3mailer_site.control import hint
 from accounts import examples, pages, trash
 from accounts.addresses import fold
 from accounts.bulk_viewset import BulkUsersMixin
-from accounts.models import ApiKey, User
+from accounts.models import User
 from accounts.powers import ForbiddenError, is_powerful, locked
 from accounts.serializers import (
-    ApiKeySerializer,
     DeletedUserSerializer,
-    NewApiKeySerializer,
     UserSerializer,
     facts,
     is_administrator,
@@ -206,49 +204,3 @@ class UserViewSet(BulkUsersMixin, viewsets.ModelViewSet[User]):
     def _record(self, action: str, detail: dict[str, Any], user: User) -> None:
         target = {"target": f"user_{user.pk}"}
         record(action, AuditEntry.EventType.ADMINISTRATIVE, request=self.request, metadata={**target, **detail})
-
-
-def _owner(request: Request) -> User | None:
-    """Return who makes a key: keys made by nobody's key are nobody's."""
-    return request.user if isinstance(request.user, User) else None
-
-
-class ApiKeyViewSet(
-    mixins.CreateModelMixin, mixins.ListModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[ApiKey]
-):
-    """Make, list and revoke API keys. All of it needs ``admin``: a key could otherwise make itself a better one."""
-
-    queryset = ApiKey.objects.filter(revoked_at__isnull=True).order_by("pk")
-    serializer_class = ApiKeySerializer
-    lookup_url_kwarg = "key_id"
-    lookup_value_regex = "[^/]+"
-    collection_name = "keys"
-    filter_backends = []
-    scopes = {"create": "admin", "list": "admin", "destroy": "admin"}
-
-    def get_object(self) -> ApiKey:
-        """Find a key by the id in the path."""
-        self.kwargs[self.lookup_url_kwarg] = number_of(self.kwargs[self.lookup_url_kwarg], "key_")
-        return super().get_object()
-
-    @extend_schema(request=ApiKeySerializer, responses={201: NewApiKeySerializer})
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002 - the router passes them
-        """Make a key. The answer is the only place where its secret stands."""
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        with transaction.atomic():
-            key, secret = ApiKey.issue(owner=_owner(request), **serializer.validated_data)
-            self._record("api_key_created", key)
-        key.api_key = secret  # type: ignore[attr-defined]
-        answer = NewApiKeySerializer(key, context=self.get_serializer_context()).data
-        return Response(answer, status=201, headers={"Location": f"/api/v1/auth/keys/{answer['key_id']}"})
-
-    def perform_destroy(self, instance: ApiKey) -> None:
-        """Revoke: the row stays, so that the audit log's ids keep their meaning."""
-        with transaction.atomic():
-            ApiKey.objects.filter(pk=instance.pk).update(revoked_at=timezone.now())
-            self._record("api_key_revoked", instance)
-
-    def _record(self, action: str, key: ApiKey) -> None:
-        detail = {"target": f"key_{key.pk}", "name": key.name, "permissions": key.permissions}
-        record(action, AuditEntry.EventType.ADMINISTRATIVE, request=self.request, metadata=detail)
