@@ -25,6 +25,7 @@ from mailcore.resolver.stub import Resolver
 from mailcore.store.commit import Committer
 from mailcore.store.eyes import forget_changes
 from mailcore.threads import WayBack
+from mailqueue import counts
 from security.sealing import HeadLog, seal
 
 log = structlog.get_logger("mailcore.worker")
@@ -34,6 +35,7 @@ FORGET_CHANGES_EVERY = 20.0
 SEAL_EVERY = 1.0
 TELL_HEAD_EVERY = 60.0
 FORGET_ANSWERS_EVERY = 600.0
+FOLD_COUNTS_EVERY = 5.0
 
 
 class WorkerProcess:
@@ -59,6 +61,7 @@ class WorkerProcess:
         self._regularly(SEAL_EVERY, seal)
         self._regularly(TELL_HEAD_EVERY, HeadLog().tell)
         self._regularly(FORGET_ANSWERS_EVERY, lambda: KeptAnswer.objects.forget_outlived(timezone.now()))
+        self._regularly(FOLD_COUNTS_EVERY, counts.fold)
 
     def _regularly(self, seconds: float, work: Callable[[], Any]) -> None:
         """Do this in a database thread now and then, never twice at once."""

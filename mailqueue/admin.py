@@ -17,22 +17,28 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from a3mailer_site.api.errors import ConflictError
 from a3mailer_site.ids import to_text
 from a3mailer_site.paging import BoundedPaginator
+from a3mailer_site.trash import restorable_until
 from domains.names import to_ascii
-from mailqueue import interventions
-from mailqueue.models import MessageTrace, QueueEntry, Route
+from mailqueue import interventions, purging
+from mailqueue.auditing import into_audit
+from mailqueue.interventions import Noted
+from mailqueue.models import MessageTrace, QueueEntry, QueuePurge, Route
 from mailqueue.querysets import queue_id, search_log, search_queue
 from mailqueue.timeline import timeline
-from security.audit import record
 from security.audited import AuditedAdmin, ReadOnlyAdmin
-from security.models import AuditEntry
 
 
 def timeline_link(message: int) -> str:
     """Return a link to the timeline of a message, named by its queue id."""
     text = to_text(message)
     return format_html('<a href="{}">{}</a>', reverse("admin:mailqueue_messagetrace_timeline", args=[text]), text)
+
+
+def _purge(entries: QuerySet[QueueEntry], now: datetime, by: str, noted: Noted) -> int:
+    return purging.purge(entries, now, by, noted=noted).entries
 
 
 @admin.register(QueueEntry)
@@ -52,7 +58,7 @@ class QueueEntryAdmin(AuditedAdmin):
         "destination",
     ]
     list_display_links = None
-    list_filter = ["state"]
+    list_filter = ["state", "message__lane"]
     search_fields = ["recipient"]
     search_help_text = _("Queue id, destination, or how the sender's or recipient's address begins.")
     actions = ["retry", "hold", "release"]
@@ -65,6 +71,11 @@ class QueueEntryAdmin(AuditedAdmin):
     def has_change_permission(self, request: HttpRequest, obj: QueueEntry | None = None) -> bool:
         """Say whether the actions are there; an entry itself is not edited."""
         return obj is None and super().has_change_permission(request)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[QueueEntry]:
+        """Leave out what is in the trash."""
+        rows: QuerySet[QueueEntry] = super().get_queryset(request)
+        return rows.exclude(state=QueueEntry.State.PURGED)
 
     def get_search_results(
         self,
@@ -112,29 +123,62 @@ class QueueEntryAdmin(AuditedAdmin):
         self.delete_queryset(request, QueueEntry.objects.filter(pk=obj.pk))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[QueueEntry]) -> None:
-        """Take entries out of the queue; what a worker has in hand stays."""
-        self._intervene(request, queryset, interventions.delete)
+        """Take entries out of the queue, into the trash; what a worker has in hand stays."""
+        self._intervene(request, queryset, _purge)
 
     def _intervene(
         self,
         request: HttpRequest,
         entries: QuerySet[QueueEntry],
-        act: Callable[[QuerySet[QueueEntry], datetime, str], int],
+        act: Callable[[QuerySet[QueueEntry], datetime, str, Noted], int],
     ) -> None:
         wanted = QueueEntry.objects.filter(pk__in=list(entries.values_list("pk", flat=True)))
-        ids = sorted({to_text(message) for message in wanted.values_list("message_id", flat=True)})
         asked = wanted.count()
-        changed = act(wanted, timezone.now(), request.user.get_username())
-        record(
-            f"queue_{act.__name__}",
-            AuditEntry.EventType.EMAIL,
-            request=request,
-            metadata={"changed": changed, "queue_ids": ids[:100], "by": "web admin"},
-        )
+        noted = into_audit(f"queue_{act.__name__.strip('_')}", request, by="web admin")
+        changed = act(wanted, timezone.now(), request.user.get_username(), noted)
         text = ngettext("%(count)d entry changed.", "%(count)d entries changed.", changed) % {"count": changed}
         if changed < asked:
             text += " " + gettext("The others are being delivered just now, or not in a state for this.")
         self.message_user(request, text, messages.SUCCESS if changed == asked else messages.WARNING)
+
+
+@admin.register(QueuePurge)
+class QueuePurgeAdmin(ReadOnlyAdmin):
+    """The queue's trash: what was taken out of the queue, by whom, and the way back."""
+
+    list_display = ["deleted_at", "queue_shown", "messages", "by", "undo_until", "undone_at", "emptied_at"]
+    list_display_links = None
+    list_filter = ["queue"]
+    actions = ["undo"]
+
+    def has_undo_permission(self, request: HttpRequest) -> bool:
+        """Say whether the action is there: for those who may change the queue."""
+        return bool(request.user.has_perm("mailqueue.change_queueentry"))
+
+    @admin.display(description=_("lane"))
+    def queue_shown(self, act: QueuePurge) -> str:
+        """Name the lane, or link to the message that was chosen."""
+        if act.message is not None:
+            return timeline_link(act.message)
+        return str(act.get_queue_display()) if act.queue else gettext("chosen messages")
+
+    @admin.display(description=_("can be undone until"))
+    def undo_until(self, act: QueuePurge) -> datetime:
+        """Say when it goes for good."""
+        return restorable_until(act.deleted_at)
+
+    @admin.action(description=_("Put back into the queue"), permissions=["undo"])
+    def undo(self, request: HttpRequest, queryset: QuerySet[QueuePurge]) -> None:
+        """Undo the selected purges."""
+        restored = 0
+        for act in queryset:
+            noted = into_audit("queue_purge_undone", request, by="web admin", purge_id=str(act))
+            try:
+                restored += purging.undo(act, timezone.now(), request.user.get_username(), noted=noted)
+            except ConflictError as error:
+                self.message_user(request, f"{act}: {error.detail}", messages.WARNING)
+        text = ngettext("%(count)d message put back.", "%(count)d messages put back.", restored)
+        self.message_user(request, text % {"count": restored}, messages.SUCCESS)
 
 
 class RouteForm(forms.ModelForm):  # type: ignore[type-arg] # no subscript at run time

@@ -1,98 +1,135 @@
-"""What a person may do with queued mail: try it now, hold it, release it, delete it.
+"""What a person may do with queued mail besides ``purging.py``: try it now, hold it, release it.
 
-Entries that a worker has in hand are left alone. Each act is noted in the message's timeline.
+Entries that a worker has in hand are left alone. Each act is noted in the message's timeline, in its transaction; who
+calls gets the queue ids of each transaction to write them into the audit log.
 """
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import Any
+import random
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
 from a3mailer_site.control import hint
-from mailqueue.models import MessageEvent, MessageTrace, QueuedMessage, QueueEntry
+from a3mailer_site.ids import to_text
+from mailqueue.models import MessageEvent, MessageTrace, QueueEntry
+from mailqueue.slices import slices
+from mailqueue.standing import lock, reclassify
 
 Kind = MessageEvent.Kind
 State = QueueEntry.State
 Status = MessageTrace.Status
 
-# Rows changed in one transaction: few enough that nobody waits long for the write gate.
-_SLICE = 200
+Entries = TypeVar("Entries", bound="QuerySet[QueueEntry]")
+
+# Called in each transaction with the queue ids of the messages that it changes.
+Noted: TypeAlias = Callable[[list[str]], None]
+
+# More than a hundred entries become due in no order over some time, up to so many seconds: not all in one lump.
+_SPREAD = 60.0
+_A_SECOND = 100
 
 
-def retry(entries: QuerySet[QueueEntry], now: datetime, by: str) -> int:
-    """Let deferred entries be tried at once; returns how many. Limits on destinations stay in force."""
-    waiting = entries.filter(state=State.QUEUED, next_attempt_at__gt=now)
-    return _act(waiting, now, Kind.RETRIED, by, Status.QUEUED, lambda rows: rows.update(next_attempt_at=now))
+def nobody(queue_ids: list[str]) -> None:
+    """Be told and write nothing: for who writes everything down at the end."""
 
 
-def hold(entries: QuerySet[QueueEntry], now: datetime, by: str) -> int:
+def retry(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Noted = nobody) -> int:
+    """Let deferred entries be tried at once; returns how many.
+
+    Many become due one after the other; limits on destinations stay in force.
+    """
+    waiting = deferred(entries, now)
+    most = int(_SPREAD * _A_SECOND)
+    many = len(waiting.order_by().values_list("pk")[:most])
+    spread = many / _A_SECOND if many > _A_SECOND else 0
+
+    def change(rows: "QuerySet[QueueEntry]") -> None:
+        again: dict[int, datetime] = {}  # the recipients of a message stay together
+        for message in rows.values_list("message_id", flat=True):
+            again.setdefault(message, now + timedelta(seconds=random.uniform(0, spread)))  # noqa: S311 - no secret
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                _RETRY,
+                [
+                    (connection.ops.adapt_datetimefield_value(again[message]), pk)
+                    for pk, message in rows.values_list("pk", "message_id")
+                ],
+            )
+
+    return _act(waiting, now, Kind.RETRIED, by, Status.QUEUED, change, noted)
+
+
+def deferred(entries: Entries, now: datetime) -> Entries:
+    """Entries that wait for a later attempt: what ``retry`` is about."""
+    return entries.filter(state=State.QUEUED, next_attempt_at__gt=now)
+
+
+def hold(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Noted = nobody) -> int:
     """Keep entries from being tried until somebody releases them; returns how many."""
-    waiting = entries.filter(state=State.QUEUED)
-    return _act(waiting, now, Kind.HELD, by, Status.HELD, lambda rows: rows.update(state=State.HELD))
+
+    def change(rows: "QuerySet[QueueEntry]") -> None:
+        rows.update(state=State.HELD)
+
+    return _act(entries.filter(state=State.QUEUED), now, Kind.HELD, by, Status.HELD, change, noted)
 
 
-def release(entries: QuerySet[QueueEntry], now: datetime, by: str) -> int:
+def release(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Noted = nobody) -> int:
     """Let held entries be tried again, now; returns how many."""
-    held = entries.filter(state=State.HELD)
 
-    def change(rows: QuerySet[QueueEntry]) -> int:
-        return rows.update(state=State.QUEUED, next_attempt_at=now, crashes=0)
+    def change(rows: "QuerySet[QueueEntry]") -> None:
+        rows.update(state=State.QUEUED, next_attempt_at=now, crashes=0)
 
-    return _act(held, now, Kind.RELEASED, by, Status.QUEUED, change)
-
-
-def delete(entries: QuerySet[QueueEntry], now: datetime, by: str) -> int:
-    """Take entries out of the queue for good; nobody is told. Returns how many."""
-
-    def change(rows: QuerySet[QueueEntry]) -> int:
-        messages = set(rows.values_list("message_id", flat=True))
-        count = rows.count()
-        rows.delete()
-        open_states = (State.QUEUED, State.HELD)
-        still = set(
-            QueueEntry.objects.filter(message__in=messages, state__in=open_states).values_list("message_id", flat=True)
-        )
-        QueuedMessage.objects.filter(pk__in=messages - still).delete()
-        return count
-
-    waiting = entries.filter(state__in=(State.QUEUED, State.HELD))
-    return _act(waiting, now, Kind.FAILED, by, Status.FAILED, change, reply="deleted by an administrator")
+    return _act(entries.filter(state=State.HELD), now, Kind.RELEASED, by, Status.QUEUED, change, noted)
 
 
 def _act(
-    entries: QuerySet[QueueEntry],
+    entries: "QuerySet[QueueEntry]",
     now: datetime,
     kind: MessageEvent.Kind,
     by: str,
     status: MessageTrace.Status,
-    change: Callable[[QuerySet[QueueEntry]], int],
-    **detail: Any,
+    change: "Callable[[QuerySet[QueueEntry]], None]",
+    noted: Noted,
 ) -> int:
     changed = 0
-    wanted = list(entries.order_by("pk").values_list("pk", flat=True))
-    for start in range(0, len(wanted), _SLICE):
+    for messages in slices(entries):
         with transaction.atomic():
+            lock(messages)
             # Looked at again under the lock: a worker may have taken one, or ended it, since.
             rows = (
-                entries.filter(pk__in=wanted[start : start + _SLICE])
+                entries.filter(message_id__in=messages)
                 .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
                 .order_by("pk")
-                .select_for_update()
+                .select_for_update(of=("self",))
             )
             taken = list(rows.values_list("pk", "message_id", "trace_id"))
             if not taken:
                 continue
-            _note(((message, trace) for _pk, message, trace in taken), kind, now, {"by": by, **detail})
+            note([(message, trace) for _pk, message, trace in taken], kind, now, {"by": by})
             MessageTrace.objects.filter(pk__in=[trace for _pk, _message, trace in taken]).update(status=status)
-            changed += change(QueueEntry.objects.filter(pk__in=[pk for pk, _message, _trace in taken]))
+            change(QueueEntry.objects.filter(pk__in=[pk for pk, _message, _trace in taken]))
+            reclassify(messages)
+            noted(queue_ids(message for _pk, message, _trace in taken))
+            changed += len(taken)
     if changed:
-        hint("wake")
+        transaction.on_commit(partial(hint, "wake"))
     return changed
 
 
-def _note(rows: Iterable[tuple[int, int]], kind: MessageEvent.Kind, now: datetime, detail: dict[str, Any]) -> None:
+def note(rows: Sequence[tuple[int, int]], kind: MessageEvent.Kind, now: datetime, detail: dict[str, Any]) -> None:
+    """Add an event to the timeline of each of these messages and traces."""
     MessageEvent.objects.bulk_create(
         MessageEvent(message=message, trace_id=trace, kind=kind, at=now, detail=detail) for message, trace in rows
     )
+
+
+def queue_ids(messages: Iterable[int]) -> list[str]:
+    """Return each message once, as it stands in logs."""
+    return [to_text(message) for message in sorted(set(messages))]
+
+
+_RETRY = f'UPDATE "{QueueEntry._meta.db_table}" SET next_attempt_at = %s WHERE id = %s'  # noqa: S608

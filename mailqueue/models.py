@@ -34,8 +34,20 @@ class Body(models.Model):
         return to_text(self.id)
 
 
+class Lane(models.TextChoices):
+    """Where in the queue a message stands: the first of these that applies. Together they are the whole queue."""
+
+    BOUNCE = "bounce", _("Notices")  # without a sender, and here only
+    INCOMING = "incoming", _("Incoming")  # a delivery into a mailbox here is put off
+    OUTGOING = "outgoing", _("Outgoing")  # a recipient's first attempt is due or under way
+    RETRY = "retry", _("Retry")  # what is left: waits for a later attempt, or is held
+
+
 class QueuedMessage(models.Model):
-    """A message that still has somewhere to go. The row ends when its last recipient has."""
+    """A message that still has somewhere to go. The row ends when its last recipient has.
+
+    ``lane`` and the four flags say what the entries say; ``standing.py`` keeps them so, and the counters with them.
+    """
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     body = models.ForeignKey(Body, on_delete=models.PROTECT, related_name="queued")
@@ -48,11 +60,21 @@ class QueuedMessage(models.Model):
     smtputf8 = models.BooleanField(default=False)
     eight_bit = models.BooleanField(default=False)
     submitter_id = models.BigIntegerField(_("submitted by"), null=True, blank=True)
+    lane = models.CharField(_("lane"), max_length=8, choices=Lane, blank=True, default="")  # empty: in the trash
+    fresh = models.BooleanField(default=False)  # a recipient waits for its first attempt
+    deferred = models.BooleanField(default=False)  # the last attempt at a recipient came to nothing for now
+    held = models.BooleanField(default=False)  # a recipient is held
+    bounced = models.BooleanField(default=False)  # a recipient has failed for good
 
     class Meta:
         verbose_name = _("queued message")
         verbose_name_plural = _("queued messages")
         ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["lane", "id"], name="queued_lane"),
+            models.Index(fields=["id"], name="queued_deferred", condition=Q(deferred=True)),
+            models.Index(fields=["id"], name="queued_held", condition=Q(held=True)),
+        ]
 
     def __str__(self) -> str:
         return self.queue_id
@@ -63,12 +85,63 @@ class QueuedMessage(models.Model):
         return to_text(self.id)
 
 
+class QueueTally(models.Model):
+    """By how much a transaction has changed the numbers of messages. The sums over all rows are the numbers.
+
+    Rows are only added, so that no transaction waits for another one; ``counts.fold`` makes one of many.
+    """
+
+    incoming = models.BigIntegerField(default=0)
+    outgoing = models.BigIntegerField(default=0)
+    retry = models.BigIntegerField(default=0)
+    bounce = models.BigIntegerField(default=0)
+    fresh = models.BigIntegerField(default=0)
+    deferred = models.BigIntegerField(default=0)
+    held = models.BigIntegerField(default=0)
+    bounced = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("queue tally")
+        verbose_name_plural = _("queue tallies")
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class QueuePurge(models.Model):
+    """One act of taking mail out of the queue, into the trash; see ``purging.py``."""
+
+    queue = models.CharField(_("lane"), max_length=8, choices=Lane, blank=True)  # empty: chosen messages
+    message = models.BigIntegerField(null=True, blank=True)  # the one that was chosen
+    messages = models.PositiveBigIntegerField(_("messages"), default=0)
+    deleted_at = models.DateTimeField(_("deleted"), default=timezone.now)
+    by = models.CharField(_("by"), max_length=254)
+    undone_at = models.DateTimeField(_("undone"), null=True, blank=True)
+    emptied_at = models.DateTimeField(_("gone for good"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("purge of the queue")
+        verbose_name_plural = _("trash of the queue")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"purge_{self.pk}"
+
+
 class QueueEntryQuerySet(models.QuerySet["QueueEntry"]):
     """Questions asked of the queue."""
 
     def waiting(self) -> "QueueEntryQuerySet":
         """Entries that still want an attempt."""
         return self.filter(state=QueueEntry.State.QUEUED)
+
+    def open(self) -> "QueueEntryQuerySet":
+        """Entries that have not come to an end: waiting or held."""
+        return self.filter(state__in=OPEN_STATES)
+
+    def in_flight(self, now: datetime) -> "QueueEntryQuerySet":
+        """Entries that a worker has in hand."""
+        return self.exclude(lease_owner="").filter(lease_until__gt=now)
 
     def due(self, now: datetime) -> "QueueEntryQuerySet":
         """Entries whose time has come and that nobody has leased."""
@@ -85,6 +158,7 @@ class QueueEntry(models.Model):
         HELD = "held", _("Held")
         DELIVERED = "delivered", _("Delivered")
         FAILED = "failed", _("Failed")
+        PURGED = "purged", _("In the trash")
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     message = models.ForeignKey(QueuedMessage, on_delete=models.CASCADE, related_name="entries")
@@ -101,6 +175,9 @@ class QueueEntry(models.Model):
     last_reply = models.TextField(_("last reply"), blank=True)
     delay_notified_at = models.DateTimeField(null=True, blank=True)
     crashes = models.PositiveSmallIntegerField(default=0)  # attempts that ended in an exception of ours
+    local = models.BooleanField(default=False)  # the last attempt was to put it into a mailbox here
+    purge = models.ForeignKey(QueuePurge, models.PROTECT, related_name="entries", null=True, db_index=False)
+    purged_state = models.CharField(max_length=10, blank=True)  # what ``state`` was before it went into the trash
 
     objects = QueueEntryQuerySet.as_manager()
 
@@ -110,12 +187,16 @@ class QueueEntry(models.Model):
         ordering = ["next_attempt_at"]
         indexes = [
             models.Index(fields=["next_attempt_at"], name="queue_due", condition=Q(state="queued")),
-            models.Index(fields=["destination", "next_attempt_at"], name="queue_dest", condition=Q(state="queued")),
+            models.Index(fields=["destination", "message"], name="queue_destination"),
             models.Index(fields=["lease_owner"], name="queue_leased", condition=~Q(lease_owner="")),
+            models.Index(fields=["purge", "message"], name="queue_purged", condition=Q(purge__isnull=False)),
         ]
 
     def __str__(self) -> str:
         return f"{to_text(self.message_id)} {self.recipient}"
+
+
+OPEN_STATES = (QueueEntry.State.QUEUED, QueueEntry.State.HELD)
 
 
 class Route(models.Model):
@@ -180,6 +261,7 @@ class MessageTrace(models.Model):
         SENT = "sent", _("Sent on")
         FAILED = "failed", _("Failed")
         HELD = "held", _("Held")
+        PURGED = "purged", _("In the trash")
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     message = models.BigIntegerField()  # the queue id
@@ -233,6 +315,8 @@ class MessageEvent(models.Model):
         HELD = "held", _("Held")
         RELEASED = "released", _("Released")
         RETRIED = "retried", _("Retry asked for")
+        PURGED = "purged", _("Put into the trash")
+        RESTORED = "restored", _("Taken out of the trash")
         MAILBOX = "mailbox", _("Changed in the mailbox")  # read, moved, deleted
 
     id = models.BigAutoField(primary_key=True)

@@ -1,10 +1,21 @@
-"""How one looks for mail: by queue id, by Message-ID, or by how an address begins. All of it on indexes."""
+"""How one looks for mail: by queue id, by Message-ID, or by how an address begins. All of it on indexes.
+
+With millions of rows no index helps against what matches half of them, but then the newest ones are soon found by going
+through them from the end. So it is first found out whether a text matches few or many.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from a3mailer_site.ids import from_text
-from mailqueue.models import MessageTrace, QueueEntry
+from a3mailer_site.ids import first_id_at, from_text
+from a3mailer_site.paging import MOST
+from mailqueue.models import MessageTrace, QueuedMessage, QueueEntry
+from mailqueue.reach import own_traces
 
 # The last code point: greater than everything that follows a prefix.
 _END = "\U0010ffff"
@@ -49,3 +60,120 @@ def search_queue(entries: "QuerySet[QueueEntry]", text: str) -> "QuerySet[QueueE
     return entries.filter(
         begins_with("recipient", beginning) | begins_with("message__sender", beginning) | Q(destination=beginning)
     )
+
+
+def search_messages(messages: "QuerySet[QueuedMessage]", text: str) -> "QuerySet[QueuedMessage]":
+    """Find queued messages by queue id, Message-ID, destination, or how the address of sender or recipient begins."""
+    number = queue_id(text)
+    if number is not None:
+        return messages.filter(pk=number)
+    if text.startswith("<"):
+        return messages.filter(pk__in=MessageTrace.objects.filter(message_id=text[:250]).values("message"))
+    beginning = text.casefold()
+    either = begins_with("sender", beginning) | begins_with("recipient", beginning)
+    entries = QueueEntry.objects.filter(message=OuterRef("pk"))
+    here = begins_with("sender", beginning) | Q(
+        Exists(entries.filter(begins_with("recipient", beginning) | Q(destination=beginning)))
+    )
+    logged, bound = MessageTrace.objects.filter(either), QueueEntry.objects.filter(destination=beginning)
+    if _are_many(logged) or _are_many(bound):
+        return messages.filter(here)
+    return messages.filter(Q(pk__in=logged.values("message")) | Q(pk__in=bound.values("message_id")), here)
+
+
+def from_sender(messages: "QuerySet[QueuedMessage]", text: str) -> "QuerySet[QueuedMessage]":
+    """Messages whose sender's address begins so."""
+    beginning = text.casefold()
+    return _narrowed(messages, begins_with("sender", beginning), begins_with("sender", beginning))
+
+
+def to_recipient(messages: "QuerySet[QueuedMessage]", text: str) -> "QuerySet[QueuedMessage]":
+    """Messages of which a recipient's address begins so."""
+    begins = begins_with("recipient", text.casefold())
+    return _narrowed(messages, begins, Q(Exists(QueueEntry.objects.filter(begins, message=OuterRef("pk")))))
+
+
+def to_destination(messages: "QuerySet[QueuedMessage]", name: str) -> "QuerySet[QueuedMessage]":
+    """Messages with a recipient in this domain (A-labels)."""
+    bound = QueueEntry.objects.filter(destination=name)
+    if _are_many(bound):
+        return messages.filter(Exists(bound.filter(message=OuterRef("pk"))))
+    return messages.filter(pk__in=bound.values("message_id"))
+
+
+def _narrowed(messages: "QuerySet[QueuedMessage]", logged: Q, here: Q) -> "QuerySet[QueuedMessage]":
+    """Narrow by a condition; where the log knows few that meet it, ask the log's index which."""
+    few = MessageTrace.objects.filter(logged)
+    return messages.filter(here) if _are_many(few) else messages.filter(here, pk__in=few.values("message"))
+
+
+def _are_many(rows: "QuerySet[Any]") -> bool:
+    return rows.order_by()[: MOST + 1].count() > MOST
+
+
+# Rows of the log that are gone through at most, from the newest on, for what no index finds.
+WINDOW = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to look for in the log. Addresses are matched whole, or by how they begin if nobody has exactly that one."""
+
+    sender: str = ""
+    recipient: str = ""
+    message_id: str = ""
+    search: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    status: str = ""
+    direction: str = ""
+    domains: Collection[str] | None = None
+
+
+def find_in_log(wanted: Wanted) -> "tuple[QuerySet[MessageTrace], int | None]":
+    """Return what is wanted, newest first, and the id from which on the log was gone through (``None``: all of it)."""
+    traces = MessageTrace.objects.order_by("-pk")
+    if wanted.since is not None:
+        traces = traces.filter(pk__gte=_id_at(wanted.since))
+    if wanted.until is not None:
+        traces = traces.filter(pk__lt=_id_at(wanted.until))
+    found, few = _by_index(traces, wanted)
+    rest = {name: value for name, value in (("status", wanted.status), ("direction", wanted.direction)) if value}
+    floor = None
+    if not few and (found is not traces or rest or wanted.domains is not None):
+        floor = traces.values_list("pk", flat=True)[WINDOW : WINDOW + 1].first()
+        if floor is not None:
+            found = found.filter(pk__gte=floor)
+    return own_traces(found.filter(**rest), wanted.domains), floor
+
+
+def _by_index(traces: "QuerySet[MessageTrace]", wanted: Wanted) -> "tuple[QuerySet[MessageTrace], bool]":
+    """Narrow by what there are indexes for; says whether one of them leaves only few rows."""
+    conditions = []
+    for field, text in (("sender", wanted.sender), ("recipient", wanted.recipient)):
+        if text:
+            conditions.append(_address(field, text.casefold()))
+    if wanted.message_id:
+        text = wanted.message_id if wanted.message_id.startswith("<") else f"<{wanted.message_id}>"
+        conditions.append(Q(message_id=text[:250]))
+    if wanted.search:
+        conditions.append(Q(pk__in=search_log(MessageTrace.objects.order_by(), wanted.search).values("pk")))
+    few = False
+    for condition in conditions:
+        rows = MessageTrace.objects.filter(condition)
+        if _are_many(rows):
+            traces = traces.filter(condition)
+        else:
+            # Said as a list of ids, or a database may prefer to go through all rows in their order.
+            few, traces = True, traces.filter(pk__in=rows.values("pk"))
+    return traces, few
+
+
+def _address(field: str, text: str) -> Q:
+    if MessageTrace.objects.filter(**{field: text}).exists():
+        return Q(**{field: text})
+    return begins_with(field, text)
+
+
+def _id_at(moment: datetime) -> int:
+    return min(first_id_at(moment.timestamp()), 2**63 - 1)

@@ -151,6 +151,14 @@ def _retried(event: MessageEvent, recipient: str) -> Step:
     return Step(event.at, _("To be tried at once"), _by(event), recipient=recipient)
 
 
+def _purged(event: MessageEvent, recipient: str) -> Step:
+    return Step(event.at, _("Put into the trash"), _by(event), recipient=recipient, tone="bad")
+
+
+def _restored(event: MessageEvent, recipient: str) -> Step:
+    return Step(event.at, _("Taken out of the trash"), _by(event), recipient=recipient)
+
+
 def _mailbox(event: MessageEvent, recipient: str) -> Step:
     return Step(event.at, _("Changed in the mailbox"), str(event.detail.get("what", "")), recipient=recipient)
 
@@ -181,5 +189,7 @@ _WORDS: dict[str, Callable[[MessageEvent, str], Step]] = {
     MessageEvent.Kind.HELD: _held,
     MessageEvent.Kind.RELEASED: _released,
     MessageEvent.Kind.RETRIED: _retried,
+    MessageEvent.Kind.PURGED: _purged,
+    MessageEvent.Kind.RESTORED: _restored,
     MessageEvent.Kind.MAILBOX: _mailbox,
 }

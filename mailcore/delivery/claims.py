@@ -20,6 +20,7 @@ from mailcore.delivery.backoff import longest_pause
 from mailcore.delivery.jobs import Entry, Job, Mail, Nexthop
 from mailcore.smtp.client import Credentials, Tls
 from mailqueue.models import QueueEntry, Route
+from mailqueue.standing import lock, reclassify
 
 LEASE = timedelta(seconds=30)
 # RFC 5321 section 4.5.3.1.8: every server takes 100 recipients in a transaction.
@@ -81,9 +82,12 @@ def give_back(owner: str, entries: Collection[int]) -> None:
 def set_aside(entries: Collection[int], reason: str) -> None:
     """Hold entries whose outcome cannot be written down: an administrator has to look, and nothing is sent twice."""
     for part in _parts(entries):
-        QueueEntry.objects.filter(id__in=part).update(
-            state=QueueEntry.State.HELD, last_reply=reason, lease_owner="", lease_until=None
-        )
+        rows = QueueEntry.objects.filter(id__in=part)
+        with transaction.atomic():
+            messages = set(rows.values_list("message_id", flat=True))
+            lock(messages)
+            rows.update(state=QueueEntry.State.HELD, last_reply=reason, lease_owner="", lease_until=None)
+            reclassify(messages)
 
 
 def _parts(ids: Collection[int]) -> Iterable[list[int]]:

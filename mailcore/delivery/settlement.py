@@ -26,7 +26,8 @@ from mailcore.smtp.client import Verdict
 from mailcore.store.batch import Batch
 from mailcore.store.mailboxes import forget_inbox
 from mailcore.store.models import Message, Structure
-from mailqueue.models import Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
+from mailqueue.models import OPEN_STATES, Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
+from mailqueue.standing import Standing
 from security.audit import record
 from security.models import AuditEntry
 
@@ -69,6 +70,7 @@ class Settlement:
     mail: Mail
     decisions: tuple[Decision, ...]
     notices: tuple[Notice, ...] = ()
+    local: bool = False  # it was to go into mailboxes here
 
 
 def settle(job: Job, results: Sequence[Result], now: datetime) -> Settlement:
@@ -89,7 +91,7 @@ def settle(job: Job, results: Sequence[Result], now: datetime) -> Settlement:
             raise  # it passes, and whoever called tries again
         log.exception("a notice could not be built", message=to_text(mail.id))
         notices = ()
-    return Settlement(mail, tuple(decisions), notices)
+    return Settlement(mail, tuple(decisions), notices, job.nexthop.local)
 
 
 def without_extras(settlement: Settlement, now: datetime) -> Settlement:
@@ -107,7 +109,7 @@ def without_extras(settlement: Settlement, now: datetime) -> Settlement:
         else decision
         for decision in settlement.decisions
     )
-    return Settlement(settlement.mail, tuple(decisions))
+    return Settlement(settlement.mail, tuple(decisions), local=settlement.local)
 
 
 _NOT_HERE = own_outcome(Verdict.DEFERRED, "4.2.0", "the mailbox cannot take it now")
@@ -123,7 +125,7 @@ def settle_crash(job: Job, error: BaseException, now: datetime) -> Settlement:
         state, status, kind = (State.HELD, Status.HELD, Kind.HELD) if held else _LATER
         result = Result(entry, outcome)
         decisions.append(Decision(result, state, status, kind, outcome.words, None if held else again_at, crashed=True))
-    return Settlement(job.mail, tuple(decisions))
+    return Settlement(job.mail, tuple(decisions), local=job.nexthop.local)
 
 
 _LATER = (State.QUEUED, Status.DEFERRED, Kind.DEFERRED)
@@ -231,20 +233,24 @@ class _Writing:
         messages = {settlement.mail.id for settlement in self._settlements}
         # Two processes that settle the last two recipients of a message must see each other.
         locked = QueuedMessage.objects.select_for_update().filter(id__in=messages).order_by("id")
-        there = set(locked.values_list("id", flat=True))
+        there = {number: Standing(*stood) for number, *stood in locked.values_list("id", *Standing._fields)}
         ids = [decision.entry.id for settlement in self._settlements for decision in settlement.decisions]
         states = dict(QueueEntry.objects.filter(id__in=ids).values_list("id", "state"))
         for settlement in self._settlements:
             for decision in settlement.decisions:
-                self._write_decision(settlement.mail, decision, states.get(decision.entry.id))
+                self._write_decision(settlement, decision, states.get(decision.entry.id))
             for notice in settlement.notices:
                 self._write_notice(settlement.mail, notice)
         self._batch.cursor.executemany(_UPDATE_ENTRY, self._entry_rows)
         self._batch.cursor.executemany(_UPDATE_TRACE, self._trace_rows)
-        return self._end_messages(there - self._kept_messages)
+        over = self._over(there.keys() - self._kept_messages)
+        self._batch.reclassify(there.keys() - set(over))
+        for number in over:
+            self._batch.leave_queue(there[number])
+        return self._end_messages(over)
 
-    def _write_decision(self, mail: Mail, decision: Decision, state: str | None) -> None:
-        entry, result = decision.entry, decision.result
+    def _write_decision(self, settlement: Settlement, decision: Decision, state: str | None) -> None:
+        mail, entry, result = settlement.mail, decision.entry, decision.result
         number = entry.attempts + 1
         self._write_attempt(mail, decision, number)
         if result.here is None or not self._deliver_here(mail, entry, result.here):
@@ -255,8 +261,8 @@ class _Writing:
         if state is None:
             return  # an administrator has deleted it meanwhile
         new_state = decision.state
-        if state == State.HELD and new_state == State.QUEUED:
-            new_state = State.HELD  # ... or set it aside
+        if state in {State.HELD, State.PURGED} and new_state == State.QUEUED:
+            new_state = state  # ... or set it aside
         self._entry_rows.append(
             (
                 new_state,
@@ -265,6 +271,7 @@ class _Writing:
                 decision.reply[:_REPLY_LIMIT],
                 self._now if decision.late else None,
                 int(decision.crashed),
+                settlement.local,
                 entry.id,
             )
         )
@@ -340,19 +347,19 @@ class _Writing:
     def _event(self, mail: Mail, kind: str, detail: dict[str, Any], trace_id: int) -> None:
         self._batch.add_event(mail.id, kind, detail, trace_id)
 
-    def _end_messages(self, messages: Collection[int]) -> list[int]:
-        """Take messages without open recipients out of the queue; returns the bodies whose files nobody needs."""
-        still_open = set(
-            QueueEntry.objects.filter(message_id__in=messages, state__in=[State.QUEUED, State.HELD]).values_list(
-                "message_id", flat=True
-            )
-        )
-        over = [number for number in messages if number not in still_open]
+    def _over(self, messages: Collection[int]) -> list[int]:
+        """Return those of these messages that have no recipient left, not even one in the trash."""
+        left = QueueEntry.objects.filter(message_id__in=messages, state__in=[*OPEN_STATES, State.PURGED])
+        kept = set(left.values_list("message_id", flat=True))
+        return [number for number in messages if number not in kept]
+
+    def _end_messages(self, over: Collection[int]) -> list[int]:
+        """Take messages out of the queue for which there is nothing left to do; returns bodies whose files can go."""
         if not over:
             return []
         bodies = set(QueuedMessage.objects.filter(id__in=over).values_list("body_id", flat=True))
-        self._delete(QueueEntry, "message_id", over)
-        self._delete(QueuedMessage, "id", over)
+        self._delete(QueueEntry, "message_id", list(over))
+        self._delete(QueuedMessage, "id", list(over))
         return self._end_bodies(bodies - self._kept_bodies)
 
     def _end_bodies(self, bodies: Collection[int]) -> list[int]:
@@ -386,6 +393,6 @@ def _detail(decision: Decision) -> dict[str, Any]:
 _UPDATE_ENTRY = (
     f'UPDATE "{QueueEntry._meta.db_table}" SET state = %s, next_attempt_at = %s, attempts = %s, last_reply = %s, '  # noqa: S608
     "lease_owner = '', lease_until = NULL, delay_notified_at = COALESCE(delay_notified_at, %s), "
-    "crashes = crashes + %s WHERE id = %s"
+    "crashes = crashes + %s, local = %s WHERE id = %s"
 )
 _UPDATE_TRACE = f'UPDATE "{MessageTrace._meta.db_table}" SET status = %s WHERE id = %s'  # noqa: S608

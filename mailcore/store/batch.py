@@ -5,7 +5,7 @@ each other in a circle. New rows are gathered and inserted together at the end; 
 A batch knows nothing of threads or retries: ``commit.py`` does.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
-from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.utils import timezone
 
 from a3mailer_site.models import Generation
@@ -22,7 +22,8 @@ from mailcore.message.summary import Summary
 from mailcore.store.flags import SEEN
 from mailcore.store.models import Mailbox, MailboxChange, Message, Structure
 from mailcore.store.snapshot import Row
-from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
+from mailqueue import standing
+from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueueTally
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -132,6 +133,9 @@ class Batch:
         self._users = self._lock_users({user for work in works for user in work.users})
         self._mailboxes = self._lock_mailboxes({box for work in works for box in work.mailboxes})
         self._rows: dict[type[models.Model], list[tuple[Any, ...]]] = {}
+        # How many messages more or less the queue has, and those of which more must be asked once all is written.
+        self._queue = standing.Tally()
+        self._requeued: set[int] = set()
 
     def _lock_users(self, ids: Collection[int]) -> dict[int, LockedUser]:
         return {
@@ -299,8 +303,19 @@ class Batch:
         self.add(MessageEvent, (message, trace_id, self._at, kind, text))
 
     def add_queued(self, queued: QueuedMessage) -> None:
-        """Add a message to the queue (its body is added by ``add_body``)."""
+        """Add a new message to the queue (its body is added by ``add_body``, its recipients by ``add_entry``)."""
+        stands = standing.of_new(queued.sender)
+        queued.lane, queued.fresh = stands.lane, stands.fresh
+        self._queue.add(stands)
         self.add_object(queued)
+
+    def leave_queue(self, stood: standing.Standing) -> None:
+        """Count a message that is locked and deleted; ``stood`` is what its row said."""
+        self._queue.add(stood, -1)
+
+    def reclassify(self, messages: Iterable[int]) -> None:
+        """Look again how these messages stand, which are locked, once everything else is written."""
+        self._requeued.update(messages)
 
     def add_entry(self, entry: QueueEntry) -> None:
         """Add a recipient of a queued message."""
@@ -319,8 +334,10 @@ class Batch:
         self.add(
             type(instance),
             tuple(
-                field.get_db_prep_save(getattr(instance, field.attname), connection)
-                for field in _columns(type(instance))
+                value if prepare is None else prepare(value, self._database)
+                for value, prepare in (
+                    (getattr(instance, name), prepare) for name, prepare in _preparations(type(instance))
+                )
             ),
         )
 
@@ -329,6 +346,7 @@ class Batch:
         # Bodies first, then what refers to them.
         for model in (*_ORDER, *(model for model in self._rows if model not in _ORDER)):
             self._insert(model, self._rows.pop(model, []))
+        self._count_queue()
         self._write_users()
         changes = self._write_mailboxes()
         self._ring(changes)
@@ -352,6 +370,13 @@ class Batch:
             part = rows[done : done + count]
             done += count
             self.execute(_statement(head, tail, width, count), [value for row in part for value in row])
+
+    def _count_queue(self) -> None:
+        if self._requeued:
+            standing.update(self._requeued, self._queue)
+        row = self._queue.row()
+        if row is not None:
+            self._insert(QueueTally, [row])
 
     def _write_users(self) -> None:
         rows = [(user.id, user.change) for user in self._users.values() if user.change]
@@ -395,6 +420,18 @@ def _columns(model: type[models.Model]) -> tuple[Any, ...]:
         for field in model._meta.local_concrete_fields
         if not isinstance(field, models.AutoField | models.BigAutoField)
     )
+
+
+@cache
+def _preparations(model: type[models.Model]) -> tuple[tuple[str, Callable[[Any, Any], Any] | None], ...]:
+    """Return the attribute of each column, and what has to be done to its value; most go as they are."""
+    return tuple(
+        (field.attname, None if isinstance(field, _AS_THEY_ARE) else field.get_db_prep_save)
+        for field in _columns(model)
+    )
+
+
+_AS_THEY_ARE = (models.CharField, models.TextField, models.IntegerField, models.BooleanField, models.ForeignKey)
 
 
 @cache

@@ -8,8 +8,9 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from a3mailer_site.ids import first_id_at, new_id
-from mailqueue import interventions, retention
+from mailqueue import interventions, purging, retention
 from mailqueue.models import Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
+from mailqueue.standing import reclassify
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +45,7 @@ def queue():
                     **{"next_attempt_at": now + timedelta(hours=1), **fields},
                 )
             )
+        reclassify([message.pk])
         return entries[0] if len(entries) == 1 else entries
 
     return put
@@ -85,13 +87,14 @@ def test_deleting_takes_the_message_with_its_last_recipient_and_never_one_in_fli
     first, second = queue("x@example.org", "y@example.org")
     flying = queue("l@example.org", lease_owner="w", lease_until=timezone.now() + timedelta(minutes=1))
     now = timezone.now()
-    assert interventions.delete(QueueEntry.objects.filter(pk=first.pk), now, by="root") == 1
-    assert QueuedMessage.objects.count() == 2
-    assert interventions.delete(QueueEntry.objects.all(), now, by="root") == 1
-    assert list(QueueEntry.objects.all()) == [flying]
-    assert QueuedMessage.objects.count() == 1
-    assert kinds(second) == ["failed"]
-    assert set(MessageTrace.objects.values_list("status", flat=True)) == {"failed", "deferred"}
+    assert purging.purge(QueueEntry.objects.filter(pk=first.pk), now, by="root").entries == 1
+    assert QueuedMessage.objects.exclude(lane="").count() == 2
+    done = purging.purge(QueueEntry.objects.all(), now, by="root")
+    assert (done.entries, done.deleted, done.skipped_active) == (1, 1, 1)
+    assert list(QueueEntry.objects.open()) == [flying]
+    assert QueuedMessage.objects.exclude(lane="").count() == 1
+    assert kinds(second) == ["purged"]
+    assert set(MessageTrace.objects.values_list("status", flat=True)) == {"purged", "deferred"}
 
 
 def test_purgeevents_forgets_old_messages_whole_and_keeps_what_is_queued(queue, monkeypatch):

@@ -364,7 +364,7 @@ class TestQueue:
         assert QueueEntry.objects.count() == 2
         shown(asked)
         shown(self.act(browser, "delete_selected", entry, flying, post="yes"))
-        assert list(QueueEntry.objects.all()) == [flying]
+        assert list(QueueEntry.objects.open()) == [flying]
 
     @pytest.mark.parametrize(
         ("text", "found"),
