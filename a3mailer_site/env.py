@@ -111,6 +111,10 @@ class Env:
     # Proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas.
     trusted_proxies: str = ""
 
+    # Who may read /metrics without a key: addresses or networks, separated by commas. A request through a proxy that is
+    # not among the trusted ones never may, whatever it says. "off": nobody.
+    metrics_allow: str = "127.0.0.0/8,::1"
+
     # The largest message accepted, in bytes.
     message_limit: int = 50 * 1024 * 1024
 
@@ -173,6 +177,7 @@ class Env:
             raise SettingError("A3MAILER_TLS_CERT and A3MAILER_TLS_KEY go together; only one is set")
         for name in DEVELOPMENT_LISTEN:
             self.listen(name)
+        _check_networks("A3MAILER_METRICS_ALLOW", "" if self.metrics_allow == "off" else self.metrics_allow)
 
     @property
     def host_name(self) -> str:
@@ -197,6 +202,14 @@ class Env:
     def plaintext_allowed(self, address: str) -> bool:
         """Say whether a client at this IP address may send its password without TLS."""
         return self.plaintext_auth == "loopback" and ipaddress.ip_address(address).is_loopback
+
+
+def _check_networks(variable: str, text: str) -> None:
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError as error:
+            raise SettingError(f"{variable} has {part!r}; it must be an address or a network") from error
 
 
 @cache

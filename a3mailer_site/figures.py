@@ -12,6 +12,18 @@ from typing import TypedDict
 # Upper bounds of the buckets in seconds; what is slower counts in one bucket more. Sums of buckets over processes
 # are exact, which percentiles are not: those are taken from the sums, by whoever shows them.
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+# The same for what is no time of milliseconds, by how the figure's name ends: how many at once, and how long mail took.
+SIZES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
+LATENCIES = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 432000.0)
+_BY_ENDING = {"size": SIZES, "latency_seconds": LATENCIES}
+
+
+def bounds_of(name: str) -> tuple[float, ...]:
+    """Return the bounds of the figure's buckets."""
+    for ending, bounds in _BY_ENDING.items():
+        if name.endswith(ending):
+            return bounds
+    return BOUNDS
 
 
 class Snapshot(TypedDict):
@@ -19,7 +31,7 @@ class Snapshot(TypedDict):
 
     counters: dict[str, float]
     gauges: dict[str, float]
-    timings: dict[str, list[float]]  # a count for each bucket, then the sum in seconds
+    timings: dict[str, list[float]]  # a count for each bucket, then the sum
 
 
 class Figures:
@@ -44,14 +56,20 @@ class Figures:
         with self._lock:
             self._gauges[name] = read
 
-    def observe(self, name: str, seconds: float) -> None:
-        """Note how long something took."""
+    def observe(self, name: str, amount: float, *, counting: str = "") -> None:
+        """Note how long something took in seconds, or how many there were if the name ends in ``size``.
+
+        ``counting`` is a counter that goes up in the same moment: no snapshot has one without the other.
+        """
+        bounds = bounds_of(name)
         with self._lock:
             buckets = self._timings.get(name)
             if buckets is None:
-                buckets = self._timings[name] = [0] * (len(BOUNDS) + 2)
-            buckets[bisect_left(BOUNDS, seconds)] += 1
-            buckets[-1] += seconds
+                buckets = self._timings[name] = [0] * (len(bounds) + 2)
+            buckets[bisect_left(bounds, amount)] += 1
+            buckets[-1] += amount
+            if counting:
+                self._counters[counting] = self._counters.get(counting, 0) + 1
 
     def snapshot(self) -> Snapshot:
         """Return all figures as plain values."""

@@ -119,8 +119,15 @@ class ApiKeyAuthentication(BaseAuthentication):
         """Return the key's owner (a key may have none) and the key."""
         if get_authorization_header(request)[:7].lower() == b"bearer " and not _is_private(request):
             raise PermissionDenied(_("API keys are taken over HTTPS only."))
-        key = key_of(request)
-        return None if key is None else (key.owner, key)
+        try:
+            key = key_of(request)
+        except AuthenticationFailed:
+            figures.count("login.api_key.failed")
+            raise
+        if key is None:
+            return None
+        figures.count("login.api_key.succeeded")
+        return key.owner, key
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - the framework passes it
         """Say how to log in; without it the framework would answer 403 instead of 401."""

@@ -37,6 +37,7 @@ from django.utils.translation import gettext as _
 
 from a3mailer_site.api.peers import client_address
 from a3mailer_site.expiring import Expiring
+from a3mailer_site.figures import figures
 from a3mailer_site.generations import Watch, listen
 from a3mailer_site.models import Generation
 from accounts.addresses import fold, normalize
@@ -194,9 +195,12 @@ class PasswordBackend(ModelBackend):
         try:
             account = verify(username, password, client_address(request) if request else "127.0.0.1", "web")
         except TooManyFailuresError as error:
+            figures.count("login.web.blocked")
             raise PermissionDenied from error
         if account is None:
+            figures.count("login.web.failed")
             return None
+        figures.count("login.web.succeeded")
         record(
             "login",
             AuditEntry.EventType.AUTHENTICATION,

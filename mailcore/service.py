@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from django.db import connection as database
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
@@ -124,7 +125,9 @@ class MailProcess:
             )
             self.child.listen(name, server)
             figures.gauge(f"{name}.open", partial(self._open, name))
-        figures.gauge("database.wal_bytes", wal_bytes)
+        figures.gauge("sessions.authenticated", self._logged_in)
+        if database.vendor == "sqlite":
+            figures.gauge("database.wal_bytes", wal_bytes)
         self.child.on_start(self._start)
         self.child.on_drain(self._connections.drain)
         self.child.on_reload(self._certificates.replace)
@@ -167,6 +170,9 @@ class MailProcess:
         generations.announce("addresses")
         return self._cut(account_id=account_id, address=address)
 
+    def _logged_in(self) -> int:
+        return sum(1 for one in self._connections if one.account_id is not None)
+
     def _cut(self, account_id: int | None = None, address: str | None = None) -> Message:
         return {"connections": self._connections.cut(account_id=account_id, address=address)}
 
@@ -199,7 +205,7 @@ def describe(connection: Connection) -> Message:
 
 
 def wal_bytes() -> float:
-    """Return the size of SQLite's write-ahead log; 0 where there is none."""
+    """Return the size of SQLite's write-ahead log; 0 until something is written."""
     with contextlib.suppress(OSError):
         return (current().data_dir / "a3mailer.sqlite3-wal").stat().st_size
     return 0

@@ -199,7 +199,7 @@ class Connection:
         self._heard = self._acted = True
         facts = tls_facts(self.transport.getHandle())
         self.peer = Peer(self.peer.address, self.peer.port, facts)
-        figures.count(f"{self.protocol}.tls")
+        figures.count(f"{self.protocol}.tls.{facts.version}")
         if not self._starting_tls:
             self._begin()
         elif self._session is not None:

@@ -21,13 +21,14 @@ from twisted.internet import reactor as default_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.web import http
 
 from a3mailer_site.api.errors import bare_error
 from a3mailer_site.env import current
 from a3mailer_site.figures import figures
 from mailcore import tls
 from mailcore.child import Child
-from mailcore.wsgi_bridge import Receive, Scope, Send, WsgiBridge
+from mailcore.wsgi_bridge import Receive, Scope, Send, WsgiBridge, count_answer
 
 log = structlog.get_logger("mailcore.web")
 
@@ -77,11 +78,18 @@ class BoundedRequest(WebRequest):  # type: ignore[misc] # daphne has no types
         if not self.refused and self.channel is not None:
             self.refused = True
             figures.count("http.body_too_large")
-            # The request has no path of its own yet: that comes with the end of the body.
+            # The request has no path or method of its own yet: they come with the end of the body.
+            method = getattr(self.channel, "_command", None) or b""
+            count_answer(method.decode("latin-1"), 413, self.duration())
             write_refusal(self.channel, _TOO_LARGE, 413, self.requestHeaders.getAllRawHeaders())
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Say what daphne itself has to say, in the API's form where a program asks."""
+        """Answer what daphne itself refuses, what a view never answered, and what ended in an error nobody caught.
+
+        Where a program asks, in the API's form.
+        """
+        if not (self.finished or self.channel is None or self._response_started):
+            count_answer(self.method.decode("latin-1"), status, self.duration())
         headers = [(name, value) for name, values in self.requestHeaders.getAllRawHeaders() for value in values]
         error = bare_error(path_of(self.path or b""), headers, status)
         if error is None:
@@ -105,10 +113,39 @@ def write_refusal(channel: Any, status_line: bytes, status: int, headers: Iterab
     channel.transport.loseConnection()
 
 
+class Channel(http._GenericHTTPChannelProtocol):
+    """An HTTP connection whose socket the factory knows."""
+
+    def makeConnection(self, transport: Any) -> None:  # noqa: N802
+        """Begin."""
+        self.factory.sockets.add(_socket_of(transport))
+        super().makeConnection(transport)
+
+
+def _socket_of(transport: Any) -> Any:
+    """Return the TCP transport under all wrappers (TLS)."""
+    while hasattr(transport, "transport"):
+        transport = transport.transport
+    return transport
+
+
 class BoundedFactory(HTTPFactory):  # type: ignore[misc] # daphne has no types
     """Makes daphne's HTTP connections, with our requests and without an access log."""
 
     noisy = False
+
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        self.protocol = lambda: Channel(http.HTTPChannel())  # type: ignore[no-untyped-call]
+        # Their protocol changes when they become WebSockets; the sockets stay, and know when they are closed.
+        self.sockets: set[Any] = set()
+        figures.gauge("http.open", self.open)
+
+    def open(self) -> int:
+        """Count the open connections."""
+        closed = {one for one in tuple(self.sockets) if one.disconnected}
+        self.sockets -= closed
+        return len(self.sockets)
 
     def buildProtocol(self, address: Any) -> Any:  # noqa: N802
         """Return an HTTP connection."""

@@ -1,7 +1,7 @@
 """From ASGI, which daphne speaks, to WSGI, which runs Django's views in threads.
 
 asgiref has such a bridge, but its views all share one thread. This one has a pool, says 503 when too many wait
-before it, and hands a short answer over in one step.
+before it, and hands a short answer over in one step. Every answer is counted, by method and status, with its time.
 """
 
 import asyncio
@@ -27,8 +27,17 @@ _PIECE = 64 * 1024
 # A header that is repeated more often than this is an attack (each is joined to the others).
 _REPEATS = 100
 
+# The methods that are counted by name. A stranger may invent any; they share one figure.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 OVERLOADED: Refusal = (503, b"The server is busy, try again in a moment.\n", [(b"retry-after", b"5")])
 BAD_HEADERS: Refusal = (400, b"Too many headers of one name.\n", [])
+
+
+def count_answer(method: str, status: int, seconds: float) -> None:
+    """Count one answered request: the sum over methods and statuses is the number of times in ``http.seconds``."""
+    known = method if method in _METHODS else "OTHER"
+    figures.observe("http.seconds", seconds, counting=f"http.requests.{known}.{status}")
 
 
 class TooManyHeadersError(ValueError):
@@ -47,20 +56,22 @@ class WsgiBridge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        answer = _Counted(scope, send)
         if self.in_flight >= self._limit:
             figures.count("http.overloaded")
-            await _say(send, OVERLOADED, scope)
+            await _say(answer.send, OVERLOADED, scope)
+            answer.count()
             return
         self.in_flight += 1
-        started = time.monotonic()
         try:
             with SpooledTemporaryFile(max_size=_IN_MEMORY) as body:
-                if not await _receive_body(receive, body):
-                    return
-                await self._answer(scope, body, send)
+                if await _receive_body(receive, body):
+                    await self._answer(scope, body, answer.send)
+                else:
+                    figures.count("http.abandoned")
         finally:
             self.in_flight -= 1
-            figures.observe("http.seconds", time.monotonic() - started)
+            answer.count()
 
     async def _answer(self, scope: Scope, body: Any, send: Send) -> None:
         try:
@@ -77,6 +88,27 @@ class WsgiBridge:
     def close(self) -> None:
         """Let the threads go when their work is done."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Counted:
+    """Sends an answer, and counts it when it is over. What was not begun is daphne's to answer, and to count."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._method = str(scope["method"])
+        self._send = send
+        self._status: int | None = None
+        self._started = time.monotonic()
+
+    def send(self, message: dict[str, Any]) -> Awaitable[None]:
+        """Send a message; the first one has the status."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+        return self._send(message)
+
+    def count(self) -> None:
+        """Count what was answered."""
+        if self._status is not None:
+            count_answer(self._method, self._status, time.monotonic() - self._started)
 
 
 class _Exchange:
@@ -120,7 +152,6 @@ class _Exchange:
         self.rest = [self._body(b"".join(parts), more=False)]
         if not self._started:
             self.rest.insert(0, self._start)
-        figures.count(f"http.status.{self._start.get('status', 0) // 100}xx")
 
     def _send_now(self, data: bytes) -> None:
         if not self._started:

@@ -39,14 +39,25 @@ def comes_by_proxy(request: HttpRequest) -> bool:
 
 
 def is_loopback(request: HttpRequest) -> bool:
-    """Say whether the request came from this machine, and not through a proxy on it.
+    """Say whether the request came from this machine, and not through a proxy on it."""
+    return not comes_by_stranger(request) and ipaddress.ip_address(client_address(request)).is_loopback
 
-    A proxy that nobody has configured gives itself away by its headers: who is behind it may be anywhere.
+
+def is_among(request: HttpRequest, networks: str) -> bool:
+    """Say whether the client's address is in one of these networks (separated by commas), and is certain."""
+    if comes_by_stranger(request):
+        return False
+    client = ipaddress.ip_address(client_address(request))
+    return any(client in network for network in _networks(networks))
+
+
+def comes_by_stranger(request: HttpRequest) -> bool:
+    """Say whether a proxy that nobody has configured passed this request on: who is behind it may be anywhere.
+
+    It gives itself away by its headers.
     """
     peer = _parsed(request.META.get("REMOTE_ADDR", ""))
-    if (peer is None or not _is_proxy(peer)) and any(header in request.META for header in _FORWARDED):
-        return False
-    return ipaddress.ip_address(client_address(request)).is_loopback
+    return (peer is None or not _is_proxy(peer)) and any(header in request.META for header in _FORWARDED)
 
 
 def _parsed(text: str) -> Address | None:
@@ -58,9 +69,9 @@ def _parsed(text: str) -> Address | None:
 
 
 def _is_proxy(address: Address) -> bool:
-    return any(address in network for network in _proxies(current().trusted_proxies))
+    return any(address in network for network in _networks(current().trusted_proxies))
 
 
 @lru_cache(maxsize=4)
-def _proxies(text: str) -> tuple[Network, ...]:
+def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())

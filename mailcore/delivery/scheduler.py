@@ -27,6 +27,7 @@ from mailcore.delivery.local import deliver_here
 from mailcore.delivery.recorder import AGAIN_AFTER, Recorder
 from mailcore.delivery.remote import Destinations, surroundings
 from mailcore.delivery.settlement import Settlement, settle, settle_crash, without_extras
+from mailcore.delivery.tally import tally
 from mailcore.dialogue import UnavailableError
 from mailcore.resolver.stub import Resolver
 
@@ -173,8 +174,7 @@ class Scheduler:
             await self._record(settlement)
         finally:
             written_down.callback(None)
-        for decision in settlement.decisions:
-            figures.count(f"delivery.{decision.result.outcome.verdict.value}")
+        tally(settlement, self._now())
 
     async def _deliver_and_settle(self, job: Job, written_down: "Deferred[None]") -> Settlement:
         try:

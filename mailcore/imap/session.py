@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Generator
 from typing import Any
 
+from a3mailer_site.figures import figures
 from mailcore.conversation import CommandRefusedError, Conversation
 from mailcore.dialogue import Action, Ask, Login, NoSpaceError, Peer, Question, Send, TlsFacts
 from mailcore.imap import responses
@@ -252,6 +253,7 @@ class ImapSession(Conversation):
             arguments.space()
             name += b" " + arguments.word()
         command = COMMANDS.get(name)
+        figures.count(f"imap.commands.{name.decode().replace(' ', '_') if command else 'OTHER'}")
         if command is None:
             return responses.UNKNOWN_COMMAND
         talk = self._talk

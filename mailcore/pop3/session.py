@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, TypeAlias
 
+from a3mailer_site.figures import figures
 from mailcore.conversation import CommandRefusedError, Conversation, Handler, UnansweredError
 from mailcore.dialogue import Action, Ask, Login, Peer, Send, TlsFacts
 from mailcore.lines import DotStuffer, LineTooLongError
@@ -189,6 +190,7 @@ class Pop3Session(Conversation):
         verb, _, rest = line.partition(b" ")
         verb = verb.upper()
         command = self._COMMANDS.get(verb)
+        figures.count(f"pop3.commands.{verb.decode() if command else 'OTHER'}")
         if command is None:
             if verb in _HTTP:
                 self._finish(replies.NOT_A_WEB_SERVER)

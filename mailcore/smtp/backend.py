@@ -68,6 +68,13 @@ async def begin_session(question: BeginSession, doors: Any) -> Reply | None:  # 
 
 async def check_sender(question: CheckSender, doors: Any) -> Reply | None:
     """Refuse for want of space, and senders that do not belong to who has logged in."""
+    verdict = await _sender_problem(question, doors)
+    if verdict is not None:
+        figures.count(f"smtp.sender.refused.{verdict.status}")
+    return verdict
+
+
+async def _sender_problem(question: CheckSender, doors: Any) -> Reply | None:
     if not free_space.enough(time.monotonic()):
         return DISK_FULL
     login = question.envelope.client.login if question.envelope.client else None
@@ -111,14 +118,18 @@ async def accept_message(question: AcceptMessage, doors: Any) -> Reply:
     if not isinstance(body, Spool):
         raise TypeError("the body of a message must be a spool")
     try:
-        return await _accept(question.envelope, body, doors)
+        reply = await _accept(question.envelope, body, doors)
     except NoSpaceError:
-        return DISK_FULL
+        reply = DISK_FULL
     finally:
         body.abandon()
+    if reply.code != 250:
+        figures.count(f"smtp.message.refused.{reply.status}")
+    return reply
 
 
 async def _accept(envelope: Envelope, body: Spool, doors: Any) -> Reply:
+    started = time.monotonic()
     where = plan_now(envelope.recipients)
     if where is None:
         where = await doors.database(plan, envelope.recipients)
@@ -152,8 +163,19 @@ async def _accept(envelope: Envelope, body: Spool, doors: Any) -> Reply:
         return MAILBOX_FULL
     except GoneError:
         return VANISHED
-    figures.count("smtp.accepted.submitted" if _login(envelope) else "smtp.accepted.received")
+    _count(envelope, where, ready.size, time.monotonic() - started)
     return Reply(250, "2.0.0", f"Ok: queued as {to_text(message)}")
+
+
+def _count(envelope: Envelope, where: Plan, size: int, seconds: float) -> None:
+    """Count an accepted message, where it is now, and how long it took from its last byte to there."""
+    figures.count("smtp.accepted.submitted" if _login(envelope) else "smtp.accepted.received")
+    figures.count("messages.accepted_bytes", size)
+    if where.relays:
+        figures.count("messages.queued", len(where.relays))
+    if where.deliveries:
+        figures.count("messages.delivered", len(where.deliveries))
+        figures.observe("delivery.mailbox.latency_seconds", seconds)
 
 
 def _login(envelope: Envelope) -> int | None:

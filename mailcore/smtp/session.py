@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import ClassVar, TypeAlias
 
+from a3mailer_site.figures import figures
 from mailcore.conversation import CommandRefusedError, Conversation, Handler, UnansweredError
 from mailcore.dialogue import Action, Login, Peer, TlsFacts
 from mailcore.lines import LineTooLongError
@@ -232,6 +233,7 @@ class SmtpSession(Conversation):
         verb, _, rest = line.partition(b" ")
         verb = verb.upper()
         command = self._COMMANDS.get(verb)
+        figures.count(f"smtp.commands.{verb.decode() if command else 'OTHER'}")
         if command is None:
             if verb in _HTTP:
                 self._say(replies.NOT_A_WEB_SERVER)

@@ -135,7 +135,7 @@ class Committer:
                 log.exception("commit.failed", waiting=len(batch))
                 self._answer([(answer, _failure(error)) for _, answer in batch if not answer.called])
             figures.observe("commit.seconds", time.monotonic() - started)
-            figures.observe("commit.batch", len(batch))
+            figures.observe("commit.batch_size", len(batch))
             if len(batch) >= _CROWD:
                 time.sleep(REST)
 

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall
 
 from a3mailer_site.control import SOCKET_NAME, ControlError, short_path
 from a3mailer_site.env import Env, SettingError, current, load, reload
@@ -17,6 +18,7 @@ from mailcore.supervisor.process import Process, Program
 from mailcore.supervisor.role import Role
 from mailcore.supervisor.sockets import Listener, ListenError, Wanted, open_listeners
 from mailcore.supervisor.totals import Totals
+from mailcore.supervisor.windows import EVERY, Windows
 
 log = structlog.get_logger("mailcore.supervisor")
 
@@ -43,6 +45,7 @@ class Supervisor:
         self._output = output
         self._totals = Totals()
         self._started = reactor.seconds()
+        self._windows = Windows(self._started)
         self._draining = False
         self._roles = [self._role(program, name) for program, name in _named(programs, current().mail_processes)]
         self._was_ready: Deferred[Any] = DeferredList([role.first_ready for role in self._roles])
@@ -69,6 +72,9 @@ class Supervisor:
 
     def start(self) -> None:
         """Fill all roles, and see to it that the end is orderly."""
+        remembering = LoopingCall(lambda: self._windows.remember(self._reactor.seconds(), self._totals.sum()))
+        remembering.clock = self._reactor
+        remembering.start(EVERY, now=False)
         for listener in self._listeners:
             log.info(f"{listener.name} listening on {listener.address}")  # noqa: G004 - a line for people
         # Twisted's own handler of SIGTERM and SIGINT stops the reactor, which waits for this.
@@ -123,12 +129,22 @@ class Supervisor:
         }
 
     def figures(self) -> Message:
-        """Give the counters, timings and gauges of all processes, summed; gauges of each process, too."""
+        """Give the counters, timings and gauges of all processes, summed; gauges of each process, too.
+
+        ``windows`` has what was counted in the last 60 and 300 seconds, with the real length of each in ``seconds``.
+        """
+        now, total = self._reactor.seconds(), self._totals.sum()
         return {
-            **self._totals.sum(),
-            "uptime": round(self._reactor.seconds() - self._started, 3),
+            **total,
+            "uptime": round(now - self._started, 3),
+            "windows": self._windows.differences(now, total),
             "processes": [
-                {"name": role.name, "pid": role.current.pid, "gauges": self._totals.gauges(role.current.pid)}
+                {
+                    "name": role.name,
+                    "pid": role.current.pid,
+                    "restarts": role.restarts,
+                    "gauges": self._totals.gauges(role.current.pid),
+                }
                 for role in self._roles
                 if role.current is not None
             ],

@@ -55,7 +55,7 @@ def test_figures_are_counted_measured_and_read():
 )
 def test_a_time_falls_into_the_bucket_whose_bound_is_not_below_it(seconds, bucket):
     figures = Figures()
-    figures.observe("commit", seconds)
-    *counts, total = figures.snapshot()["timings"]["commit"]
+    figures.observe("commit.seconds", seconds)
+    *counts, total = figures.snapshot()["timings"]["commit.seconds"]
     assert [place for place, count in enumerate(counts) if count] == [bucket]
     assert total == seconds

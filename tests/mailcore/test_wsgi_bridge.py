@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from a3mailer_site.figures import figures
 from mailcore.wsgi_bridge import TooManyHeadersError, WsgiBridge, environment
 
 SCOPE = {
@@ -169,3 +170,72 @@ def test_programs_are_refused_in_the_form_of_the_api(scope, limits, expected):
     assert dict(headers)[b"content-type"] == b"application/json; charset=utf-8"
     assert dict(headers)[b"x-request-id"].decode() == error["request_id"]
     assert (dict(headers).get(b"retry-after") == b"5") == (status == 503)
+
+
+# What is counted.
+
+
+def counted(before):
+    """What has been counted since, and how many times were measured."""
+    now = figures.snapshot()
+    requests = {
+        name.removeprefix("http.requests."): value - before["counters"].get(name, 0)
+        for name, value in now["counters"].items()
+        if name.startswith("http.requests.") and value > before["counters"].get(name, 0)
+    }
+    measured = [sum(each["timings"].get("http.seconds", [0])[:-1]) for each in (before, now)]
+    return requests, measured[1] - measured[0]
+
+
+def answering(status):
+    def application(environ, start_response):
+        start_response(status, [])
+        return [b"x"]
+
+    return application
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "name"),
+    [
+        ("GET", "200 OK", "GET.200"),
+        ("POST", "201 Created", "POST.201"),
+        ("DELETE", "404 Not Found", "DELETE.404"),
+        ("HEAD", "503 Service Unavailable", "HEAD.503"),
+        ("BREW", "418 I am a teapot", "OTHER.418"),
+        ("get", "200 OK", "OTHER.200"),
+        ("A.B" * 1000, "200 OK", "OTHER.200"),
+    ],
+)
+def test_an_answer_is_counted_by_method_and_status_with_its_time(method, status, name):
+    before = figures.snapshot()
+    ask(answering(status), scope={**SCOPE, "method": method})
+    assert counted(before) == ({name: 1}, 1)
+
+
+def test_what_the_bridge_itself_refuses_is_counted_too():
+    before = figures.snapshot()
+    ask(echo, threads=1, waiting=-1)
+    ask(echo, scope={**SCOPE, "headers": [(b"x", b"1")] * 101})
+    assert counted(before) == ({"POST.503": 1, "POST.400": 1}, 2)
+
+
+def test_a_request_that_nobody_answered_is_no_answer():
+    before = figures.snapshot()
+    ask(echo, disconnect=True)
+    with pytest.raises(ZeroDivisionError):  # daphne answers this one, and counts it there
+        ask(lambda *args: 1 / 0)
+    assert counted(before) == ({}, 0)
+    assert figures.snapshot()["counters"]["http.abandoned"] == before["counters"].get("http.abandoned", 0) + 1
+
+
+def test_an_answer_that_breaks_off_is_counted_as_what_it_began_with():
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        yield b"x" * 100_000
+        raise RuntimeError("half way")
+
+    before = figures.snapshot()
+    with pytest.raises(RuntimeError, match="half way"):
+        ask(application)
+    assert counted(before) == ({"POST.200": 1}, 1)
