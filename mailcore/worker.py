@@ -23,6 +23,7 @@ from mailcore.resolver.stub import Resolver
 from mailcore.store.commit import Committer
 from mailcore.store.eyes import forget_changes
 from mailcore.threads import WayBack
+from mailcore.tuning import Tuning
 from security.sealing import HeadLog, seal
 
 log = structlog.get_logger("mailcore.worker")
@@ -42,15 +43,19 @@ class WorkerProcess:
         self._doors = DatabaseDoors(way_back, passwords.verify, self._committer)
         self._resolver = Resolver(reactor, configured(current()))
         self._scheduler = Scheduler(reactor, self._doors, self._resolver)
+        self._tuning = Tuning(reactor, way_back)
+        self._tuning.follow("connection_pool_size", self._scheduler.resize_pool)
         self.child = Child(reactor, "worker")
         self.child.on_start(self._start)
         self.child.on_drain(lambda: Deferred.fromCoroutine(self._scheduler.drain()))
         self.child.on_reload(lambda env: self._resolver.use(configured(env)))
+        self.child.on_reload(lambda _: self._tuning.look())
         self.child.command("wake", self._scheduler.wake)
         reactor.addSystemEventTrigger("during", "shutdown", self._close)
 
     def _start(self) -> None:
         self._committer.start()
+        self._tuning.start()
         self._scheduler.start()
         self._regularly(FORGET_CHANGES_EVERY, lambda: forget_changes(time.time()))
         self._regularly(SEAL_EVERY, seal)
@@ -67,6 +72,7 @@ class WorkerProcess:
         LoopingCall(turn).start(seconds)
 
     def _close(self) -> None:
+        self._tuning.stop()
         self._doors.close()
         self._committer.stop()
 
