@@ -125,6 +125,11 @@ class Env:
     connection_limit: int = 2000
     connection_limit_per_address: int = 1000
 
+    # Bytes that the caches of all processes together may take (addresses, domains, settings), and the most connections
+    # to other servers at once. Both are what holds until the API or the web admin sets something else.
+    cache_size: int = 128 * 1024 * 1024
+    connection_pool_size: int = 100
+
     # Bytes of message bodies that one process keeps in memory or in spool files while they are received.
     spool_budget: int = 512 * 1024 * 1024
 
@@ -173,6 +178,8 @@ class Env:
             raise SettingError(f"A3MAILER_PLAINTEXT_AUTH is {self.plaintext_auth!r}; it must be never or loopback")
         if "*" in {name.strip() for name in self.allowed_hosts.split(",")}:
             raise SettingError(f"A3MAILER_ALLOWED_HOSTS is {self.allowed_hosts!r}; it must name the hosts, not *")
+        if self.connection_pool_size < 1:
+            raise SettingError("A3MAILER_CONNECTION_POOL_SIZE is 0; it must be at least 1")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise SettingError("A3MAILER_TLS_CERT and A3MAILER_TLS_KEY go together; only one is set")
         for name in DEVELOPMENT_LISTEN:
@@ -238,7 +245,8 @@ def read_env_file(path: Path) -> dict[str, str]:
             continue
         name, equals, value = text.partition("=")
         if not equals:
-            raise SettingError(f"{path} line {number} is {text!r}; it must be NAME=value")
+            # Not what it says: it may be a secret that lost its name.
+            raise SettingError(f"{path} line {number} must be NAME=value")
         values[name.strip()] = value.strip().strip("\"'")
     return values
 

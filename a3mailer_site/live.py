@@ -10,14 +10,25 @@ Reads the database now and then: in the reactor's thread of a mail process use w
 ``settings`` has read in a thread.
 """
 
+import json
 from typing import Any
 
-from a3mailer_site.figures import figures
+from a3mailer_site.caches import SLOT, Allotment, Cache
 from a3mailer_site.generations import Watch, listen
 from a3mailer_site.models import Setting
 
+_ALL = "all"
+
+
+def _size(_: str, values: dict[str, Any]) -> int:
+    """Estimate the bytes of all settings: Python's objects take several times the room of their text."""
+    return SLOT + 4 * len(json.dumps(values)) + SLOT * len(values)
+
+
 _watch = Watch("settings")
-_values: dict[str, Any] | None = None
+_SETTINGS = Allotment("settings", 0.05, lambda: [_known])
+# Replaced whole when something changes, so that who reads slowly keeps nothing old.
+_known: Cache[str, dict[str, Any]] = Cache(_SETTINGS, _size)
 
 
 def live(name: str, default: Any) -> Any:
@@ -33,16 +44,19 @@ def set_live(name: str, value: Any) -> None:
 
 def forget() -> None:
     """Read the table anew at the next use."""
-    global _values  # noqa: PLW0603
-    _values = None
+    global _known  # noqa: PLW0603
+    _known = Cache(_SETTINGS, _size)
 
 
 def _all() -> dict[str, Any]:
-    global _values  # noqa: PLW0603
-    values = _values
-    figures.count("cache.settings.misses" if values is None else "cache.settings.hits")
-    if values is None:
-        values = _values = dict(Setting.objects.values_list("name", "value"))
+    known, begun = _known, _SETTINGS.begin()
+    values = known.get(_ALL)
+    if values is not None:
+        _SETTINGS.hit(begun)
+        return values
+    values = dict(Setting.objects.values_list("name", "value"))
+    known.put(_ALL, values)
+    _SETTINGS.miss(begun)
     return values
 
 

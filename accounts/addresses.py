@@ -8,18 +8,17 @@ the domain's catch-all. Nothing in a local part is ever read as a route: ``user%
 """
 
 import re
-import threading
 import time
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import islice
 from typing import Literal, TypeAlias
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from a3mailer_site.caches import SLOT, Allotment, Cache, text_size
 from a3mailer_site.env import current
 from a3mailer_site.generations import Watch, listen
 from accounts.models import Alias, User
@@ -33,8 +32,6 @@ MAX_DEPTH = 10
 # RFC 5321 section 4.5.3.1: octets of a local part, and of a path without its angle brackets.
 MAX_LOCAL_PART = 64
 MAX_ADDRESS = 254
-# Addresses remembered, wrong ones included; the oldest go first.
-_REMEMBERED = 50_000
 # Seconds for which a mailbox's fill level may be used again.
 _FILL_AGE = 1.0
 
@@ -86,23 +83,69 @@ class _Entry:
     targets: tuple[str, ...] = ()
 
 
+def _entry_size(address: str, entry: _Entry | None) -> int:
+    """Estimate the bytes of an entry: the address, the objects, and what they refer to."""
+    if entry is None:
+        return SLOT + text_size(address)
+    return SLOT + 160 + text_size(address) + sum(text_size(target) for target in entry.targets)
+
+
+def _end_size(address: str, end: tuple[Resolution, Allotment]) -> int:
+    """Estimate the bytes of a resolution; its users and targets are mostly those of the entries."""
+    resolution = end[0]
+    return SLOT + 240 + text_size(address) + 16 * (len(resolution.users) + len(resolution.external))
+
+
 @dataclass(slots=True)
 class _Directory:
-    """What is known of addresses since the last change. Replaced whole, so whoever fills an old one does no harm."""
+    """What is known of addresses since the last change. Replaced whole, so whoever fills an old one does no harm.
+
+    An address is in ``users`` when it is a user's or nobody's, and in ``aliases`` when it is an alias or a catch-all.
+    """
 
     domains: dict[str, _Domain] | None = None
-    entries: dict[str, _Entry | None] = field(default_factory=dict)
+    users: Cache[str, _Entry | None] = field(default_factory=lambda: Cache(_USERS, _entry_size, 0.5))
+    aliases: Cache[str, _Entry | None] = field(default_factory=lambda: Cache(_DOMAINS, _entry_size))
+    # By address as written, where no quota is in play; with what kind of lookup it was.
+    ends: Cache[str, tuple[Resolution, Allotment]] = field(default_factory=lambda: Cache(_USERS, _end_size, 0.5))
     postmaster: LocalUser | None = None
     fill: dict[int, tuple[float, int]] = field(default_factory=dict)  # user id: monotonic time, bytes used
-    ends: dict[str, Resolution] = field(default_factory=dict)  # by address as written, where no quota is in play
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    # What was read for the question in hand, which is answered even when the caches have no room.
+    read: dict[str, _Entry | None] | None = None
 
-    def remember(self, found: dict[str, _Entry | None]) -> None:
-        with self.lock:
-            self.entries.update(found)
-            excess = len(self.entries) - _REMEMBERED
-            for address in list(islice(self.entries, max(0, excess))):
-                del self.entries[address]
+    def __contains__(self, address: str) -> bool:
+        return address in self.users or address in self.aliases or (self.read is not None and address in self.read)
+
+    def entry(self, address: str) -> _Entry | None:
+        """Return what is remembered of an address; raises ``_MissingError`` when that is nothing."""
+        if self.read is not None and address in self.read:
+            return self.read[address]
+        known = self.users.get(address, _UNKNOWN)
+        if known is _UNKNOWN:
+            known = self.aliases.get(address, _UNKNOWN)
+        if known is _UNKNOWN:
+            raise _MissingError({address})
+        return known
+
+    def remember(self, address: str, entry: _Entry | None) -> None:
+        """Keep what an address is, ``None`` for nothing."""
+        if self.read is not None:
+            self.read[address] = entry
+        is_alias = address.startswith("@") or (entry is not None and entry.user is None)
+        (self.aliases if is_alias else self.users).put(address, entry)
+
+    def kind(self, keys: Sequence[str] | None) -> Allotment:
+        """Say what kind of lookup it was that began with these keys: of a domain or an alias, or else of a user."""
+        if not keys or keys[0] in self.aliases:
+            return _DOMAINS
+        read = self.read.get(keys[0]) if self.read is not None else None
+        return _DOMAINS if read is not None and read.user is None else _USERS
+
+
+_UNKNOWN = _Entry(enabled=False)
+# What is looked up counts once: under "domain" when a domain or an alias answered, else under "user".
+_USERS: Allotment = Allotment("user", 0.7, lambda: [_directory.users, _directory.ends])
+_DOMAINS: Allotment = Allotment("domain", 0.25, lambda: [_directory.aliases])
 
 
 class _MissingError(Exception):
@@ -113,7 +156,7 @@ class _MissingError(Exception):
 
 
 _watch = Watch("addresses")
-_directory = _Directory()
+_directory: _Directory = _Directory()
 
 
 def forget() -> None:
@@ -200,9 +243,14 @@ def _normalize_alias(address: str) -> str:
 def is_local_domain(domain: str) -> bool:
     """Say whether mail for this domain ends here, enabled or not. May ask the database."""
     try:
-        return _domain_name(domain) in _domains(_looked_at())
+        name = _domain_name(domain)
     except ValueError:
         return False
+    directory, begun = _looked_at(), _DOMAINS.begin()
+    known = directory.domains is not None
+    found = name in _domains(directory)
+    (_DOMAINS.hit if known else _DOMAINS.miss)(begun)
+    return found
 
 
 def resolve(address: str) -> Resolution:
@@ -212,11 +260,18 @@ def resolve(address: str) -> Resolution:
 
 def resolve_many(addresses: Iterable[str]) -> dict[str, Resolution]:
     """Resolve several addresses with a few queries for all of them together."""
-    directory = _looked_at()
+    directory, begun = _looked_at(), _USERS.begin()
+    known = directory.domains is not None
     _domains(directory)
+    directory = replace(directory, read={})
     wanted = {address: _starting_points(directory, address) for address in addresses}
-    _load(directory, {key for keys in wanted.values() for key in keys or ()})
+    missing = {key for keys in wanted.values() for key in keys or () if key not in directory}
+    _load(directory, missing)
     found = {address: _expand_loading(directory, keys) for address, keys in wanted.items()}
+    for keys in wanted.values():
+        kind = directory.kind(keys)
+        (kind.hit if known and missing.isdisjoint(keys or ()) else kind.miss)(begun)
+        begun = 0.0
     limited = {user.id for resolution in found.values() for user in resolution.users if user.quota}
     if limited:
         now = time.monotonic()
@@ -230,18 +285,23 @@ def resolve_cached(address: str) -> Resolution | None:
     directory = _directory
     if not _watch.fresh or directory.domains is None:
         return None
+    begun = _USERS.begin()
     known = directory.ends.get(address)
     if known is not None:
-        return known
+        known[1].hit(begun)
+        return known[0]
+    keys = _starting_points(directory, address)
     try:
-        resolution = _expand(directory, _starting_points(directory, address))
+        resolution = _expand(directory, keys)
     except _MissingError:
-        return None
+        return None  # ``resolve`` counts it as missed
     if any(user.quota for user in resolution.users):
-        return _filled(directory, resolution, age=_FILL_AGE)
-    if len(directory.ends) >= _REMEMBERED:
-        directory.ends.clear()
-    directory.ends[address] = resolution
+        filled = _filled(directory, resolution, age=_FILL_AGE)
+        if filled is not None:
+            directory.kind(keys).hit(begun)
+        return filled
+    directory.kind(keys).hit(begun)
+    directory.ends.put(address, (resolution, directory.kind(keys)))
     return resolution
 
 
@@ -311,7 +371,7 @@ def _expand_loading(directory: _Directory, keys: Sequence[str] | None) -> Resolu
             return _expand(directory, keys)
         except _MissingError as missing:
             _load(directory, missing.addresses)
-    raise RuntimeError("an alias has more targets than this process remembers")
+    raise RuntimeError("aliases have more levels than they can have")
 
 
 def _expand(directory: _Directory, keys: Sequence[str] | None) -> Resolution:
@@ -352,7 +412,7 @@ class _Expansion:
 
     def follow(self, level: Sequence[_Step]) -> list[_Step]:
         """Look at all addresses of one level; return those of the next."""
-        missing = {key for step in level for key in step.keys if key not in self.directory.entries}
+        missing = {key for step in level for key in step.keys if key not in self.directory}
         if missing:
             raise _MissingError(missing)
         return [target for step in level for target in self._follow_one(step)]
@@ -385,18 +445,18 @@ def _found(directory: _Directory, keys: Sequence[str]) -> tuple[str, _Entry | St
     *names, catch_all = keys
     postmaster = directory.postmaster if any(key.startswith("postmaster@") for key in names) else None
     for key in names:
-        entry = directory.entries[key]
+        entry = directory.entry(key)
         if entry is not None and (entry.enabled or postmaster is None):
             return (key, entry) if entry.enabled else (key, "disabled")
     if postmaster is not None:
         return names[-1], _Entry(enabled=True, user=postmaster)
-    entry = directory.entries[catch_all]
+    entry = directory.entry(catch_all)
     return (catch_all, entry) if entry is not None and entry.enabled else ("", "unknown")
 
 
 def _load(directory: _Directory, addresses: Collection[str]) -> None:
     """Read what these addresses are; those that are nothing are remembered too."""
-    missing = [address for address in addresses if address not in directory.entries]
+    missing = [address for address in addresses if address not in directory]
     if not missing:
         return
     found: dict[str, _Entry | None] = dict.fromkeys(missing)
@@ -405,7 +465,8 @@ def _load(directory: _Directory, addresses: Collection[str]) -> None:
     rows = User.objects.filter(email__in=missing).values_list("email", "pk", "quota", "is_active")
     for email, pk, quota, enabled in rows:
         found[email or ""] = _Entry(enabled, user=LocalUser(pk, email or "", quota))
-    directory.remember(found)
+    for address, entry in found.items():
+        directory.remember(address, entry)
 
 
 def _filled(directory: _Directory, resolution: Resolution, age: float | None) -> Resolution | None:

@@ -40,6 +40,7 @@ from mailcore.store.notices import doorbells
 from mailcore.store.spool import Spool
 from mailcore.threads import WayBack
 from mailcore.transport import Answers, Connection, Connections, Limits, Server
+from mailcore.tuning import Tuning
 
 log = structlog.get_logger("mailcore.service")
 
@@ -109,6 +110,7 @@ class MailProcess:
         self._committer = commit.Committer(way_back)
         self._doors = DatabaseDoors(way_back, passwords.verify, self._committer)
         self._connections = Connections(limits)
+        self._tuning = Tuning(reactor, way_back, polled=True)
         self._certificates = tls.Certificates(current())
         self._see_changes(way_back)
         self.child = Child(reactor, "mail")
@@ -132,6 +134,7 @@ class MailProcess:
         self.child.on_drain(self._connections.drain)
         self.child.on_reload(self._certificates.replace)
         self.child.command("cut", self._shut_out)
+        self.child.on_reload(lambda _: self._tuning.look())
         self.child.command("connections", self._list)
         reactor.addSystemEventTrigger("during", "shutdown", self._close)
 
@@ -148,6 +151,7 @@ class MailProcess:
         self._committer.start()
         self._eyes.start()
         generations.rely_on_poller()
+        self._tuning.start()
         LoopingCall(lambda: self._connections.sweep(time.monotonic())).start(SWEEP_EVERY)
         # Warms a connection up. Without a database the process serves all the same, and answers "try again later".
         answers = self._doors.database(Generation.objects.exists)
@@ -184,6 +188,7 @@ class MailProcess:
         """Everything that was said yes to is on disk; what is left is told no."""
         self._connections.abort_all()
         self._eyes.stop()
+        self._tuning.stop()
         self._doors.close()
         self._committer.stop()
 

@@ -28,6 +28,8 @@ from a3mailer_site.env import current
 from a3mailer_site.figures import figures
 from mailcore import tls
 from mailcore.child import Child
+from mailcore.threads import WayBack
+from mailcore.tuning import Tuning
 from mailcore.wsgi_bridge import Receive, Scope, Send, WsgiBridge, count_answer
 
 log = structlog.get_logger("mailcore.web")
@@ -193,12 +195,16 @@ class WebProcess:
         self._bridge = WsgiBridge(get_wsgi_application(), threads=THREADS, waiting=WAITING)
         self._server = WebServer(self._application)
         self._certificates = tls.Certificates(current())
+        self._tuning = Tuning(reactor, WayBack(reactor))
         self.child = Child(reactor, "web")
         self.child.listen("http", self._server.http_factory)
         self.child.listen("https", TLSMemoryBIOFactory(self._certificates, False, self._server.http_factory))
         self.child.on_start(lambda: self._server.begin(reactor))
+        self.child.on_start(self._tuning.start)
         self.child.on_drain(self._drain)
         self.child.on_reload(self._certificates.replace)
+        self.child.on_reload(lambda _: self._tuning.look())
+        reactor.addSystemEventTrigger("during", "shutdown", self._tuning.stop)
         reactor.addSystemEventTrigger("during", "shutdown", self._bridge.close)
 
     async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -25,6 +25,7 @@ from mailcore.resolver.stub import Resolver
 from mailcore.store.commit import Committer
 from mailcore.store.eyes import forget_changes
 from mailcore.threads import WayBack
+from mailcore.tuning import Tuning
 from mailqueue import counts
 from security.sealing import HeadLog, seal
 
@@ -47,15 +48,19 @@ class WorkerProcess:
         self._doors = DatabaseDoors(way_back, passwords.verify, self._committer)
         self._resolver = Resolver(reactor, configured(current()))
         self._scheduler = Scheduler(reactor, self._doors, self._resolver)
+        self._tuning = Tuning(reactor, way_back)
+        self._tuning.follow("connection_pool_size", self._scheduler.resize_pool)
         self.child = Child(reactor, "worker")
         self.child.on_start(self._start)
         self.child.on_drain(lambda: Deferred.fromCoroutine(self._scheduler.drain()))
         self.child.on_reload(lambda env: self._resolver.use(configured(env)))
+        self.child.on_reload(lambda _: self._tuning.look())
         self.child.command("wake", self._scheduler.wake)
         reactor.addSystemEventTrigger("during", "shutdown", self._close)
 
     def _start(self) -> None:
         self._committer.start()
+        self._tuning.start()
         self._scheduler.start()
         self._regularly(FORGET_CHANGES_EVERY, lambda: forget_changes(time.time()))
         self._regularly(SEAL_EVERY, seal)
@@ -74,6 +79,7 @@ class WorkerProcess:
         LoopingCall(turn).start(seconds)
 
     def _close(self) -> None:
+        self._tuning.stop()
         self._doors.close()
         self._committer.stop()
 

@@ -6,11 +6,12 @@ everything that waits, at the price of one attempt.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from a3mailer_site.env import current
@@ -18,6 +19,7 @@ from a3mailer_site.figures import figures
 from mailcore.delivery.connection import ConnectError, OutboundConnection, Reactor, Target, connect
 from mailcore.delivery.content import Content
 from mailcore.delivery.jobs import Contact, Entry, Job, Nexthop, Result, own_outcome
+from mailcore.delivery.pool import ConnectionPool
 from mailcore.delivery.targets import find_targets
 from mailcore.dialogue import UnavailableError
 from mailcore.resolver.mail_hosts import NoMailHostError
@@ -26,8 +28,6 @@ from mailcore.smtp.client import Outcome, Phase, Tls, Verdict
 
 log = structlog.get_logger("mailcore.delivery.remote")
 
-# Connections at once, over all destinations.
-CONNECTION_LIMIT = 100
 # Connections to a destination that we know nothing of yet.
 FIRST_CONNECTIONS = 3
 # Seconds that a connection is kept for the next message, and messages after which it is not.
@@ -44,12 +44,12 @@ class Surroundings:
     reactor: Any  # IReactorTCP and IReactorTime, and what the resolver needs
     doors: Any
     resolver: Resolver
-    connections: DeferredSemaphore
+    connections: ConnectionPool
 
 
 def surroundings(reactor: Reactor, doors: Any, resolver: Resolver) -> Surroundings:
     """Make the surroundings of a process."""
-    return Surroundings(reactor, doors, resolver, DeferredSemaphore(CONNECTION_LIMIT))
+    return Surroundings(reactor, doors, resolver, ConnectionPool(current().connection_pool_size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,8 @@ class Destination:
         attempt = _Attempt(self._around, self._take_idle())
         try:
             while self._waiting and self.active <= self.limit:
+                if self._around.connections.crowded and attempt.used:
+                    break  # there may be fewer connections than there were a moment ago; this one has done its part
                 each = self._waiting.popleft()
                 try:
                     results = await attempt.deliver(each.job)
@@ -144,6 +146,7 @@ class Destination:
     def _take_idle(self) -> OutboundConnection | None:
         while self._idle:
             connection = self._idle.pop()
+            self._around.connections.take(connection)
             if connection.usable:
                 return connection
         return None
@@ -154,6 +157,8 @@ class Destination:
         if connection.messages >= MESSAGES_A_CONNECTION:
             connection.quit()
             return
+        if not self._around.connections.keep(connection):
+            return
         self._idle.append(connection)
         timer = self._around.reactor.callLater(IDLE_SECONDS, self._let_go, connection)
         connection.gone.addCallback(lambda _: self._is_gone(connection, timer))
@@ -161,6 +166,7 @@ class Destination:
     def _let_go(self, connection: OutboundConnection) -> None:
         if connection in self._idle:
             self._idle.remove(connection)
+            self._around.connections.take(connection)
             connection.quit()
 
     def _is_gone(self, connection: OutboundConnection, timer: Any) -> None:
@@ -176,6 +182,7 @@ class _Attempt:
     def __init__(self, around: Surroundings, connection: OutboundConnection | None) -> None:
         self._around = around
         self.connection = connection
+        self.used = False  # for at least one job
         self.unreachable: Outcome | None = None  # why nobody could be spoken to at all, in the last job
         self._started = 0.0
         self._results: dict[int, Result] = {}  # by entry
@@ -192,6 +199,7 @@ class _Attempt:
         Raises ``UnavailableError`` when our own database is away and nobody has the message.
         """
         self.unreachable = None
+        self.used = True
         self._started = self._around.reactor.seconds()
         self._results = {}
         try:
@@ -225,6 +233,7 @@ class _Attempt:
             except ConnectError as error:
                 last, contact = _deferred(error.outcome), Contact(target.host, target.address)
                 figures.count("delivery.connect_failed")
+                self._around.connections.failed()
                 continue
             sessions += 1
             job, lost = await self._say(job, self.connection)
@@ -240,30 +249,45 @@ class _Attempt:
         """Connect; in the clear when TLS was offered but does not work and was only better than nothing."""
         figures.count("delivery.connections")
         try:
-            return await connect(self._around.reactor, target)
+            return await self._timed(target)
         except ConnectError as error:
             if error.outcome.phase is not Phase.TLS or target.policy.tls is not Tls.OPPORTUNISTIC:
                 raise
             log.info("TLS does not work, going on without", host=target.host, reason=error.outcome.text)
             figures.count("delivery.tls_failed")
-            return await connect(self._around.reactor, replace(target, policy=replace(target.policy, tls=Tls.NEVER)))
+            self._around.connections.failed()
+            return await self._timed(replace(target, policy=replace(target.policy, tls=Tls.NEVER)))
+
+    async def _timed(self, target: Target) -> OutboundConnection:
+        began = self._around.reactor.seconds()
+        connection = await connect(self._around.reactor, target)
+        self._around.connections.opened(connection, self._around.reactor.seconds() - began)
+        return connection
 
     async def _say(self, job: Job, connection: OutboundConnection) -> tuple[Job, Outcome | None]:
         """Say the message over this connection. Returns what may be tried elsewhere at once, and why there is any."""
         content = Content(self._around.doors, job.mail.body_id)
+        again = connection.messages > 0
         try:
             outcomes = await connection.deliver(job.envelope, content)
         finally:
             content.close()
-        again: list[Entry] = []
+        self._count_use(connection, outcomes, again=again)
+        elsewhere: list[Entry] = []
         lost: Outcome | None = None
         for entry, outcome in zip(job.entries, outcomes, strict=True):
             if _is_lost(outcome):
-                again.append(entry)
+                elsewhere.append(entry)
                 lost = outcome
             else:
                 self._settle(replace(job, entries=(entry,)), outcome, _contact(connection))
-        return replace(job, entries=tuple(again)), lost
+        return replace(job, entries=tuple(elsewhere)), lost
+
+    def _count_use(self, connection: OutboundConnection, outcomes: Iterable[Outcome], *, again: bool) -> None:
+        lost = any(_is_lost(outcome) for outcome in outcomes)
+        self._around.connections.used(again=again, lost=lost)
+        if lost and not connection.usable:
+            self._around.connections.failed()
 
     def _settle(self, job: Job, outcome: Outcome, contact: Contact) -> None:
         duration_ms = int((self._around.reactor.seconds() - self._started) * 1000)
@@ -309,6 +333,10 @@ class Destinations:
     def forget_quiet_ones(self) -> None:
         """Let go of destinations where nothing happens; what was learnt of their pace is forgotten with them."""
         self._all = {nexthop: one for nexthop, one in self._all.items() if not one.quiet}
+
+    def resize(self, limit: int) -> None:
+        """Allow so many connections in all, from now on."""
+        self._around.connections.resize(limit)
 
     def withdraw(self) -> list[Job]:
         """Take back all jobs that nobody has begun."""

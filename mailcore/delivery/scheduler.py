@@ -89,6 +89,10 @@ class Scheduler:
         if look.running and look.call is not None:
             look.call.reset(0)
 
+    def resize_pool(self, limit: int) -> None:
+        """Allow so many connections to other servers at once, from now on."""
+        self._destinations.resize(limit)
+
     async def drain(self) -> None:
         """Take nothing more, finish what is in flight, give back what was not begun."""
         self._draining = True

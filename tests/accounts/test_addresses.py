@@ -7,7 +7,8 @@ from django.core.exceptions import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a3mailer_site import generations
+from a3mailer_site import caches, generations
+from a3mailer_site.figures import figures
 from a3mailer_site.models import Generation
 from accounts import addresses
 from accounts.addresses import claim_address, is_local_domain, may_send_as, normalize, resolve, resolve_cached
@@ -336,15 +337,71 @@ def test_what_was_read_before_a_change_is_not_remembered_after_it(make_user, mon
 
     monkeypatch.setattr(addresses, "_load", load_slowly)
     resolve("carol@example.com")
-    assert "carol@example.com" not in addresses._directory.entries
+    assert "carol@example.com" not in addresses._directory
 
 
-def test_wrong_addresses_do_not_fill_the_memory(make_user, monkeypatch):
+@pytest.fixture
+def capacity():
+    """Sets how many bytes the caches of this process may take, until the end of the test."""
+    before = caches.in_force()
+    yield caches.resize
+    caches.resize(before)
+
+
+def test_wrong_addresses_do_not_fill_the_memory(make_user, capacity):
     make_user("bob@example.com")
-    monkeypatch.setattr(addresses, "_REMEMBERED", 20)
-    for number in range(50):
+    capacity(20_000)
+    for number in range(200):
         resolve(f"guess{number}@example.com")
-    assert len(addresses._directory.entries) <= 21
+    assert 0 < addresses._directory.users.bytes <= 0.35 * 20_000
+    assert "guess199@example.com" in addresses._directory
+    assert "guess0@example.com" not in addresses._directory
+    assert resolve("bob@example.com").status == "ok"
+
+
+def test_without_any_memory_addresses_are_resolved_all_the_same(make_user, capacity):
+    make_user("bob@example.com")
+    alias("team@example.com", "bob@example.com", "ann@example.org")
+    capacity(0)
+    assert who("team@example.com") == ("ok", ["bob@example.com"], ["ann@example.org"])
+    assert resolve_cached("bob@example.com") is None
+    assert len(addresses._directory.users) == 0
+
+
+def counted():
+    counters = figures.snapshot()["counters"]
+    return {
+        name: int(counters.get(name, 0))
+        for name in ("cache.user.hits", "cache.user.misses", "cache.domain.hits", "cache.domain.misses")
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("bob@example.com", "user"),
+        ("full@example.com", "user"),
+        ("nobody@example.com", "user"),
+        ("team@example.com", "domain"),
+        ("x@example.org", "domain"),
+        ("no address", "domain"),
+    ],
+)
+def test_each_lookup_counts_once_where_it_was_answered(make_user, address, kind):
+    make_user("bob@example.com")
+    make_user("full@example.com", quota=10)
+    alias("team@example.com", "bob@example.com")
+    before = counted()
+    resolve(address)
+    missed = counted()
+    assert missed == {**before, f"cache.{kind}.misses": before[f"cache.{kind}.misses"] + 1}
+    for _ in range(3):
+        assert resolve_cached(address) == resolve(address)
+    assert counted() == {**missed, f"cache.{kind}.hits": missed[f"cache.{kind}.hits"] + 6}
+    if kind == "user":
+        # Something is said of the domain too, and that is a lookup of its own.
+        is_local_domain("example.com")
+        assert counted()["cache.domain.hits"] == missed["cache.domain.hits"] + 1
 
 
 def test_one_may_send_as_oneself_and_as_ones_aliases(make_user):
