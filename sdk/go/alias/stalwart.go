@@ -1,0 +1,111 @@
+// Package stalwart has package a3mailer under the API reference's import name. Its module is not published anywhere: a
+// replace line in go.mod says where it is.
+//
+// What is generic (Page, Iterator, Ptr) can be named only in package a3mailer.
+package stalwart
+
+import a3mailer "a3mailer.internal/sdk"
+
+// NewClient makes a client.
+func NewClient(baseURL, apiKey string, options ...Option) *Client {
+	return a3mailer.NewClient(baseURL, apiKey, options...)
+}
+
+// Options of clients and calls.
+var (
+	AllowHTTP          = a3mailer.AllowHTTP
+	WithContext        = a3mailer.WithContext
+	WithHTTPClient     = a3mailer.WithHTTPClient
+	WithIdempotencyKey = a3mailer.WithIdempotencyKey
+	WithIfMatch        = a3mailer.WithIfMatch
+	WithLanguage       = a3mailer.WithLanguage
+	WithRequestID      = a3mailer.WithRequestID
+	WithRetries        = a3mailer.WithRetries
+	WithTimeout        = a3mailer.WithTimeout
+	WithUserAgent      = a3mailer.WithUserAgent
+)
+
+// What the server refuses with.
+var (
+	ErrInvalidRequest     = a3mailer.ErrInvalidRequest
+	ErrUnauthorized       = a3mailer.ErrUnauthorized
+	ErrForbidden          = a3mailer.ErrForbidden
+	ErrNotFound           = a3mailer.ErrNotFound
+	ErrConflict           = a3mailer.ErrConflict
+	ErrPreconditionFailed = a3mailer.ErrPreconditionFailed
+	ErrRateLimited        = a3mailer.ErrRateLimited
+	ErrInternal           = a3mailer.ErrInternal
+	ErrServiceUnavailable = a3mailer.ErrServiceUnavailable
+)
+
+// Types of parameters and answers.
+type (
+	APIError             = a3mailer.APIError
+	APIKey               = a3mailer.APIKey
+	Alias                = a3mailer.Alias
+	AliasCreateOptions   = a3mailer.AliasCreateOptions
+	AliasListOptions     = a3mailer.AliasListOptions
+	AliasUpdateOptions   = a3mailer.AliasUpdateOptions
+	Aliases              = a3mailer.Aliases
+	AllowOptions         = a3mailer.AllowOptions
+	AllowedIP            = a3mailer.AllowedIP
+	ApplicationMetrics   = a3mailer.ApplicationMetrics
+	AuditLog             = a3mailer.AuditLog
+	AuditLogOptions      = a3mailer.AuditLogOptions
+	BlockOptions         = a3mailer.BlockOptions
+	BlockedIP            = a3mailer.BlockedIP
+	Client               = a3mailer.Client
+	ComponentHealth      = a3mailer.ComponentHealth
+	ConnectionError      = a3mailer.ConnectionError
+	CustomMetricOptions  = a3mailer.CustomMetricOptions
+	Domain               = a3mailer.Domain
+	DomainCreateOptions  = a3mailer.DomainCreateOptions
+	DomainListOptions    = a3mailer.DomainListOptions
+	DomainUpdateOptions  = a3mailer.DomainUpdateOptions
+	Domains              = a3mailer.Domains
+	DryRunOptions        = a3mailer.DryRunOptions
+	ExplainOptions       = a3mailer.ExplainOptions
+	GroupOptions         = a3mailer.GroupOptions
+	Groups               = a3mailer.Groups
+	Health               = a3mailer.Health
+	HealthCheck          = a3mailer.HealthCheck
+	HealthStatus         = a3mailer.HealthStatus
+	KeyCreateOptions     = a3mailer.KeyCreateOptions
+	Keys                 = a3mailer.Keys
+	MessageSearchOptions = a3mailer.MessageSearchOptions
+	Messages             = a3mailer.Messages
+	Metrics              = a3mailer.Metrics
+	NewAPIKey            = a3mailer.NewAPIKey
+	Object               = a3mailer.Object
+	OptimizationOptions  = a3mailer.OptimizationOptions
+	Optimized            = a3mailer.Optimized
+	Option               = a3mailer.Option
+	PageOptions          = a3mailer.PageOptions
+	Performance          = a3mailer.Performance
+	PerformanceStats     = a3mailer.PerformanceStats
+	Purged               = a3mailer.Purged
+	Queue                = a3mailer.Queue
+	QueueListOptions     = a3mailer.QueueListOptions
+	QueueRetryOptions    = a3mailer.QueueRetryOptions
+	QueueStatus          = a3mailer.QueueStatus
+	RateLimit            = a3mailer.RateLimit
+	RateLimits           = a3mailer.RateLimits
+	Readiness            = a3mailer.Readiness
+	Recommendation       = a3mailer.Recommendation
+	Recommendations      = a3mailer.Recommendations
+	Reload               = a3mailer.Reload
+	Restart              = a3mailer.Restart
+	Retried              = a3mailer.Retried
+	Retries              = a3mailer.Retries
+	Security             = a3mailer.Security
+	SecurityOverview     = a3mailer.SecurityOverview
+	Server               = a3mailer.Server
+	ServerInfo           = a3mailer.ServerInfo
+	SystemMetrics        = a3mailer.SystemMetrics
+	User                 = a3mailer.User
+	UserCreateOptions    = a3mailer.UserCreateOptions
+	UserGroup            = a3mailer.UserGroup
+	UserListOptions      = a3mailer.UserListOptions
+	UserUpdateOptions    = a3mailer.UserUpdateOptions
+	Users                = a3mailer.Users
+)

@@ -1,0 +1,3 @@
+module a3mailer.internal/sdk
+
+go 1.19

@@ -1,0 +1,182 @@
+/**
+ * All operations of the API, by group. Parameters and members are named as in the API reference.
+ *
+ * The last argument of every method is `options`: `timeout`, `maxRetries`, `firstPause`, `longestPause`, `language`,
+ * `requestId`, `idempotencyKey`, `ifMatch`, `signal`, which hold for this call.
+ */
+
+import { Transport, path } from "./transport.mjs";
+
+/** The status by which an unhealthy server says what its answer says, too. */
+const ALSO_UNHEALTHY = { also: 503 };
+
+/** Operations that belong together, such as `client.users`. */
+class Group {
+  #transport;
+
+  constructor(transport) {
+    this.#transport = transport;
+  }
+
+  send(method, path, call, options) {
+    return this.#transport.send(method, path, call, options);
+  }
+}
+
+/** All rows of a list, page by page. */
+async function* walk(list, collection, parameters = {}, options) {
+  for (let page = parameters.page ?? 1; ; page += 1) {
+    const found = await list({ ...parameters, page }, options);
+    yield* found[collection];
+    if (found[collection].length === 0 || found.page * found.limit >= found.total) return;
+  }
+}
+
+class Keys extends Group {
+  create = (key, options) => this.send("POST", path`auth/keys`, { body: key }, options);
+  list = (query, options) => this.send("GET", path`auth/keys`, { query }, options);
+  iterate = (query, options) => walk(this.list, "keys", query, options);
+  get = (id, options) => this.send("GET", path`auth/keys/${id}`, {}, options);
+  delete = (id, options) => this.send("DELETE", path`auth/keys/${id}`, {}, options);
+}
+
+class Server extends Group {
+  getInfo = (options) => this.send("GET", path`server/info`, {}, options);
+  restart = (options) => this.send("POST", path`server/restart`, {}, options);
+  reload = (query, options) => this.send("POST", path`server/reload`, { query }, options);
+  getSchema = (options) => this.send("GET", path`schema`, { accept: "application/vnd.oai.openapi+json" }, options);
+}
+
+class Users extends Group {
+  create = (user, options) => this.send("POST", path`users`, { body: user }, options);
+  list = (query, options) => this.send("GET", path`users`, { query }, options);
+  iterate = (query, options) => walk(this.list, "users", query, options);
+  get = (id, options) => this.send("GET", path`users/${id}`, {}, options);
+  update = (id, changes, options) => this.send("PUT", path`users/${id}`, { body: changes }, options);
+  delete = (id, options) => this.send("DELETE", path`users/${id}`, {}, options);
+  restore = (id, options) => this.send("POST", path`users/${id}/restore`, {}, options);
+  bulkCreate = (users, options) => this.send("POST", path`users/bulk`, { body: { users } }, options);
+  importCsv = (csv, options) => this.send("POST", path`users/import`, { csv }, options);
+}
+
+class Domains extends Group {
+  create = (domain, options) => this.send("POST", path`domains`, { body: domain }, options);
+  list = (query, options) => this.send("GET", path`domains`, { query }, options);
+  iterate = (query, options) => walk(this.list, "domains", query, options);
+  get = (id, options) => this.send("GET", path`domains/${id}`, {}, options);
+  update = (id, changes, options) => this.send("PUT", path`domains/${id}`, { body: changes }, options);
+  delete = (id, options) => this.send("DELETE", path`domains/${id}`, {}, options);
+  restore = (id, options) => this.send("POST", path`domains/${id}/restore`, {}, options);
+}
+
+class Aliases extends Group {
+  create = (alias, options) => this.send("POST", path`aliases`, { body: alias }, options);
+  list = (query, options) => this.send("GET", path`aliases`, { query }, options);
+  iterate = (query, options) => walk(this.list, "aliases", query, options);
+  get = (id, options) => this.send("GET", path`aliases/${id}`, {}, options);
+  update = (id, changes, options) => this.send("PUT", path`aliases/${id}`, { body: changes }, options);
+  delete = (id, options) => this.send("DELETE", path`aliases/${id}`, {}, options);
+}
+
+class Groups extends Group {
+  create = (group, options) => this.send("POST", path`groups`, { body: group }, options);
+  list = (query, options) => this.send("GET", path`groups`, { query }, options);
+  iterate = (query, options) => walk(this.list, "groups", query, options);
+  get = (id, options) => this.send("GET", path`groups/${id}`, {}, options);
+  update = (id, changes, options) => this.send("PUT", path`groups/${id}`, { body: changes }, options);
+  delete = (id, options) => this.send("DELETE", path`groups/${id}`, {}, options);
+}
+
+class Queue extends Group {
+  getStatus = (options) => this.send("GET", path`queue/status`, {}, options);
+  purge = (name, query, options) => this.send("DELETE", path`queue/${name}`, { query }, options);
+  retry = ({ dry_run, ...which } = {}, options) =>
+    this.send("POST", path`queue/retry`, { query: { dry_run }, body: which }, options);
+  listPurges = (query, options) => this.send("GET", path`queue/purges`, { query }, options);
+  iteratePurges = (query, options) => walk(this.listPurges, "purges", query, options);
+  undoPurge = (id, options) => this.send("POST", path`queue/purges/${id}/undo`, {}, options);
+  listMessages = (query, options) => this.send("GET", path`queue/messages`, { query }, options);
+  iterateMessages = (query, options) => walk(this.listMessages, "messages", query, options);
+  getMessage = (id, options) => this.send("GET", path`queue/messages/${id}`, {}, options);
+  deleteMessage = (id, options) => this.send("DELETE", path`queue/messages/${id}`, {}, options);
+  retryMessage = (id, options) => this.send("POST", path`queue/messages/${id}/retry`, {}, options);
+  holdMessage = (id, options) => this.send("POST", path`queue/messages/${id}/hold`, {}, options);
+  releaseMessage = (id, options) => this.send("POST", path`queue/messages/${id}/release`, {}, options);
+}
+
+class Messages extends Group {
+  search = (query, options) => this.send("GET", path`messages`, { query }, options);
+  iterate = (query, options) => walk(this.search, "messages", query, options);
+  get = (id, options) => this.send("GET", path`messages/${id}`, {}, options);
+  getEvents = (id, options) => this.send("GET", path`messages/${id}/events`, {}, options);
+}
+
+class Metrics extends Group {
+  getSystemMetrics = (query, options) => this.send("GET", path`metrics/system`, { query }, options);
+  getApplicationMetrics = (query, options) => this.send("GET", path`metrics/application`, { query }, options);
+  getPrometheusMetrics = (options) => this.send("GET", "/metrics", { text: true, accept: "text/plain" }, options);
+  setCustomMetric = (metric, options) => this.send("POST", path`metrics/custom`, { body: metric }, options);
+  listCustomMetrics = (query, options) => this.send("GET", path`metrics/custom`, { query }, options);
+  iterateCustomMetrics = (query, options) => walk(this.listCustomMetrics, "metrics", query, options);
+  getCustomMetric = (name, options) => this.send("GET", path`metrics/custom/${name}`, {}, options);
+  deleteCustomMetric = (name, options) => this.send("DELETE", path`metrics/custom/${name}`, {}, options);
+}
+
+class Security extends Group {
+  getOverview = (options) => this.send("GET", path`security/overview`, {}, options);
+  getChecks = (options) => this.send("GET", path`security/checks`, {}, options);
+  listBlockedIps = (query, options) => this.send("GET", path`security/blocked-ips`, { query }, options);
+  iterateBlockedIps = (query, options) => walk(this.listBlockedIps, "blocked_ips", query, options);
+  blockIp = (block, options) => this.send("POST", path`security/block-ip`, { body: block }, options);
+  unblockIp = (address, options) => this.send("DELETE", path`security/blocked-ips/${address}`, {}, options);
+  listAllowedIps = (query, options) => this.send("GET", path`security/allowed-ips`, { query }, options);
+  iterateAllowedIps = (query, options) => walk(this.listAllowedIps, "allowed_ips", query, options);
+  allowIp = (entry, options) => this.send("POST", path`security/allowed-ips`, { body: entry }, options);
+  disallowIp = (address, options) => this.send("DELETE", path`security/allowed-ips/${address}`, {}, options);
+  listAuditLogs = (query, options) => this.send("GET", path`security/audit-logs`, { query }, options);
+  iterateAuditLogs = (query, options) => walk(this.listAuditLogs, "logs", query, options);
+  getRateLimits = (options) => this.send("GET", path`security/rate-limits`, {}, options);
+  setRateLimits = (limits, options) => this.send("PUT", path`security/rate-limits`, { body: limits }, options);
+}
+
+class Performance extends Group {
+  getStats = (query, options) => this.send("GET", path`performance/stats`, { query }, options);
+  getRecommendations = (options) => this.send("GET", path`performance/recommendations`, {}, options);
+  optimize = (optimizations, query, options) =>
+    this.send("POST", path`performance/optimize`, { query, body: { optimizations } }, options);
+  listOptimizations = (query, options) => this.send("GET", path`performance/optimizations`, { query }, options);
+  iterateOptimizations = (query, options) => walk(this.listOptimizations, "optimizations", query, options);
+  revertOptimization = (id, options) => this.send("POST", path`performance/optimizations/${id}/revert`, {}, options);
+}
+
+class Health extends Group {
+  getStatus = (options) => this.send("GET", "/health", ALSO_UNHEALTHY, options);
+  getDetailed = (options) => this.send("GET", path`health/detailed`, ALSO_UNHEALTHY, options);
+  check = (component, options) => this.send("POST", path`health/check/${component}`, ALSO_UNHEALTHY, options);
+  getReadiness = (options) => this.send("GET", "/ready", ALSO_UNHEALTHY, options);
+}
+
+/**
+ * const client = new A3MailerClient({ baseUrl: "https://mail.example.com", apiKey: "sk_live_…" });
+ * const user = await client.users.create({ username: "jane", email: "jane@example.com", password: "…" });
+ */
+class A3MailerClient {
+  constructor(settings) {
+    const transport = new Transport(settings);
+    this.baseUrl = transport.baseUrl;
+    this.keys = new Keys(transport);
+    this.server = new Server(transport);
+    this.users = new Users(transport);
+    this.domains = new Domains(transport);
+    this.aliases = new Aliases(transport);
+    this.groups = new Groups(transport);
+    this.queue = new Queue(transport);
+    this.messages = new Messages(transport);
+    this.metrics = new Metrics(transport);
+    this.security = new Security(transport);
+    this.performance = new Performance(transport);
+    this.health = new Health(transport);
+  }
+}
+
+export { A3MailerClient, A3MailerClient as StalwartClient };

@@ -1,0 +1,443 @@
+"""The answers of the API, with the members that this version knows. A number that was not measured is ``None``."""
+
+from datetime import datetime
+from typing import Any
+
+from a3mailer_sdk.records import Page, Record
+
+
+class ApiKey(Record):
+    """An API key, without its secret."""
+
+    key_id: str
+    name: str
+    permissions: list[str]
+    domains: list[str] | None = None
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class NewApiKey(ApiKey):
+    """A key just made: the only answer with its secret."""
+
+    api_key: str
+
+
+class ApiKeyPage(Page[ApiKey]):
+    """Some API keys."""
+
+    keys: list[ApiKey]
+
+
+class ServerInfo(Record):
+    """What server this is. ``uptime`` is in seconds."""
+
+    version: str
+    build_date: datetime | None = None
+    uptime: int
+    hostname: str
+    features: list[str]
+    status: str
+
+
+class Restart(Record):
+    """A restart that has begun."""
+
+    status: str
+    request_id: str
+
+
+class Reload(Record):
+    """What a reload changed, or would change."""
+
+    status: str
+    changes: list[Any]
+    warnings: list[Any]
+
+
+class User(Record):
+    """A user. Quotas are in bytes, 0 for none."""
+
+    id: str
+    username: str
+    email: str
+    quota: int
+    used_quota: int
+    enabled: bool
+    groups: list[str]
+    created_at: datetime
+    last_login: datetime | None = None
+
+
+class UserPage(Page[User]):
+    """Some users."""
+
+    users: list[User]
+
+
+class Imported(Record):
+    """What came of making many users."""
+
+
+class Domain(Record):
+    """A domain. Quotas are in bytes; 0 for no limit."""
+
+    id: str
+    domain: str
+    enabled: bool
+    max_users: int
+    max_quota: int
+    user_count: int
+    used_quota: int
+    created_at: datetime
+
+
+class DomainPage(Page[Domain]):
+    """Some domains."""
+
+    domains: list[Domain]
+
+
+class Alias(Record):
+    """An address that stands for others."""
+
+    id: str
+    address: str
+    targets: list[str]
+    enabled: bool
+    created_at: datetime
+
+
+class AliasPage(Page[Alias]):
+    """Some aliases."""
+
+    aliases: list[Alias]
+
+
+class UserGroup(Record):
+    """A group of users."""
+
+    id: str
+    name: str
+
+
+class UserGroupPage(Page[UserGroup]):
+    """Some groups."""
+
+    groups: list[UserGroup]
+
+
+class QueueStatus(Record):
+    """Messages by state (which may overlap) and by lane (which add up to the total)."""
+
+    total_messages: int
+    active_messages: int
+    deferred_messages: int
+    bounced_messages: int
+    queues: dict[str, int]
+
+
+class Purged(Record):
+    """What a purge took, or would take."""
+
+    queue: str
+    deleted: int
+    skipped_active: int
+    undo_until: datetime | None = None
+
+
+class Retried(Record):
+    """How many messages are tried again."""
+
+    retried: int
+    skipped: int
+
+
+class Purge(Record):
+    """A purge that happened."""
+
+    id: str
+
+
+class PurgePage(Page[Purge]):
+    """Some purges."""
+
+    purges: list[Purge]
+
+
+class Restored(Record):
+    """How many messages came back."""
+
+    restored: int
+
+
+class QueuedMessage(Record):
+    """A message in the queue."""
+
+    id: str
+
+
+class QueuedMessagePage(Page[QueuedMessage]):
+    """Some messages in the queue."""
+
+    messages: list[QueuedMessage]
+
+
+class Message(Record):
+    """A message that came or went."""
+
+    id: str
+
+
+class MessagePage(Page[Message]):
+    """Some messages."""
+
+    messages: list[Message]
+
+
+class Event(Record):
+    """Something that happened to a message."""
+
+    timestamp: datetime
+
+
+class Events(Record):
+    """All that happened to a message, oldest first."""
+
+    events: list[Event]
+
+
+class SystemMetrics(Record):
+    """The machine: bytes, seconds, and percent of all processors."""
+
+    timestamp: datetime
+    cpu_usage: float | None
+    memory_usage: int | None
+    memory_total: int | None
+    disk_usage: int | None
+    disk_total: int | None
+    network_rx_bytes: int | None
+    network_tx_bytes: int | None
+    load_average: dict[str, float]
+    active_connections: int | None
+    uptime: int | None
+
+
+class ApplicationMetrics(Record):
+    """The server: times in milliseconds, rates from 0 to 1."""
+
+    timestamp: datetime
+    total_requests: int | None
+    successful_requests: int | None
+    failed_requests: int | None
+    avg_response_time: float | None
+    p95_response_time: float | None
+    p99_response_time: float | None
+    requests_per_second: float | None
+    active_sessions: int | None
+    queue_sizes: dict[str, int]
+    cache_hit_rates: dict[str, float | None]
+
+
+class Series(Record):
+    """A custom metric under one set of labels."""
+
+    labels: dict[str, str]
+    value: Any
+    timestamp: datetime
+
+
+class CustomMetric(Record):
+    """A custom metric."""
+
+    name: str
+    type: str
+
+
+class CustomMetricSeries(CustomMetric):
+    """A custom metric with all its label sets."""
+
+    series: list[Series]
+
+
+class CustomMetricPage(Page[CustomMetric]):
+    """Some custom metrics."""
+
+    metrics: list[CustomMetric]
+
+
+class SecurityOverview(Record):
+    """How safe the server stands. The score is from 0 to 1."""
+
+    security_score: float | None
+    threat_level: str
+    active_threats: int
+    blocked_ips: int
+    failed_auth_attempts: int
+    rate_limit_violations: int
+    last_security_scan: datetime | None
+    security_events: dict[str, int]
+
+
+class PostureCheck(Record):
+    """One check behind the score."""
+
+    name: str
+
+
+class PostureChecks(Record):
+    """The checks behind the score."""
+
+    checks: list[PostureCheck]
+
+
+class BlockedIp(Record):
+    """An address or network that may not connect."""
+
+    ip_address: str
+    reason: str
+    source: str
+    blocked_at: datetime
+    expires_at: datetime | None
+    permanent: bool
+    hits: int
+    last_seen: datetime | None
+
+
+class BlockedIpPage(Page[BlockedIp]):
+    """Some blocks."""
+
+    blocked_ips: list[BlockedIp]
+
+
+class AllowedIp(Record):
+    """An address or network that is never blocked."""
+
+    ip_address: str
+    reason: str
+
+
+class AllowedIpPage(Page[AllowedIp]):
+    """Some addresses that are never blocked."""
+
+    allowed_ips: list[AllowedIp]
+
+
+class AuditLog(Record):
+    """One row of the audit log."""
+
+    id: str
+    timestamp: datetime
+    event_type: str
+    severity: str
+    outcome: str
+    source_ip: str | None
+    user_id: str | None
+    action: str
+    description: str
+    metadata: dict[str, Any]
+
+
+class AuditLogPage(Page[AuditLog]):
+    """Some rows of the audit log."""
+
+    logs: list[AuditLog]
+
+
+class RateLimit(Record):
+    """So many requests in so many seconds."""
+
+    max_requests: int
+    window_seconds: int
+
+
+class RateLimits(Record):
+    """The rate limits of the API; the one for everybody together is ``limits["global"]``."""
+
+    per_ip: RateLimit
+    per_user: RateLimit
+
+
+class PerformanceStats(Record):
+    """Pools, caches and requests: times in milliseconds, sizes in bytes, rates from 0 to 1."""
+
+    connection_pool: dict[str, Any]
+    cache_performance: dict[str, Any]
+    request_performance: dict[str, Any]
+
+
+class Recommendation(Record):
+    """What would make the server faster."""
+
+    category: str
+    priority: str
+    title: str
+    description: str
+    impact: str
+    action: str
+
+
+class Recommendations(Record):
+    """What would make the server faster; often nothing."""
+
+    recommendations: list[Recommendation]
+
+
+class Optimized(Record):
+    """What was resized, and what was refused."""
+
+    applied: list[Any]
+    rejected: list[Any]
+
+
+class Optimization(Record):
+    """An optimization that was applied."""
+
+    id: str
+    type: str
+
+
+class OptimizationPage(Page[Optimization]):
+    """Some optimizations."""
+
+    optimizations: list[Optimization]
+
+
+class HealthCheck(Record):
+    """How one part is: ``healthy``, ``degraded``, ``unhealthy`` or ``unknown``. The time is in milliseconds."""
+
+    status: str
+    response_time: float | None
+    details: dict[str, Any]
+
+
+class ComponentHealth(HealthCheck):
+    """How one part is, just checked."""
+
+    component: str
+    timestamp: datetime
+
+
+class Health(Record):
+    """How the server is. A stranger sees only status and timestamp."""
+
+    status: str
+    timestamp: datetime
+    uptime: int | None = None
+    version: str | None = None
+    checks: dict[str, HealthCheck] = {}
+
+
+class Readiness(Record):
+    """Whether every service answers."""
+
+    ready: bool
+    timestamp: datetime
+    services: dict[str, bool]
+
+
+class Schema(Record):
+    """The OpenAPI document."""
+
+    openapi: str

@@ -1,0 +1,633 @@
+"""All operations of the API, by group. Parameters and members are named as in the API reference.
+
+What is left out, or ``None``, is not sent: the server's default holds, or what is there stays.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from a3mailer_sdk import answers
+from a3mailer_sdk.calls import Call, given, path
+from a3mailer_sdk.operations import Group, Way, iteration, operation
+
+# Answers of which the server says by 503 what they say themselves.
+_EVEN_UNHEALTHY = frozenset({503})
+Time = datetime | str
+
+
+class Keys(Group[Way]):
+    """API keys. All of it needs ``admin``."""
+
+    @operation
+    def create(
+        self,
+        *,
+        name: str,
+        permissions: Sequence[str],
+        expires_at: Time | None = None,
+        domains: Sequence[str] | None = None,
+    ) -> Call[answers.NewApiKey]:
+        """Make a key. The answer is the only place where its secret (``api_key``) ever stands."""
+        body = given(name=name, permissions=permissions, expires_at=expires_at, domains=domains)
+        return Call("POST", path("auth/keys"), answers.NewApiKey, body=body)
+
+    @operation
+    def list(self, *, page: int | None = None, limit: int | None = None) -> Call[answers.ApiKeyPage]:
+        """List keys, without their secrets."""
+        return Call("GET", path("auth/keys"), answers.ApiKeyPage, given(page=page, limit=limit))
+
+    iterate = iteration(list)
+
+    @operation
+    def get(self, key_id: str) -> Call[answers.ApiKey]:
+        """Show a key, without its secret."""
+        return Call("GET", path("auth/keys/{key_id}", key_id=key_id), answers.ApiKey)
+
+    @operation
+    def delete(self, key_id: str) -> Call[None]:
+        """Revoke a key."""
+        return Call("DELETE", path("auth/keys/{key_id}", key_id=key_id))
+
+
+class Server(Group[Way]):
+    """The server as a whole."""
+
+    @operation
+    def get_info(self) -> Call[answers.ServerInfo]:
+        """Say what server this is, since when it runs and what it listens on."""
+        return Call("GET", path("server/info"), answers.ServerInfo)
+
+    @operation
+    def restart(self) -> Call[answers.Restart]:
+        """Replace the server's processes, without refusing a connection."""
+        return Call("POST", path("server/restart"), answers.Restart)
+
+    @operation
+    def reload(self, *, dry_run: bool | None = None) -> Call[answers.Reload]:
+        """Check settings and certificates, then put them in force."""
+        return Call("POST", path("server/reload"), answers.Reload, given(dry_run=dry_run))
+
+    @operation
+    def get_schema(self) -> Call[answers.Schema]:
+        """Return the OpenAPI document of the API."""
+        return Call("GET", path("schema"), answers.Schema, accept="application/vnd.oai.openapi+json")
+
+
+class Users(Group[Way]):
+    """Users and their mailboxes."""
+
+    @operation
+    def create(
+        self,
+        *,
+        username: str,
+        email: str,
+        password: str,
+        quota: int | None = None,
+        enabled: bool | None = None,
+        groups: Sequence[str] | None = None,
+    ) -> Call[answers.User]:
+        """Make a user with a mailbox. The domain of the address must be on the server."""
+        body = given(username=username, email=email, password=password, quota=quota, enabled=enabled, groups=groups)
+        return Call("POST", path("users"), answers.User, body=body)
+
+    @operation
+    def list(
+        self,
+        *,
+        page: int | None = None,
+        limit: int | None = None,
+        search: str | None = None,
+        deleted: bool | None = None,
+    ) -> Call[answers.UserPage]:
+        """List users. ``search`` is a part of the login name or the address; ``deleted`` shows the trash."""
+        return Call(
+            "GET", path("users"), answers.UserPage, given(page=page, limit=limit, search=search, deleted=deleted)
+        )
+
+    iterate = iteration(list)
+
+    @operation
+    def get(self, user_id: str) -> Call[answers.User]:
+        """Show a user."""
+        return Call("GET", path("users/{user_id}", user_id=user_id), answers.User)
+
+    @operation
+    def update(
+        self,
+        user_id: str,
+        *,
+        username: str | None = None,
+        email: str | None = None,
+        password: str | None = None,
+        quota: int | None = None,
+        enabled: bool | None = None,
+        groups: Sequence[str] | None = None,
+        if_match: str | None = None,
+    ) -> Call[answers.User]:
+        """Change what is named and leave the rest; with ``if_match=user.etag`` only if nobody else has changed it."""
+        body = given(username=username, email=email, password=password, quota=quota, enabled=enabled, groups=groups)
+        return Call("PUT", path("users/{user_id}", user_id=user_id), answers.User, body=body, if_match=if_match)
+
+    @operation
+    def delete(self, user_id: str, *, if_match: str | None = None) -> Call[None]:
+        """Delete a user: into the trash, from where ``restore`` takes it back."""
+        return Call("DELETE", path("users/{user_id}", user_id=user_id), if_match=if_match)
+
+    @operation
+    def restore(self, user_id: str) -> Call[answers.User]:
+        """Take a user out of the trash."""
+        return Call("POST", path("users/{user_id}/restore", user_id=user_id), answers.User)
+
+    @operation
+    def bulk_create(self, users: Sequence[Mapping[str, Any]]) -> Call[answers.Imported]:
+        """Make many users, each with the members that ``create`` takes."""
+        return Call("POST", path("users/bulk"), answers.Imported, body=given(users=users))
+
+    @operation
+    def import_csv(self, csv: str) -> Call[answers.Imported]:
+        """Make many users from a table, whose first line names the columns."""
+        return Call("POST", path("users/import"), answers.Imported, csv=csv)
+
+
+class Domains(Group[Way]):
+    """Domains and their limits."""
+
+    @operation
+    def create(
+        self,
+        *,
+        domain: str,
+        enabled: bool | None = None,
+        max_users: int | None = None,
+        max_quota: int | None = None,
+    ) -> Call[answers.Domain]:
+        """Add a domain. ``max_quota`` is in bytes, for its users together; 0 is no limit."""
+        body = given(domain=domain, enabled=enabled, max_users=max_users, max_quota=max_quota)
+        return Call("POST", path("domains"), answers.Domain, body=body)
+
+    @operation
+    def list(
+        self,
+        *,
+        page: int | None = None,
+        limit: int | None = None,
+        search: str | None = None,
+        deleted: bool | None = None,
+    ) -> Call[answers.DomainPage]:
+        """List domains. ``search`` is a part of the name; ``deleted`` shows the trash."""
+        query = given(page=page, limit=limit, search=search, deleted=deleted)
+        return Call("GET", path("domains"), answers.DomainPage, query)
+
+    iterate = iteration(list)
+
+    @operation
+    def get(self, domain_id: str) -> Call[answers.Domain]:
+        """Show a domain."""
+        return Call("GET", path("domains/{domain_id}", domain_id=domain_id), answers.Domain)
+
+    @operation
+    def update(
+        self,
+        domain_id: str,
+        *,
+        enabled: bool | None = None,
+        max_users: int | None = None,
+        max_quota: int | None = None,
+        if_match: str | None = None,
+    ) -> Call[answers.Domain]:
+        """Change what is named and leave the rest; with ``if_match=domain.etag`` only if nobody else has changed it."""
+        body = given(enabled=enabled, max_users=max_users, max_quota=max_quota)
+        where = path("domains/{domain_id}", domain_id=domain_id)
+        return Call("PUT", where, answers.Domain, body=body, if_match=if_match)
+
+    @operation
+    def delete(self, domain_id: str, *, if_match: str | None = None) -> Call[None]:
+        """Delete a domain that has no users: into the trash, from where ``restore`` takes it back."""
+        return Call("DELETE", path("domains/{domain_id}", domain_id=domain_id), if_match=if_match)
+
+    @operation
+    def restore(self, domain_id: str) -> Call[answers.Domain]:
+        """Take a domain out of the trash."""
+        return Call("POST", path("domains/{domain_id}/restore", domain_id=domain_id), answers.Domain)
+
+
+class Aliases(Group[Way]):
+    """Addresses that stand for others."""
+
+    @operation
+    def create(self, *, address: str, targets: Sequence[str], enabled: bool | None = None) -> Call[answers.Alias]:
+        """Make an alias."""
+        body = given(address=address, targets=targets, enabled=enabled)
+        return Call("POST", path("aliases"), answers.Alias, body=body)
+
+    @operation
+    def list(
+        self, *, page: int | None = None, limit: int | None = None, search: str | None = None
+    ) -> Call[answers.AliasPage]:
+        """List aliases. ``search`` is a part of the address."""
+        return Call("GET", path("aliases"), answers.AliasPage, given(page=page, limit=limit, search=search))
+
+    iterate = iteration(list)
+
+    @operation
+    def get(self, alias_id: str) -> Call[answers.Alias]:
+        """Show an alias."""
+        return Call("GET", path("aliases/{alias_id}", alias_id=alias_id), answers.Alias)
+
+    @operation
+    def update(
+        self, alias_id: str, *, targets: Sequence[str] | None = None, enabled: bool | None = None
+    ) -> Call[answers.Alias]:
+        """Change what is named and leave the rest."""
+        body = given(targets=targets, enabled=enabled)
+        return Call("PUT", path("aliases/{alias_id}", alias_id=alias_id), answers.Alias, body=body)
+
+    @operation
+    def delete(self, alias_id: str) -> Call[None]:
+        """Delete an alias."""
+        return Call("DELETE", path("aliases/{alias_id}", alias_id=alias_id))
+
+
+class Groups(Group[Way]):
+    """Groups of users."""
+
+    @operation
+    def create(self, *, name: str) -> Call[answers.UserGroup]:
+        """Make a group."""
+        return Call("POST", path("groups"), answers.UserGroup, body=given(name=name))
+
+    @operation
+    def list(self, *, page: int | None = None, limit: int | None = None) -> Call[answers.UserGroupPage]:
+        """List groups."""
+        return Call("GET", path("groups"), answers.UserGroupPage, given(page=page, limit=limit))
+
+    iterate = iteration(list)
+
+    @operation
+    def get(self, group_id: str) -> Call[answers.UserGroup]:
+        """Show a group."""
+        return Call("GET", path("groups/{group_id}", group_id=group_id), answers.UserGroup)
+
+    @operation
+    def update(self, group_id: str, *, name: str) -> Call[answers.UserGroup]:
+        """Rename a group."""
+        return Call("PUT", path("groups/{group_id}", group_id=group_id), answers.UserGroup, body=given(name=name))
+
+    @operation
+    def delete(self, group_id: str) -> Call[None]:
+        """Delete a group; its members stay."""
+        return Call("DELETE", path("groups/{group_id}", group_id=group_id))
+
+
+class Queue(Group[Way]):
+    """Messages that wait to be sent on."""
+
+    @operation
+    def get_status(self) -> Call[answers.QueueStatus]:
+        """Count the messages in the queue, by state and by lane."""
+        return Call("GET", path("queue/status"), answers.QueueStatus)
+
+    @operation
+    def purge(self, queue_name: str, *, dry_run: bool | None = None) -> Call[answers.Purged]:
+        """Empty ``incoming``, ``outgoing``, ``retry`` or ``bounce`` into the trash; what is on its way stays."""
+        where = path("queue/{queue_name}", queue_name=queue_name)
+        return Call("DELETE", where, answers.Purged, given(dry_run=dry_run))
+
+    @operation
+    def retry(
+        self,
+        *,
+        queue: str | None = None,
+        domain: str | None = None,
+        message_ids: Sequence[str] | None = None,
+        dry_run: bool | None = None,
+    ) -> Call[answers.Retried]:
+        """Try deferred messages again now: all, or those named."""
+        body = given(queue=queue, domain=domain, message_ids=message_ids)
+        return Call("POST", path("queue/retry"), answers.Retried, given(dry_run=dry_run), body=body)
+
+    @operation
+    def list_purges(self, *, page: int | None = None, limit: int | None = None) -> Call[answers.PurgePage]:
+        """List purges."""
+        return Call("GET", path("queue/purges"), answers.PurgePage, given(page=page, limit=limit))
+
+    iterate_purges = iteration(list_purges)
+
+    @operation
+    def undo_purge(self, purge_id: str) -> Call[answers.Restored]:
+        """Bring back what a purge took."""
+        return Call("POST", path("queue/purges/{purge_id}/undo", purge_id=purge_id), answers.Restored)
+
+    @operation
+    def list_messages(
+        self,
+        *,
+        page: int | None = None,
+        limit: int | None = None,
+        lane: str | None = None,
+        state: str | None = None,
+        search: str | None = None,
+        sender: str | None = None,
+        recipient: str | None = None,
+        destination: str | None = None,
+    ) -> Call[answers.QueuedMessagePage]:
+        """List messages in the queue, narrowed by what is given."""
+        query = given(
+            page=page,
+            limit=limit,
+            lane=lane,
+            state=state,
+            search=search,
+            sender=sender,
+            recipient=recipient,
+            destination=destination,
+        )
+        return Call("GET", path("queue/messages"), answers.QueuedMessagePage, query)
+
+    iterate_messages = iteration(list_messages)
+
+    @operation
+    def get_message(self, message_id: str) -> Call[answers.QueuedMessage]:
+        """Show a message in the queue."""
+        return Call("GET", path("queue/messages/{message_id}", message_id=message_id), answers.QueuedMessage)
+
+    @operation
+    def delete_message(self, message_id: str) -> Call[None]:
+        """Take a message out of the queue, into the trash."""
+        return Call("DELETE", path("queue/messages/{message_id}", message_id=message_id))
+
+    @operation
+    def retry_message(self, message_id: str) -> Call[answers.QueuedMessage]:
+        """Try a message again now."""
+        return Call("POST", path("queue/messages/{message_id}/retry", message_id=message_id), answers.QueuedMessage)
+
+    @operation
+    def hold_message(self, message_id: str) -> Call[answers.QueuedMessage]:
+        """Hold a message back until it is released."""
+        return Call("POST", path("queue/messages/{message_id}/hold", message_id=message_id), answers.QueuedMessage)
+
+    @operation
+    def release_message(self, message_id: str) -> Call[answers.QueuedMessage]:
+        """Let a held message go on."""
+        return Call("POST", path("queue/messages/{message_id}/release", message_id=message_id), answers.QueuedMessage)
+
+
+class Messages(Group[Way]):
+    """What came and went."""
+
+    @operation
+    def search(
+        self,
+        *,
+        page: int | None = None,
+        limit: int | None = None,
+        sender: str | None = None,
+        recipient: str | None = None,
+        message_id: str | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        outcome: str | None = None,
+        direction: str | None = None,
+        search: str | None = None,
+    ) -> Call[answers.MessagePage]:
+        """Find messages, newest first."""
+        query = given(
+            page=page,
+            limit=limit,
+            sender=sender,
+            recipient=recipient,
+            message_id=message_id,
+            since=since,
+            until=until,
+            outcome=outcome,
+            direction=direction,
+            search=search,
+        )
+        return Call("GET", path("messages"), answers.MessagePage, query)
+
+    iterate = iteration(search)
+
+    @operation
+    def get(self, message_id: str) -> Call[answers.Message]:
+        """Show a message: who, when, how it stands with each recipient."""
+        return Call("GET", path("messages/{message_id}", message_id=message_id), answers.Message)
+
+    @operation
+    def get_events(self, message_id: str) -> Call[answers.Events]:
+        """Show what happened to a message, step by step."""
+        return Call("GET", path("messages/{message_id}/events", message_id=message_id), answers.Events)
+
+
+class Metrics(Group[Way]):
+    """Measurements. ``explain`` adds where each number comes from."""
+
+    @operation
+    def get_system_metrics(self, *, explain: bool | None = None) -> Call[answers.SystemMetrics]:
+        """Measure the machine."""
+        return Call("GET", path("metrics/system"), answers.SystemMetrics, given(explain=explain))
+
+    @operation
+    def get_application_metrics(self, *, explain: bool | None = None) -> Call[answers.ApplicationMetrics]:
+        """Measure the server: requests, sessions, queues, caches."""
+        return Call("GET", path("metrics/application"), answers.ApplicationMetrics, given(explain=explain))
+
+    @operation
+    def get_prometheus_metrics(self) -> Call[str]:
+        """Return all figures in Prometheus' text format."""
+        return Call("GET", "/metrics", str, accept="text/plain")
+
+    @operation
+    def set_custom_metric(
+        self, *, name: str, type: str, value: float, labels: Mapping[str, str] | None = None
+    ) -> Call[answers.CustomMetric]:
+        """Add to a counter of your own, or set a gauge."""
+        body = given(name=name, type=type, value=value, labels=labels)
+        return Call("POST", path("metrics/custom"), answers.CustomMetric, body=body)
+
+    @operation
+    def list_custom_metrics(
+        self, *, page: int | None = None, limit: int | None = None
+    ) -> Call[answers.CustomMetricPage]:
+        """List custom metrics."""
+        return Call("GET", path("metrics/custom"), answers.CustomMetricPage, given(page=page, limit=limit))
+
+    iterate_custom_metrics = iteration(list_custom_metrics)
+
+    @operation
+    def get_custom_metric(self, metric_name: str) -> Call[answers.CustomMetricSeries]:
+        """Show a custom metric with all its label sets."""
+        return Call("GET", path("metrics/custom/{metric_name}", metric_name=metric_name), answers.CustomMetricSeries)
+
+    @operation
+    def delete_custom_metric(self, metric_name: str) -> Call[None]:
+        """Forget a custom metric."""
+        return Call("DELETE", path("metrics/custom/{metric_name}", metric_name=metric_name))
+
+
+class Security(Group[Way]):
+    """Blocks, the audit log and rate limits."""
+
+    @operation
+    def get_overview(self) -> Call[answers.SecurityOverview]:
+        """Say how safe the server stands, and what happened."""
+        return Call("GET", path("security/overview"), answers.SecurityOverview)
+
+    @operation
+    def get_checks(self) -> Call[answers.PostureChecks]:
+        """List the posture checks behind the score."""
+        return Call("GET", path("security/checks"), answers.PostureChecks)
+
+    @operation
+    def list_blocked_ips(self, *, page: int | None = None, limit: int | None = None) -> Call[answers.BlockedIpPage]:
+        """List blocked addresses."""
+        return Call("GET", path("security/blocked-ips"), answers.BlockedIpPage, given(page=page, limit=limit))
+
+    iterate_blocked_ips = iteration(list_blocked_ips)
+
+    @operation
+    def block_ip(
+        self,
+        *,
+        ip_address: str,
+        reason: str | None = None,
+        duration: int | None = None,
+        permanent: bool | None = None,
+        force: bool | None = None,
+    ) -> Call[answers.BlockedIp]:
+        """Block an address or network on every port, for ``duration`` seconds or permanently."""
+        body = given(ip_address=ip_address, reason=reason, duration=duration, permanent=permanent, force=force)
+        return Call("POST", path("security/block-ip"), answers.BlockedIp, body=body)
+
+    @operation
+    def unblock_ip(self, ip_address: str) -> Call[None]:
+        """Lift a block."""
+        return Call("DELETE", path("security/blocked-ips/{ip_address}", ip_address=ip_address))
+
+    @operation
+    def list_allowed_ips(self, *, page: int | None = None, limit: int | None = None) -> Call[answers.AllowedIpPage]:
+        """List addresses that are never blocked."""
+        return Call("GET", path("security/allowed-ips"), answers.AllowedIpPage, given(page=page, limit=limit))
+
+    iterate_allowed_ips = iteration(list_allowed_ips)
+
+    @operation
+    def allow_ip(self, *, ip_address: str, reason: str | None = None) -> Call[answers.AllowedIp]:
+        """Never block an address or network."""
+        body = given(ip_address=ip_address, reason=reason)
+        return Call("POST", path("security/allowed-ips"), answers.AllowedIp, body=body)
+
+    @operation
+    def disallow_ip(self, ip_address: str) -> Call[None]:
+        """Take an address off the allow-list."""
+        return Call("DELETE", path("security/allowed-ips/{ip_address}", ip_address=ip_address))
+
+    @operation
+    def list_audit_logs(
+        self,
+        *,
+        page: int | None = None,
+        limit: int | None = None,
+        start_date: Time | date | None = None,
+        end_date: Time | date | None = None,
+        event_type: str | None = None,
+        severity: str | None = None,
+        outcome: str | None = None,
+        user_id: str | None = None,
+        source_ip: str | None = None,
+    ) -> Call[answers.AuditLogPage]:
+        """Read the audit log, newest first. A bare ``end_date`` includes that day."""
+        query = given(
+            page=page,
+            limit=limit,
+            start_date=start_date,
+            end_date=end_date,
+            event_type=event_type,
+            severity=severity,
+            outcome=outcome,
+            user_id=user_id,
+            source_ip=source_ip,
+        )
+        return Call("GET", path("security/audit-logs"), answers.AuditLogPage, query)
+
+    iterate_audit_logs = iteration(list_audit_logs)
+
+    @operation
+    def get_rate_limits(self) -> Call[answers.RateLimits]:
+        """Show the rate limits of the API, and how far they are used."""
+        return Call("GET", path("security/rate-limits"), answers.RateLimits)
+
+    @operation
+    def set_rate_limits(
+        self,
+        *,
+        global_: Mapping[str, int] | None = None,
+        per_ip: Mapping[str, int] | None = None,
+        per_user: Mapping[str, int] | None = None,
+    ) -> Call[answers.RateLimits]:
+        """Set rate limits of the API, each ``{"max_requests": …, "window_seconds": …}``."""
+        body = given(global_=global_, per_ip=per_ip, per_user=per_user)
+        return Call("PUT", path("security/rate-limits"), answers.RateLimits, body=body)
+
+
+class Performance(Group[Way]):
+    """How fast the server is, and what would make it faster."""
+
+    @operation
+    def get_stats(self, *, explain: bool | None = None) -> Call[answers.PerformanceStats]:
+        """Measure pools, caches and requests."""
+        return Call("GET", path("performance/stats"), answers.PerformanceStats, given(explain=explain))
+
+    @operation
+    def get_recommendations(self) -> Call[answers.Recommendations]:
+        """Say what would make the server faster; nothing when nothing would."""
+        return Call("GET", path("performance/recommendations"), answers.Recommendations)
+
+    @operation
+    def optimize(
+        self, optimizations: Sequence[Mapping[str, Any]], *, dry_run: bool | None = None
+    ) -> Call[answers.Optimized]:
+        """Resize caches and pools: ``[{"type": "cache_size", "value": 2147483648}]``."""
+        body = given(optimizations=optimizations)
+        return Call("POST", path("performance/optimize"), answers.Optimized, given(dry_run=dry_run), body=body)
+
+    @operation
+    def list_optimizations(
+        self, *, page: int | None = None, limit: int | None = None
+    ) -> Call[answers.OptimizationPage]:
+        """List optimizations that were applied."""
+        return Call("GET", path("performance/optimizations"), answers.OptimizationPage, given(page=page, limit=limit))
+
+    iterate_optimizations = iteration(list_optimizations)
+
+    @operation
+    def revert_optimization(self, optimization_id: str) -> Call[answers.Optimization]:
+        """Take an optimization back."""
+        where = path("performance/optimizations/{optimization_id}/revert", optimization_id=optimization_id)
+        return Call("POST", where, answers.Optimization)
+
+
+class Health(Group[Way]):
+    """How the server is. An unhealthy server answers, too: that is no error."""
+
+    @operation
+    def get_status(self) -> Call[answers.Health]:
+        """Say how the server is."""
+        return Call("GET", "/health", answers.Health, also=_EVEN_UNHEALTHY)
+
+    @operation
+    def get_detailed(self) -> Call[answers.Health]:
+        """Say how each part of the server is."""
+        return Call("GET", path("health/detailed"), answers.Health, also=_EVEN_UNHEALTHY)
+
+    @operation
+    def check(self, component: str) -> Call[answers.ComponentHealth]:
+        """Check one part now."""
+        where = path("health/check/{component}", component=component)
+        return Call("POST", where, answers.ComponentHealth, also=_EVEN_UNHEALTHY)
+
+    @operation
+    def get_readiness(self) -> Call[answers.Readiness]:
+        """Say whether every service answers."""
+        return Call("GET", "/ready", answers.Readiness, also=_EVEN_UNHEALTHY)
