@@ -48,16 +48,15 @@ class Allotment:
     """
 
     def __init__(self, name: str, share: float, stores: Callable[[], Iterable["Cache[Any, Any]"]]) -> None:
-        self.name = f"cache.{name}"
+        self.name = name
         self.share = share
         self.stores = stores
         self.capacity = int(share * _in_force)
         self._turns = itertools.count()
-        self._hits, self._misses, self._lookup = f"{self.name}.hits", f"{self.name}.misses", f"{self.name}.lookup"
         _allotments.append(self)
-        figures.gauge(f"{self.name}.capacity", lambda: self.capacity)
-        figures.gauge(f"{self.name}.bytes", lambda: sum(store.bytes for store in self.stores()))
-        figures.gauge(f"{self.name}.entries", lambda: sum(len(store) for store in self.stores()))
+        figures.gauge(f"cache.{name}.capacity", lambda: self.capacity)
+        figures.gauge(f"cache.{name}.bytes", lambda: sum(store.bytes for store in self.stores()))
+        figures.gauge(f"cache.{name}.entries", lambda: sum(len(store) for store in self.stores()))
 
     def begin(self) -> float:
         """Begin a lookup; give what this returns to ``hit`` or ``miss``. Only one in ``SAMPLE`` is timed."""
@@ -65,15 +64,15 @@ class Allotment:
 
     def hit(self, begun: float = 0.0) -> None:
         """Count a lookup that was answered from memory."""
-        figures.count(self._hits)
+        figures.count(f"cache.{self.name}.hits")
         if begun:
-            figures.observe(self._lookup, perf_counter() - begun)
+            figures.observe(f"cache.{self.name}.lookup", perf_counter() - begun)
 
     def miss(self, begun: float = 0.0) -> None:
         """Count a lookup for which the database had to be asked."""
-        figures.count(self._misses)
+        figures.count(f"cache.{self.name}.misses")
         if begun:
-            figures.observe(self._lookup, perf_counter() - begun)
+            figures.observe(f"cache.{self.name}.lookup", perf_counter() - begun)
 
 
 class Cache(Generic[K, V]):
@@ -121,16 +120,16 @@ class Cache(Generic[K, V]):
             self._entries[key] = value
             self.bytes += size
             evicted = self._make_room(limit, _AT_ONCE) if self.bytes > limit else 0
-        figures.count(f"{self._allotment.name}.insertions")
+        figures.count(f"cache.{self._allotment.name}.insertions")
         if evicted:
-            figures.count(f"{self._allotment.name}.evictions", evicted)
+            figures.count(f"cache.{self._allotment.name}.evictions", evicted)
 
     def trim(self) -> None:
         """Throw out what is beyond the limit; it may have been lowered."""
         while self.bytes > self.limit:
             with self._lock:
                 evicted = self._make_room(self.limit, _AT_ONCE)
-            figures.count(f"{self._allotment.name}.evictions", evicted)
+            figures.count(f"cache.{self._allotment.name}.evictions", evicted)
             if not evicted:
                 return
 

@@ -66,6 +66,7 @@ _LOGINS = "Logins by protocol and result"
 _COMMANDS = "Commands by protocol and name"
 _LOOKUPS = "Lookups in a cache by result"
 _LATENCY = "Time from acceptance to the mailbox, or to the next server"
+_POOL = "Connections of a pool by state"
 _CONNECTS = "Connections to other mail servers by result"
 
 ROWS: tuple[Row, ...] = (
@@ -152,6 +153,18 @@ ROWS: tuple[Row, ...] = (
     ),
     _row("delivery.in_hand", "gauge", "a3mailer_queue_leased", "Recipients that the worker has in hand"),
     _row("delivery.crashed", "counter", "a3mailer_delivery_crashes_total", "Attempts that ended in a mistake of ours"),
+    _row("delivery.pool.active", "gauge", "a3mailer_pool_connections", _POOL, pool="smtp", state="active"),
+    _row("delivery.pool.idle", "gauge", "a3mailer_pool_connections", _POOL, pool="smtp", state="idle"),
+    _row("delivery.pool.limit", "gauge", "a3mailer_pool_connections_limit", "Most connections of a pool", pool="smtp"),
+    _row(
+        "delivery.pool.waiting", "gauge", "a3mailer_pool_connection_waiters", "Who waits for a connection", pool="smtp"
+    ),
+    _row("delivery.pool.waits", "counter", "a3mailer_pool_waits_total", "Waits for a connection", pool="smtp"),
+    _row("delivery.pool.opened", "counter", "a3mailer_pool_opened_total", "Connections opened", pool="smtp"),
+    _row("delivery.pool.failed", "counter", "a3mailer_pool_failed_total", "Connections that failed", pool="smtp"),
+    _row("delivery.pool.checkouts", "counter", "a3mailer_pool_checkouts_total", "Uses of a connection", pool="smtp"),
+    _row("delivery.pool.reuses", "counter", "a3mailer_pool_reuses_total", "Uses of an open connection", pool="smtp"),
+    _row("delivery.pool.open", "histogram", "a3mailer_pool_open_seconds", "Time to open a connection", pool="smtp"),
     # Inside.
     _row("commit.seconds", "histogram", "a3mailer_commit_seconds", "Time that a group commit took"),
     _row("commit.batch_size", "histogram", "a3mailer_commit_batch_size", "Units of work in a group commit"),
@@ -165,6 +178,16 @@ ROWS: tuple[Row, ...] = (
     _row("worker.task_failures", "counter", "a3mailer_worker_task_failures_total", "Household tasks that failed"),
     _row("cache.{cache}.hits", "counter", "a3mailer_cache_lookups_total", _LOOKUPS, result="hit"),
     _row("cache.{cache}.misses", "counter", "a3mailer_cache_lookups_total", _LOOKUPS, result="miss"),
+    _row("cache.{cache}.insertions", "counter", "a3mailer_cache_insertions_total", "Entries put into a cache"),
+    _row("cache.{cache}.evictions", "counter", "a3mailer_cache_evictions_total", "Entries that had to make room"),
+    _row("cache.{cache}.lookup", "histogram", "a3mailer_cache_lookup_seconds", "Time of a lookup, of those sampled"),
+    _row("cache.{cache}.capacity", "gauge", "a3mailer_cache_capacity_bytes", "Most that a cache may take"),
+    _row("cache.{cache}.bytes", "gauge", "a3mailer_cache_bytes", "What a cache takes, as estimated"),
+    _row("cache.{cache}.entries", "gauge", "a3mailer_cache_entries", "Entries of a cache"),
+    _row("cache.capacity", "gauge", "a3mailer_caches_capacity_bytes", "Most that all caches together may take"),
+    # The API.
+    _row("api.replays", "counter", "a3mailer_api_replays_total", "Answers given again for an Idempotency-Key"),
+    _row("api.keys.outside", "counter", "a3mailer_api_keys_outside_total", "Keys used from outside their networks"),
 )
 # Of each process, with its role as a label.
 _OF_A_PROCESS: dict[str, Family] = {

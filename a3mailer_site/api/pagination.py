@@ -35,7 +35,8 @@ class EnvelopePagination(BasePagination):
             self._total = start + len(rows)  # the last page says itself how many there are
         else:
             # A view may know without counting.
-            self._total = getattr(view, "total", QuerySet.count)(queryset)
+            total = getattr(view, "total", None)
+            self._total = queryset.count() if total is None else total(queryset)
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:

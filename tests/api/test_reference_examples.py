@@ -399,7 +399,8 @@ class TestPages:
         assert read_api.get(f"/api/v1/domains?search={value}").status_code == 400
 
     def test_a_list_costs_the_same_queries_whatever_its_length(self, read_api, many, django_assert_max_num_queries):
-        with django_assert_max_num_queries(6):
+        read_api.get("/api/v1/users?limit=50")  # what is remembered of the key is read once
+        with django_assert_max_num_queries(4):
             read_api.get("/api/v1/users?limit=50")
 
 

@@ -1,5 +1,6 @@
 """Caches bounded in bytes: what they keep, what goes, what is counted, and a limit that changes while they are used."""
 
+import itertools
 import threading
 import tracemalloc
 
@@ -14,17 +15,20 @@ from accounts import addresses
 from accounts.addresses import LocalUser
 
 
+# No two caches of all tests have one name: figures are never forgotten.
+_names = itertools.count()
+
+
 @pytest.fixture
 def made(monkeypatch):
     """Makes a cache that has half of all memory; every entry has 10 bytes."""
     monkeypatch.setattr(caches, "_allotments", [])
     before = caches.in_force()
-    names = iter(range(1000))
 
     def make(capacity=100, size_of=lambda key, value: 10):
         resize(2 * capacity)
         box = []
-        allotment = Allotment(f"test{id(names)}.{next(names)}", 0.5, lambda: box)
+        allotment = Allotment(f"test{next(_names)}-", 0.5, lambda: box)
         box.append(Cache(allotment, size_of))
         return box[0]
 
@@ -33,14 +37,14 @@ def made(monkeypatch):
 
 
 def counters(cache):
-    name = cache._allotment.name
+    name = f"cache.{cache._allotment.name}"
     return {
         key.removeprefix(f"{name}."): n for key, n in figures.snapshot()["counters"].items() if key.startswith(name)
     }
 
 
 def gauges(cache):
-    name = cache._allotment.name
+    name = f"cache.{cache._allotment.name}"
     return {key.removeprefix(f"{name}."): n for key, n in figures.snapshot()["gauges"].items() if key.startswith(name)}
 
 
