@@ -14,7 +14,6 @@ from a3mailer_site.models import Setting
 from accounts import addresses
 from accounts.addresses import LocalUser
 
-
 # No two caches of all tests have one name: figures are never forgotten.
 _names = itertools.count()
 
@@ -107,7 +106,7 @@ def test_lookups_are_counted_and_one_in_so_many_is_timed(made):
     for _ in range(SAMPLE):
         allotment.miss(allotment.begin())
     assert counters(cache) == {"hits": SAMPLE, "misses": SAMPLE}
-    assert sum(figures.snapshot()["timings"][f"{allotment.name}.lookup"][:-1]) == 2
+    assert sum(figures.snapshot()["timings"][f"cache.{allotment.name}.lookup"][:-1]) == 2
 
 
 def test_threads_may_fill_and_shrink_it_together(made):
