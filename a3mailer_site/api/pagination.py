@@ -39,12 +39,13 @@ class EnvelopePagination(BasePagination):
         return Response(body)
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Describe the envelope; ``schema.py`` has set the collection's name."""
-        count = {"type": "integer", "minimum": 0}
+        """Describe the envelope; ``schema.py`` has set its name. The examples stand round those of rows."""
+        shown = {"total": 1, "page": 1, "limit": self.default_limit}
+        counts = {name: {"type": "integer", "minimum": 0, "example": example} for name, example in shown.items()}
         return {
             "type": "object",
-            "required": [self.collection_name, "total", "page", "limit"],
-            "properties": {self.collection_name: schema, "total": count, "page": count, "limit": count},
+            "required": [self.collection_name, *counts],
+            "properties": {self.collection_name: schema, **counts},
         }
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:

@@ -161,7 +161,19 @@ class EnvelopeSchema(AutoSchema):
         paginator = super()._get_paginator()  # type: ignore[no-untyped-call]
         if paginator is not None:
             paginator.collection_name = self._collection_name()
+            paginator.default_limit = getattr(self.view, "default_limit", paginator.default_limit)
         return paginator
+
+    def _get_examples(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Take an example of a list as one row of it, or as the whole envelope; the generator knows only the former."""
+        found: dict[str, Any] = super()._get_examples(*args, **kwargs)  # type: ignore[no-untyped-call]
+        name = self._collection_name()
+        for example in found.values():
+            value = example.get("value")
+            rows = value.get(name) if isinstance(value, dict) else None
+            if isinstance(rows, list) and len(rows) == 1 and isinstance(rows[0], dict) and name in rows[0]:
+                example["value"] = rows[0]
+        return found
 
     def get_paginated_name(self, serializer_name: str) -> str:  # noqa: ARG002 - the generator passes it
         """Name the envelope after its collection."""

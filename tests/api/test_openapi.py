@@ -6,6 +6,7 @@ import pytest
 import yaml
 from described import document, followed, operations, request_examples, response_examples
 from django.core.management import call_command
+from django.urls import path
 from reference_examples import ERROR, EXAMPLES, OPERATIONS
 from rest_framework.test import APIClient
 
@@ -102,3 +103,25 @@ def test_every_operation_of_the_reference_is_in_the_document(method, path, query
 def test_the_reference_has_32_operations():
     assert len(OPERATIONS) == len({(method, path) for method, path, _query in OPERATIONS}) == 32
     assert {(method, path) for method, path, _kind, _value in EXAMPLES} <= {(m, p) for m, p, _query in OPERATIONS}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_example_of_a_list_is_one_row_or_the_whole_envelope(monkeypatch, whole):
+    """The generator knows only rows; the reference prints envelopes, and a view should give what is printed."""
+    from drf_spectacular.generators import SchemaGenerator
+    from drf_spectacular.utils import OpenApiExample, extend_schema
+
+    from accounts.alias_viewsets import AliasViewSet
+
+    row = {"id": "alias_1"}
+    envelope = {"aliases": [row], "total": 1, "page": 1, "limit": 50}
+    example = OpenApiExample("x", value=envelope if whole else row, response_only=True)
+
+    class Shown(AliasViewSet):
+        @extend_schema(examples=[example])
+        def list(self, request, *args, **kwargs):
+            raise NotImplementedError
+
+    generator = SchemaGenerator(patterns=[path("api/v1/aliases", Shown.as_view({"get": "list"}))])
+    found = generator.get_schema(request=None, public=True)["paths"]["/api/v1/aliases"]["get"]
+    assert response_examples(found) == [envelope]
