@@ -36,8 +36,8 @@ _CHANGE = [
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List aliases", parameters=[_SEARCH]),
-    retrieve=extend_schema(summary="Show an alias"),
+    list=extend_schema(summary="List aliases", parameters=[_SEARCH], examples=_EXAMPLES[-1:]),
+    retrieve=extend_schema(summary="Show an alias", examples=_EXAMPLES[-1:]),
     partial_update=extend_schema(summary="Change what is named of an alias", examples=_CHANGE),
     destroy=extend_schema(summary="Delete an alias"),
 )

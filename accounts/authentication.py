@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -28,6 +29,9 @@ _OUTSIDE_STEP, _OUTSIDE_KEYS = 60.0, 10_000
 # What ends a key or changes its power: its own row, its owner, the owner's domain.
 _GENERATIONS = ("api_keys", "addresses")
 _REMEMBERED = 10_000
+
+_KEY_SCHEME = "An API key. Over HTTPS only, except from the server's own machine."
+_SESSION_SCHEME = "An administrator's session of the web admin. Every change also needs `X-CSRFToken`."
 
 _known: dict[str, tuple[tuple[tuple[str, int], ...], ApiKey]] = {}
 _told_outside: Expiring[int, bool] = Expiring(_OUTSIDE_STEP, _OUTSIDE_KEYS)
@@ -158,7 +162,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:  # noqa: ARG002 - the generator passes it
         """Return the security scheme."""
-        return {"type": "http", "scheme": "bearer"}
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "sk_live_…", "description": _KEY_SCHEME}
 
 
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -169,4 +173,5 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:  # noqa: ARG002 - the generator passes it
         """Return the security scheme."""
-        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+        cookie = {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+        return {**cookie, "description": _SESSION_SCHEME}

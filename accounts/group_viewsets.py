@@ -28,8 +28,8 @@ _EXAMPLES = [
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List groups"),
-    retrieve=extend_schema(summary="Show a group"),
+    list=extend_schema(summary="List groups", examples=_EXAMPLES[-1:]),
+    retrieve=extend_schema(summary="Show a group", examples=_EXAMPLES[-1:]),
     partial_update=extend_schema(summary="Rename a group", examples=_EXAMPLES),
     destroy=extend_schema(summary="Delete a group"),
 )

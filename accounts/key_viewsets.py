@@ -25,6 +25,12 @@ _ANSWER = {
     "created_at": "2024-01-15T10:30:00Z",
     "expires_at": "2024-12-31T23:59:59Z",
 }
+_SHOWN = {name: value for name, value in _ANSWER.items() if name != "api_key"} | {
+    "last_used_at": "2024-01-15T10:31:00Z",
+    "allowed_networks": None,
+    "domains": None,
+}
+_EXAMPLE = [OpenApiExample("A key", value=_SHOWN, response_only=True)]
 _BOUNDED = {
     "name": "shop",
     "permissions": ["read", "write"],
@@ -39,8 +45,8 @@ def _owner(request: Request) -> User | None:
 
 
 @extend_schema_view(
-    list=extend_schema(summary="List the keys that are not revoked"),
-    retrieve=extend_schema(summary="Show a key, without its secret"),
+    list=extend_schema(summary="List the keys that are not revoked", examples=_EXAMPLE),
+    retrieve=extend_schema(summary="Show a key, without its secret", examples=_EXAMPLE),
     destroy=extend_schema(summary="Revoke a key, at once and for good"),
 )
 class ApiKeyViewSet(

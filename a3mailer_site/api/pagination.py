@@ -45,10 +45,9 @@ class EnvelopePagination(BasePagination):
         return Response(body)
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Describe the envelope; ``schema.py`` has set the collection's name."""
-        # The examples complete those that views give of one row.
-        numbers = {"total": 1, "page": 1, "limit": self.default_limit}
-        counts = {name: {"type": "integer", "minimum": 0, "example": value} for name, value in numbers.items()}
+        """Describe the envelope; ``schema.py`` has set its name. The examples stand round those of rows."""
+        shown = {"total": 1, "page": 1, "limit": self.default_limit}
+        counts = {name: {"type": "integer", "minimum": 0, "example": example} for name, example in shown.items()}
         return {
             "type": "object",
             "required": [self.collection_name, *counts],
