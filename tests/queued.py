@@ -10,6 +10,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from a3mailer_site.ids import new_id
+from accounts.models import ApiKey
 from fakemx import LETTER
 from mailcore.delivery import claims
 from mailcore.delivery.jobs import Contact, Result
@@ -69,6 +70,14 @@ def attempt(verdict="deferred", words="450 4.2.0 Not yet", now=None):
 def later(seconds=86400):
     """A moment so many seconds from now."""
     return timezone.now() + timedelta(seconds=seconds)
+
+
+def restricted_to(monkeypatch, *names):
+    """Restrict every key of the test to these domains."""
+    if any(field.name == "domains" for field in ApiKey._meta.get_fields()):
+        ApiKey.objects.update(domains=list(names))
+    else:
+        monkeypatch.setattr(ApiKey, "domains", list(names), raising=False)
 
 
 def in_the_queue(now=None):

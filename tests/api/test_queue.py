@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from a3mailer_site.ids import new_id, to_text
+from a3mailer_site.ids import to_text
 from accounts.models import ApiKey
 from mailqueue.models import MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueuePurge, QueueTally
-from queued import accept, attempt, claim, in_the_queue, later
+from queued import accept, attempt, claim, in_the_queue, later, restricted_to
 from security.models import AuditEntry
 
 pytestmark = pytest.mark.django_db
@@ -24,15 +24,7 @@ STATUS = {
     "bounced_messages": 2,
     "queues": {"incoming": 50, "outgoing": 75, "retry": 20, "bounce": 5},
 }
-UNKNOWN = to_text(new_id())
-
-
-def restricted_to(monkeypatch, *names):
-    """Restrict every key of the test to these domains."""
-    if any(field.name == "domains" for field in ApiKey._meta.get_fields()):
-        ApiKey.objects.update(domains=list(names))
-    else:
-        monkeypatch.setattr(ApiKey, "domains", list(names), raising=False)
+UNKNOWN = "0mtapw4pjrpnd"
 
 
 def put(*recipients, **fields):
@@ -592,6 +584,31 @@ def purge_one(recipient):
     from mailqueue import purging
 
     return purging.purge(QueueEntry.objects.filter(recipient=recipient), timezone.now(), "me").purge
+
+
+def test_the_document_has_the_references_paths_and_its_example_as_printed():
+    from drf_spectacular.generators import SchemaGenerator
+
+    document = SchemaGenerator().get_schema(request=None, public=True)
+    paths = {path: set(methods) for path, methods in document["paths"].items() if "queue" in path or "messages" in path}
+    assert paths == {
+        "/api/v1/queue/status": {"get"},
+        "/api/v1/queue/retry": {"post"},
+        "/api/v1/queue/{queue_name}": {"delete"},
+        "/api/v1/queue/purges": {"get"},
+        "/api/v1/queue/purges/{purge_id}/undo": {"post"},
+        "/api/v1/queue/messages": {"get"},
+        "/api/v1/queue/messages/{message_id}": {"get", "delete"},
+        "/api/v1/queue/messages/{message_id}/hold": {"post"},
+        "/api/v1/queue/messages/{message_id}/release": {"post"},
+        "/api/v1/queue/messages/{message_id}/retry": {"post"},
+        "/api/v1/messages": {"get"},
+        "/api/v1/messages/{message_id}": {"get"},
+        "/api/v1/messages/{message_id}/events": {"get"},
+    }
+    answer = document["paths"]["/api/v1/queue/status"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert [example["value"] for example in answer["examples"].values()] == [STATUS]
+    assert all("summary" in one for path in paths for one in document["paths"][path].values())
 
 
 def test_traces_stay_when_mail_is_in_the_trash(write_api):
