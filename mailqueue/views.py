@@ -6,7 +6,9 @@ from typing import Any
 from django.db.models import Count, Q
 from django.http import Http404
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -91,11 +93,11 @@ def _messages_of(entries: QueueEntryQuerySet) -> int:
     return int(entries.aggregate(messages=Count("message_id", distinct=True))["messages"])
 
 
-class QueueRetryView(APIView):
-    """``POST /api/v1/queue/retry``."""
+class QueueRetryView(QueuePurgeView):
+    """``POST /api/v1/queue/retry``; and ``DELETE``, as this is the name of a lane, too."""
 
     per_domain = True
-    costly = {"post": (30, 60)}
+    costly = {"post": (30, 60), **QueuePurgeView.costly}
 
     @extend_schema(
         summary="Try deferred messages again now",
@@ -129,6 +131,13 @@ class QueueRetryView(APIView):
         meant = wanted.get("message_ids")
         skipped = flying if meant is None else len(meant) - retried
         return Response({"retried": retried, "skipped": skipped}, status=202)
+
+    @extend_schema(exclude=True)  # it stands there as one of the lanes
+    def delete(self, request: Request, queue_name: str = "retry") -> Response:
+        """Empty the lane ``retry``."""
+        if domains_of(request) is not None:
+            raise PermissionDenied(_("This key is restricted to some domains."))
+        return super().delete(request, queue_name)
 
     def _retry(self, request: Request, entries: Any, now: datetime, wanted: dict[str, Any]) -> int:
         named = {name: value for name, value in wanted.items() if name != "message_ids"}

@@ -13,13 +13,14 @@ from a3mailer_site.ids import to_text
 from accounts.models import Alias, AliasTarget, ApiKey, User
 from accounts.passwords import verify
 from domains.models import Domain
-from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, Route
+from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueuePurge, Route
+from mailqueue.standing import reclassify
 from security.models import AuditEntry, LoginFailure
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
 NASTY = "<script>alert(1)</script>"
-OURS = [Alias, ApiKey, AuditEntry, Domain, LoginFailure, MessageTrace, QueueEntry, Route, User]
+OURS = [Alias, ApiKey, AuditEntry, Domain, LoginFailure, MessageTrace, QueueEntry, QueuePurge, Route, User]
 
 
 @pytest.fixture
@@ -51,6 +52,7 @@ def three(make_user, domain, root):
         AuditEntry.objects.create(event_type="system", action=NASTY[:60], metadata={"a": NASTY})
         LoginFailure.objects.create(address="192.0.2.1", login=NASTY, protocol="imap")
         queued(f"x{n}@example.org", now)
+        QueuePurge.objects.create(queue="retry", messages=n, by=NASTY)
 
 
 def queued(recipient, now, state="queued"):
@@ -66,7 +68,7 @@ def queued(recipient, now, state="queued"):
         recipient=recipient,
         subject=NASTY,
     )
-    return QueueEntry.objects.create(
+    entry = QueueEntry.objects.create(
         message=message,
         trace_id=trace.pk,
         recipient=recipient,
@@ -76,6 +78,8 @@ def queued(recipient, now, state="queued"):
         last_reply=NASTY,
         attempts=2,
     )
+    reclassify([message.pk])
+    return entry
 
 
 def shown(response):
@@ -365,6 +369,27 @@ class TestQueue:
         shown(asked)
         shown(self.act(browser, "delete_selected", entry, flying, post="yes"))
         assert list(QueueEntry.objects.open()) == [flying]
+        assert "x@example.org" not in shown(browser.get(url(QueueEntry, "changelist")))
+        assert AuditEntry.objects.get().action == "queue_purge"
+
+    def test_the_trash_says_what_is_in_it_and_gives_it_back_once(self, browser):
+        entry = queued("x@example.org", timezone.now())
+        self.act(browser, "delete_selected", entry, post="yes")
+        act = QueuePurge.objects.get()
+        assert (act.messages, act.by) == (1, "root@example.com")
+        data = {"action": "undo", "_selected_action": [act.pk]}
+        page = shown(browser.post(url(QueuePurge, "changelist"), data, follow=True))
+        assert "1 message put back." in page
+        assert QueueEntry.objects.due(timezone.now() + timedelta(hours=2)).get() == entry
+        assert "already" in shown(browser.post(url(QueuePurge, "changelist"), data, follow=True))
+        actions = list(AuditEntry.objects.order_by("pk").values_list("action", flat=True))
+        assert actions == ["queue_purge", "queue_purge_undone"]
+
+    def test_lanes_are_a_filter(self, browser):
+        queued("x@example.org", timezone.now())
+        for lane, found in (("retry", 1), ("outgoing", 0)):
+            page = browser.get(url(QueueEntry, "changelist"), {"message__lane__exact": lane})
+            assert page.context["cl"].result_count == found
 
     @pytest.mark.parametrize(
         ("text", "found"),
@@ -423,6 +448,8 @@ def test_a_timeline_tells_the_whole_story(browser):
         ("held", trace, {"by": "root"}),
         ("released", trace, {"by": "root"}),
         ("retried", trace, {}),
+        ("purged", trace, {"by": "root", "purge_id": "purge_1"}),
+        ("restored", trace, {"by": "root", "purge_id": "purge_1"}),
         ("sent", trace, {}),
         ("mailbox", trace, {"what": "moved"}),
     ]  # fmt: skip
