@@ -1,4 +1,4 @@
-"""Health, readiness, server facts and metrics: true probes, nothing for strangers, nothing invented."""
+"""Health, readiness and server facts: true probes, nothing for strangers, nothing invented."""
 
 import shutil
 import socket
@@ -185,15 +185,6 @@ def test_server_info_is_503_when_nobody_can_say(away, client_of):
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "SERVICE_UNAVAILABLE"
     assert answer["Retry-After"]
-
-
-def test_metrics_are_for_this_machine_and_for_keys(client_of):
-    here = client_of("127.0.0.1").get("/metrics")
-    assert here.status_code == 200
-    assert here["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert b"# TYPE process_cpu_seconds_total counter" in here.content
-    assert client_of("192.0.2.1").get("/metrics").status_code == 401
-    assert client_of("192.0.2.1", "read").get("/metrics", secure=True).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,13 @@ from accounts.models import Alias, AliasTarget, ApiKey, User
 from accounts.passwords import verify
 from domains.models import Domain
 from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, Route
+from monitoring.models import CustomMetric, CustomSeries
 from security.models import AuditEntry, LoginFailure
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
 NASTY = "<script>alert(1)</script>"
-OURS = [Alias, ApiKey, AuditEntry, Domain, LoginFailure, MessageTrace, QueueEntry, Route, User]
+OURS = [Alias, ApiKey, AuditEntry, CustomMetric, Domain, LoginFailure, MessageTrace, QueueEntry, Route, User]
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ def three(make_user, domain, root):
         ApiKey.issue(NASTY, ["read"])
         Route.objects.create(domain=f"r{n}.example", host="relay.example")
         AuditEntry.objects.create(event_type="system", action=NASTY[:60], metadata={"a": NASTY})
+        metric = CustomMetric.objects.create(name=f"metric_{n}", kind="counter")
+        CustomSeries.objects.create(metric=metric, key="", labels={"a": NASTY}, value=n)
         LoginFailure.objects.create(address="192.0.2.1", login=NASTY, protocol="imap")
         queued(f"x{n}@example.org", now)
 
