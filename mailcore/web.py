@@ -124,6 +124,14 @@ class Channel(http._GenericHTTPChannelProtocol):
         super().makeConnection(transport)
 
 
+class Spoken(http.HTTPChannel):
+    """HTTP as it is spoken on a connection. What is no request never becomes an answered one: it is counted apart."""
+
+    def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
+        figures.count("http.malformed")
+        super()._respondToBadRequestAndDisconnect()  # type: ignore[no-untyped-call]
+
+
 def _socket_of(transport: Any) -> Any:
     """Return the TCP transport under all wrappers (TLS)."""
     while hasattr(transport, "transport"):
@@ -138,7 +146,7 @@ class BoundedFactory(HTTPFactory):  # type: ignore[misc] # daphne has no types
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)
-        self.protocol = lambda: Channel(http.HTTPChannel())  # type: ignore[no-untyped-call]
+        self.protocol = lambda: Channel(Spoken())  # type: ignore[no-untyped-call]
         # Their protocol changes when they become WebSockets; the sockets stay, and know when they are closed.
         self.sockets: set[Any] = set()
         figures.gauge("http.open", self.open)

@@ -36,8 +36,8 @@ LONGEST_VALUE = 200
 
 # Locked by whoever makes a new name.
 _NEW_NAMES = "custom_metrics"
-# What a histogram of a name is shown as besides the name.
-_PARTS = ("_bucket", "_sum", "_count")
+# What a metric of a kind is shown as besides its name, or may be taken for.
+_PARTS = {CustomMetric.Kind.HISTOGRAM: ("_bucket", "_sum", "_count"), CustomMetric.Kind.COUNTER: ("_total",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +109,13 @@ def _metric(sample: Sample) -> tuple[CustomMetric, bool]:
 def _refuse_new_name(sample: Sample) -> None:
     if CustomMetric.objects.count() >= MOST_NAMES:
         raise serializers.ValidationError({"name": _("There are %(most)s metrics already.") % {"most": MOST_NAMES}})
-    others = [sample.name.removesuffix(part) for part in _PARTS if sample.name.endswith(part)]
-    histograms = CustomMetric.objects.filter(name__in=others, kind=CustomMetric.Kind.HISTOGRAM)
-    if sample.kind == CustomMetric.Kind.HISTOGRAM:
-        histograms |= CustomMetric.objects.filter(name__in=[sample.name + part for part in _PARTS])
-    clash = histograms.first()
+    overlapping = CustomMetric.objects.filter(
+        name__in=[sample.name + part for part in _PARTS.get(CustomMetric.Kind(sample.kind), ())]
+    )
+    for kind, parts in _PARTS.items():
+        stems = [sample.name.removesuffix(part) for part in parts if sample.name.endswith(part)]
+        overlapping |= CustomMetric.objects.filter(name__in=stems, kind=kind)
+    clash = overlapping.first()
     if clash is not None:
         raise ConflictError(_("Its name would be mistaken for a part of '%(name)s'.") % {"name": clash.name})
 

@@ -77,6 +77,7 @@ ROWS: tuple[Row, ...] = (
         "http.abandoned", "counter", "a3mailer_http_abandoned_total", "Requests whose client went away before their end"
     ),
     _row("http.overloaded", "counter", "a3mailer_http_overloaded_total", "Requests refused because too many waited"),
+    _row("http.malformed", "counter", "a3mailer_http_malformed_total", "What came over HTTP and was no request"),
     _row("http.body_too_large", "counter", "a3mailer_http_body_too_large_total", "Requests refused for their size"),
     _row("http.in_flight", "gauge", "a3mailer_http_requests_in_flight", "Requests that are being answered"),
     # Connections.

@@ -206,14 +206,17 @@ def test_a_second_type_for_a_name_is_a_conflict(write_api):
     assert CustomSeries.objects.get().value == 42
 
 
-@pytest.mark.parametrize("part", ["h_bucket", "h_sum", "h_count"])
-def test_no_name_is_a_part_of_a_histogram_whichever_came_first(write_api, part):
-    histogram = {"name": "h", "type": "histogram", "value": 1}
-    assert write_api.post(PATH, histogram).status_code == 201
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [("histogram", "h_bucket"), ("histogram", "h_sum"), ("histogram", "h_count"), ("counter", "h_total")],
+)
+def test_no_name_is_a_part_of_another_whichever_came_first(write_api, kind, part):
+    whole = {"name": "h", "type": kind, "value": 1}
+    assert write_api.post(PATH, whole).status_code == 201
     assert write_api.post(PATH, {**GAUGE, "name": part}).status_code == 409
     CustomMetric.objects.all().delete()
     assert write_api.post(PATH, {**GAUGE, "name": part}).status_code == 201
-    assert write_api.post(PATH, histogram).status_code == 409
+    assert write_api.post(PATH, whole).status_code == 409
     assert write_api.post(PATH, {**GAUGE, "name": "h"}).status_code == 201
 
 

@@ -1,4 +1,4 @@
-"""Health, readiness, server facts and metrics: true probes, nothing for strangers, nothing invented."""
+"""Health, readiness and server facts: true probes, nothing for strangers, nothing invented."""
 
 import shutil
 import socket

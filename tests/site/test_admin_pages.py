@@ -15,12 +15,25 @@ from accounts.passwords import verify
 from domains.models import Domain
 from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueuePurge, Route
 from mailqueue.standing import reclassify
+from monitoring.models import CustomMetric, CustomSeries
 from security.models import AuditEntry, LoginFailure
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
 NASTY = "<script>alert(1)</script>"
-OURS = [Alias, ApiKey, AuditEntry, Domain, LoginFailure, MessageTrace, QueueEntry, QueuePurge, Route, User]
+OURS = [
+    Alias,
+    ApiKey,
+    AuditEntry,
+    CustomMetric,
+    Domain,
+    LoginFailure,
+    MessageTrace,
+    QueueEntry,
+    QueuePurge,
+    Route,
+    User,
+]
 
 
 @pytest.fixture
@@ -50,6 +63,8 @@ def three(make_user, domain, root):
         ApiKey.issue(NASTY, ["read"])
         Route.objects.create(domain=f"r{n}.example", host="relay.example")
         AuditEntry.objects.create(event_type="system", action=NASTY[:60], metadata={"a": NASTY})
+        metric = CustomMetric.objects.create(name=f"metric_{n}", kind="counter")
+        CustomSeries.objects.create(metric=metric, key="", labels={"a": NASTY}, value=n)
         LoginFailure.objects.create(address="192.0.2.1", login=NASTY, protocol="imap")
         queued(f"x{n}@example.org", now)
         QueuePurge.objects.create(queue="retry", messages=n, by=NASTY)
