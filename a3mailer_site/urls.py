@@ -7,7 +7,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from monitoring.views import HealthView, MetricsView, ReadyView
+from monitoring.server_views import HealthView, ReadyView
+from monitoring.views import MetricsView
 
 admin.site.index_title = _("Overview")
 
