@@ -74,13 +74,12 @@ def _request_performance(answer: Mapping[str, Any]) -> dict[str, Any]:
     five_minutes, minute = window.window(answer, LONG), window.window(answer, SHORT)
     buckets = five_minutes.timing("http.seconds")
     total, failed = requests(five_minutes)
-    span = min(minute.seconds, SHORT) or None
     return {
         "avg_response_time": milliseconds(window.mean(buckets)),
         "p50_response_time": milliseconds(percentile(buckets, 0.50)),
         "p95_response_time": milliseconds(percentile(buckets, 0.95)),
         "p99_response_time": milliseconds(percentile(buckets, 0.99)),
-        "throughput": None if span is None else round(samples(minute.timing("http.seconds")) / minute.seconds, 3),
+        "throughput": round(samples(minute.timing("http.seconds")) / minute.seconds, 3) if minute.seconds else None,
         "error_rate": rate(failed, total),
     }
 
