@@ -3,6 +3,8 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+from a3mailer_site.connections import begin_counting
+
 
 class SiteConfig(AppConfig):
     """The floor."""
@@ -10,3 +12,7 @@ class SiteConfig(AppConfig):
     name = "a3mailer_site"
     label = "site_floor"
     verbose_name = _("Server")
+
+    def ready(self) -> None:
+        """Count the database's connections."""
+        begin_counting()

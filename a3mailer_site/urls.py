@@ -8,7 +8,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from monitoring.metric_views import MetricsView
-from monitoring.views import HealthView, ReadyView
+from monitoring.server_views import HealthView, ReadyView
 
 admin.site.index_title = _("Overview")
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -62,6 +63,11 @@ class Child:
     def command(self, name: str, function: Command) -> None:
         """Answer this command of the supervisor's."""
         self._commands[name] = function
+
+    def serve_tls(self, certificates: tls.Certificates) -> None:
+        """Check these certificates before a reload, and put the new ones in force with it."""
+        self.command("check", partial(check, certificates))
+        self.on_reload(certificates.replace)
 
     def on_start(self, function: Callable[[], Deferred[Any] | None]) -> None:
         """Call this in the running reactor before the child says that it is ready."""
@@ -185,13 +191,15 @@ def _inherited(text: str) -> dict[str, list[socket.socket]]:
     return sockets
 
 
-def check() -> Message:
-    """Say whether settings and certificates, as they are now, could be put in force."""
+def check(certificates: tls.Certificates | None = None) -> Message:
+    """Say whether settings and certificates, as they are now, could be put in force, and which certificate that is."""
     try:
-        tls.context(load())
+        env = load()
+        tls.context(env)
+        found = tls.describe(env)
     except SettingError as error:
         raise ControlError(str(error)) from error
-    return {}
+    return {"certificate": {"before": certificates.described, "after": found}} if certificates else {}
 
 
 def resident_bytes() -> int:

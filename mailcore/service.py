@@ -132,7 +132,7 @@ class MailProcess:
             figures.gauge("database.wal_bytes", wal_bytes)
         self.child.on_start(self._start)
         self.child.on_drain(self._connections.drain)
-        self.child.on_reload(self._certificates.replace)
+        self.child.serve_tls(self._certificates)
         self.child.command("cut", self._shut_out)
         self.child.on_reload(lambda _: self._tuning.look())
         self.child.command("connections", self._list)

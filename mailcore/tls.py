@@ -50,6 +50,23 @@ def context(env: Env) -> SSL.Context:
     return made
 
 
+def describe(env: Env) -> dict[str, str]:
+    """Return the fingerprint of the certificate in the file, and until when it is valid; raises ``SettingError``."""
+    path, _key = certificate_paths(env)
+    try:
+        certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
+    except OSError as error:
+        raise SettingError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingError(f"{path} is not in PEM form, or damaged") from error
+    expires = certificate.not_valid_after_utc
+    return {
+        "fingerprint": certificate.fingerprint(hashes.SHA256()).hex(),
+        "expires_at": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "expired": "yes" if expires <= dt.datetime.now(dt.UTC) else "",
+    }
+
+
 def _load(path: Path, load: Callable[[], None]) -> None:
     try:
         path.open("rb").close()
@@ -68,10 +85,11 @@ class Certificates:
 
     def __init__(self, env: Env) -> None:
         self._context = context(env)
+        self.described = describe(env)
 
     def replace(self, env: Env) -> None:
         """Put another certificate in force; raises ``SettingError`` and changes nothing when it cannot be used."""
-        self._context = context(env)
+        self._context, self.described = context(env), describe(env)
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:  # noqa: ARG002, N802, N803
         """Begin TLS on a connection."""

@@ -210,7 +210,7 @@ class WebProcess:
         self.child.on_start(lambda: self._server.begin(reactor))
         self.child.on_start(self._tuning.start)
         self.child.on_drain(self._drain)
-        self.child.on_reload(self._certificates.replace)
+        self.child.serve_tls(self._certificates)
         self.child.on_reload(lambda _: self._tuning.look())
         reactor.addSystemEventTrigger("during", "shutdown", self._tuning.stop)
         reactor.addSystemEventTrigger("during", "shutdown", self._bridge.close)

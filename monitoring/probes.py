@@ -1,11 +1,16 @@
-"""Probes: each tries the real thing, now, and says how long it took. ``health.py`` remembers; nothing here does."""
+"""Probes: each tries the real thing, now, and says how long it took. ``health.py`` remembers; nothing here does.
 
+Here are those of the machine, the database and the cache, which ``GET /health`` shows. ``service_probes.py`` has those
+of what the server does; the mail core adds its own with ``register``.
+"""
+
+import contextlib
 import os
 import shutil
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import psutil
@@ -14,46 +19,73 @@ from django.core.cache import cache
 from django.db import connection, models
 from django.db.migrations.executor import MigrationExecutor
 
-from a3mailer_site.env import current, host_and_port
+from a3mailer_site.api.errors import UnavailableError
+from a3mailer_site.env import current
 from a3mailer_site.models import Generation
+from monitoring import server, window
+from monitoring.measured import Caches, caches, gauges_of, own_caches
 
 Status: TypeAlias = Literal["healthy", "degraded", "unhealthy"]
+Probe: TypeAlias = "Callable[[], Finding]"
 
 # Percent in use from which a resource is degraded, and unhealthy.
 DISK_LIMITS = (80, 90)
 MEMORY_LIMITS = (85, 95)
-# Seconds that a listener has for its greeting.
-GREETING_PATIENCE = 2.0
-GREETINGS = {"smtp": b"220", "imap": b"* OK", "pop3": b"+OK"}
+# Bytes of SQLite's write-ahead log beyond which something keeps it from being worked off.
+WAL_LIMIT = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a probe found. ``response_time`` in milliseconds; a detail that nobody can measure is ``None``."""
+    """What a probe found. ``response_time`` in milliseconds; a detail that nobody can measure is ``None``.
+
+    ``numbers`` are what the details were written from, for those who reckon with them; they are not shown.
+    """
 
     status: Status
     response_time: int = 0
     details: Mapping[str, str | None] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
-def timed(probe: Callable[[], Finding]) -> Finding:
+def timed(probe: Probe) -> Finding:
     """Run a probe, with the time that it took; one that raises has found something unhealthy."""
     started = time.monotonic()
     try:
         found = probe()
     except Exception:  # noqa: BLE001 - whatever it was: the reader of the finding is who must be told
         found = Finding("unhealthy")
-    return Finding(found.status, round((time.monotonic() - started) * 1000), found.details)
+    return Finding(found.status, milliseconds_since(started), found.details, found.numbers)
+
+
+def milliseconds_since(started: float) -> int:
+    """Return the whole milliseconds since a moment of the monotonic clock."""
+    return round((time.monotonic() - started) * 1000)
 
 
 def database() -> Finding:
     """Read and write one row, as everything else must be able to."""
+    connection.ensure_connection()
     started = time.monotonic()
     if not Generation.objects.filter(name="probe").update(value=models.F("value") + 1):
         Generation.objects.get_or_create(name="probe")
     Generation.objects.filter(name="probe").values_list("value", flat=True).get()
-    milliseconds = round((time.monotonic() - started) * 1000)
-    return Finding("healthy", details={"connection_pool": _connections(), "query_time": f"{milliseconds}ms"})
+    milliseconds = milliseconds_since(started)
+    size = wal_bytes()
+    details = {"connection_pool": _connections(), "query_time": f"{milliseconds}ms"}
+    if size is not None:
+        details["wal_size"] = human(size)
+    numbers = {"query_ms": milliseconds, "wal_bytes": size or 0}
+    return Finding("degraded" if size is not None and size > WAL_LIMIT else "healthy", 0, details, numbers)
+
+
+def wal_bytes() -> int | None:
+    """Return the size of SQLite's write-ahead log; ``None`` for a database that has no such file."""
+    if connection.vendor != "sqlite":
+        return None
+    with contextlib.suppress(OSError):
+        return Path(f"{settings.DATABASES['default']['NAME']}-wal").stat().st_size
+    return 0
 
 
 def _connections() -> str | None:
@@ -70,22 +102,23 @@ def _connections() -> str | None:
 
 
 def cache_works() -> Finding:
-    """Put something into the cache and get it back."""
+    """Put something into Django's cache and get it back; the figures are those of our own caches."""
     token = os.urandom(8).hex()
     cache.set("probe", token, 10)
     right = cache.get("probe") == token
-    memory = _cache_memory()
-    # Nobody counts the hits of Django's cache yet: a rate that nobody measured is absent.
-    details = {"hit_rate": None, "memory_usage": None if memory is None else human(memory)}
+    known = _known_caches()
+    rate = known.hit_rate
+    details = {"hit_rate": None if rate is None else f"{100 * rate:.0f}%", "memory_usage": human(known.used)}
     return Finding("healthy" if right else "unhealthy", details=details)
 
 
-def _cache_memory() -> int | None:
-    """Return the bytes that the cache's values take; ``None`` for a cache that does not tell."""
-    if "locmem" in settings.CACHES["default"]["BACKEND"]:
-        return sum(len(value) for value in list(getattr(cache, "_cache", {}).values()))
-    client = getattr(getattr(cache, "_cache", None), "get_client", None)
-    return int(client().info("memory")["used_memory"]) if client is not None else None
+def _known_caches() -> Caches:
+    """Return the caches of all processes; those of this one when nobody can be asked about the others."""
+    try:
+        answer = server.figures()
+    except UnavailableError:
+        return own_caches()
+    return caches(window.since_start(answer), gauges_of(answer))
 
 
 def disk_space() -> Finding:
@@ -94,34 +127,19 @@ def disk_space() -> Finding:
     # As df counts: what is kept back for root is neither used nor free for us.
     percent = 100 * usage.used / (usage.used + usage.free)
     details = {"usage_percent": f"{percent:.0f}%", "available_space": human(usage.free)}
-    return Finding(_by_limit(percent, DISK_LIMITS), details=details)
+    return Finding(by_limits(percent, DISK_LIMITS), 0, details, {"percent": percent, "free_bytes": usage.free})
 
 
 def memory() -> Finding:
     """Look at the machine's memory."""
     usage = psutil.virtual_memory()
     details = {"usage_percent": f"{usage.percent:.0f}%", "available_memory": human(usage.available)}
-    return Finding(_by_limit(usage.percent, MEMORY_LIMITS), details=details)
+    return Finding(by_limits(usage.percent, MEMORY_LIMITS), details=details)
 
 
-def _by_limit(percent: float, limits: tuple[int, int]) -> Status:
-    return "unhealthy" if percent > limits[1] else "degraded" if percent > limits[0] else "healthy"
-
-
-def greets(service: str, address: str) -> bool:
-    """Say whether a listener greets over loopback as its protocol demands."""
-    host, port = host_and_port(address, "listener")
-    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
-    try:
-        with socket.create_connection((loopback, port), GREETING_PATIENCE) as link:
-            link.settimeout(GREETING_PATIENCE)
-            expected = GREETINGS[service]
-            heard = b""
-            while len(heard) < len(expected) and (data := link.recv(64)):
-                heard += data
-            return heard.startswith(expected)
-    except OSError:
-        return False
+def by_limits(number: float, limits: tuple[float, float]) -> Status:
+    """Say how it is with a number that should be small."""
+    return "unhealthy" if number > limits[1] else "degraded" if number > limits[0] else "healthy"
 
 
 def migrated() -> bool:
@@ -139,9 +157,16 @@ def human(size: float) -> str:
     return f"{size:.0f}TB"
 
 
-PROBES: dict[str, Callable[[], Finding]] = {
+PROBES: dict[str, Probe] = {
     "database": database,
     "cache": cache_works,
     "disk_space": disk_space,
     "memory": memory,
 }
+# What ``GET /api/v1/health/detailed`` shows besides.
+MORE: dict[str, Probe] = {}
+
+
+def register(name: str, probe: Probe) -> None:
+    """Show this probe, too, with the details; apps do so when they are ready."""
+    MORE[name] = probe

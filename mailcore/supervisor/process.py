@@ -48,6 +48,7 @@ class Process(ProcessProtocol):
         self._reactor = reactor
         self._output = output
         self._figures = figures
+        self._heard: float | None = None  # when figures came last
         self._lines: dict[int, Lines] = {}
         self.link = Link({"ready": self._ready, "figures": self._take_figures}, reactor)
 
@@ -98,7 +99,12 @@ class Process(ProcessProtocol):
 
     def _take_figures(self, figures: Message) -> None:
         if self.state != "gone":
+            self._heard = self._reactor.seconds()
             self._figures(self.pid, figures)
+
+    def seconds_since_figures(self) -> float | None:
+        """Return how long ago its figures came, which they do each second while it lives; ``None`` before the first."""
+        return None if self._heard is None else round(self._reactor.seconds() - self._heard, 3)
 
     def childDataReceived(self, fd: int, data: bytes) -> None:  # noqa: N802
         """Pass on what it writes."""

