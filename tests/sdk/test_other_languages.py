@@ -1,19 +1,16 @@
 """The clients in JavaScript and Go pass their own tests, which hold them to the same description."""
 
-import os
-import shutil
 import subprocess
 
 import pytest
+from callers import GO, installed
 from operations import SDK
 
-GO = {**os.environ, "GOFLAGS": "-mod=mod", "GOPROXY": "off", "GOSUMDB": "off", "GOWORK": "off"}
 pytestmark = pytest.mark.peer
 
 
 def run(*command, where, environment=None):
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
+    installed(command[0])
     done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
