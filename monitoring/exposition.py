@@ -314,6 +314,11 @@ def add_queue(page: Page, counts: Mapping[str, int] | None) -> None:
         page.add(states, counts[name] if counts else None, {"state": name})
 
 
+def add_database(page: Page, *, is_up: bool) -> None:
+    """Say whether the web process reached the database just now."""
+    page.add(Family("a3mailer_database_up", "gauge", "Whether the database answered this request"), int(is_up))
+
+
 def add_build(page: Page, version: str, build_date: str) -> None:
     """Say which program this is."""
     family = Family("a3mailer_build_info", "gauge", "The program, by version and the date it was built")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Count, Max, QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -12,6 +12,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from prometheus_client import REGISTRY, generate_latest
 from rest_framework.generics import ListAPIView
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -80,10 +81,23 @@ class ScraperOrScope(ScopePermission):
         return super().has_permission(request, view)
 
 
+class WhateverIsAccepted(BaseContentNegotiation):
+    """Scrapers ask for many forms, some of which are none of ours. There is one; errors are JSON all the same."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:  # noqa: ARG002 - the framework passes it
+        """Return the only parser."""
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:  # noqa: ARG002
+        """Return the renderer of errors."""
+        return renderers[0], renderers[0].media_type
+
+
 class MetricsView(APIView):
     """``GET /metrics``: everything for Prometheus, over all processes."""
 
     permission_classes = [ScraperOrScope]
+    content_negotiation_class = WhateverIsAccepted
 
     @extend_schema(
         summary="All metrics for Prometheus",
@@ -96,10 +110,22 @@ class MetricsView(APIView):
         page = exposition.Page()
         exposition.add_reference(page, None if use is None else round(use.percent, 1), machine.memory().used)
         exposition.add_figures(page, all_of_us)
-        exposition.add_queue(page, lanes.counts())
         exposition.add_build(page, settings.VERSION, server.build_date())
-        exposition.add_custom(page, CustomSeries.objects.select_related("metric").order_by("metric__name", "pk"))
+        _add_stored(page)
         return HttpResponse(str(page).encode() + generate_latest(REGISTRY), content_type=exposition.CONTENT_TYPE)
+
+
+def _add_stored(page: exposition.Page) -> None:
+    """Add what is in the database. While it is away there is all the more to see of the rest."""
+    try:
+        queued = lanes.counts()
+        series = list(CustomSeries.objects.select_related("metric").order_by("metric__name", "pk"))
+    except (OperationalError, InterfaceError):
+        exposition.add_database(page, is_up=False)
+        return
+    exposition.add_database(page, is_up=True)
+    exposition.add_queue(page, queued)
+    exposition.add_custom(page, series)
 
 
 class CustomMetricsView(ListAPIView[CustomMetric]):

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
+from django.db import OperationalError
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from rest_framework.test import APIClient
@@ -443,3 +444,36 @@ def test_the_page_is_valid_and_has_help_type_and_no_series_twice(read_api, busy)
 def test_the_queue_is_left_away_when_nobody_can_count_it(read_api, busy, monkeypatch):
     monkeypatch.setattr(lanes, "counts", lambda: None)
     assert "a3mailer_queue_messages" not in page(read_api)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+        "text/plain",
+        "application/vnd.google.protobuf",
+        "nonsense",
+        "",
+    ],
+)
+def test_whatever_a_scraper_asks_for_it_gets_the_one_form_there_is(read_api, busy, accept):
+    assert "stalwart_cpu_usage_percent" in page(read_api, HTTP_ACCEPT=accept)
+    refused = APIClient().get("/metrics", HTTP_ACCEPT=accept, **OUTSIDE)
+    assert refused.status_code == 401
+    assert refused.json()["error"]["code"] == "UNAUTHORIZED"
+
+
+def test_while_the_database_is_away_the_rest_is_shown(busy, monkeypatch):
+    def away():
+        raise OperationalError("gone")
+
+    assert value(samples(page(APIClient())), "a3mailer_database_up") == 1
+    monkeypatch.setattr(lanes, "counts", away)
+    found = samples(page(APIClient()))
+    assert value(found, "a3mailer_database_up") == 0
+    assert value(found, "stalwart_response_time_seconds_count") == 1235
+
+
+def test_a_scraper_without_a_key_asks_the_database_only_for_what_is_kept_there(busy, django_assert_max_num_queries):
+    with django_assert_max_num_queries(1):  # the custom metrics
+        page(APIClient())
