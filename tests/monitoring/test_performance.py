@@ -74,7 +74,9 @@ def busy(figures):
                 **requests, **caches, "http.requests.POST.503": 8, "http.overloaded": 8,
                 "delivery.pool.checkouts": 200, "delivery.pool.reuses": 170, "delivery.pool.failed": 5,
             },
-            "timings": {**lookups, "http.seconds": times(*[0.05] * 90, *[0.4] * 10), "delivery.pool.open": times(0.01, 0.021)},
+            "timings": {
+                **lookups, "http.seconds": times(*[0.05] * 90, *[0.4] * 10), "delivery.pool.open": times(0.01, 0.021),
+            },
         },
     }  # fmt: skip
     return figures
