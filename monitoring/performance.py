@@ -10,7 +10,7 @@ from monitoring import tuning, window
 from monitoring.measured import caches, gauges_of, outbound, requests
 from monitoring.window import milliseconds, percentile, rate, samples
 
-# Seconds of the windows that averages and rates are taken over.
+# Seconds of the windows that averages and rates are taken over, the same for every answer that shows one of them.
 LONG, SHORT = 300, 60
 
 
@@ -58,7 +58,7 @@ def _database_pool(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cache_performance(answer: Mapping[str, Any]) -> dict[str, Any]:
-    found = caches(window.since_start(answer), gauges_of(answer))
+    found = caches(window.window(answer, LONG), gauges_of(answer))
     size = tuning.value("cache_size")
     return {
         "hit_rate": found.hit_rate,
@@ -87,8 +87,7 @@ def _request_performance(answer: Mapping[str, Any]) -> dict[str, Any]:
 def sources(answer: Mapping[str, Any]) -> dict[str, Source]:
     """Say of each number where it comes from."""
     long, short = window.window(answer, LONG), window.window(answer, SHORT)
-    start = window.since_start(answer)
-    pool, found = outbound(long, gauges_of(answer)), caches(start, gauges_of(answer))
+    pool, found = outbound(long, gauges_of(answer)), caches(long, gauges_of(answer))
     timed, (total, _failed) = samples(long.timing("http.seconds")), requests(long)
     here = "worker: connections of the outbound pool"
     count = "counters of the caches of all processes"
@@ -102,10 +101,10 @@ def sources(answer: Mapping[str, Any]) -> dict[str, Source]:
         "connection_pool.connection_reuse_rate": Source(
             "worker: messages over a connection that was open / all messages", long.seconds, pool.checkouts
         ),
-        "cache_performance.hit_rate": Source(f"{count}: hits / lookups", start.seconds, found.lookups),
-        "cache_performance.miss_rate": Source(f"{count}: misses / lookups", start.seconds, found.lookups),
-        "cache_performance.eviction_rate": Source(f"{count}: evictions / insertions", start.seconds, found.insertions),
-        "cache_performance.avg_lookup_time": Source(f"one lookup in 64 is timed, {count}", start.seconds, found.timed),
+        "cache_performance.hit_rate": Source(f"{count}: hits / lookups", long.seconds, found.lookups),
+        "cache_performance.miss_rate": Source(f"{count}: misses / lookups", long.seconds, found.lookups),
+        "cache_performance.eviction_rate": Source(f"{count}: evictions / insertions", long.seconds, found.insertions),
+        "cache_performance.avg_lookup_time": Source(f"one lookup in 64 is timed, {count}", long.seconds, found.timed),
         "cache_performance.cache_size": Source("setting cache_size"),
         "cache_performance.cache_utilization": Source("estimated bytes of all entries / cache_size"),
         **{

@@ -31,6 +31,8 @@ Probe: TypeAlias = "Callable[[], Finding]"
 # Percent in use from which a resource is degraded, and unhealthy.
 DISK_LIMITS = (80, 90)
 MEMORY_LIMITS = (85, 95)
+# Seconds over which the caches' hit rate is taken, as everywhere.
+RATE_WINDOW = 300
 # Bytes of SQLite's write-ahead log beyond which something keeps it from being worked off.
 WAL_LIMIT = 256 * 1024 * 1024
 
@@ -118,7 +120,7 @@ def _known_caches() -> Caches:
         answer = server.figures()
     except UnavailableError:
         return own_caches()
-    return caches(window.since_start(answer), gauges_of(answer))
+    return caches(window.window(answer, RATE_WINDOW), gauges_of(answer))
 
 
 def disk_space() -> Finding:

@@ -92,7 +92,7 @@ class ConnectionPoolSerializer(serializers.Serializer[dict[str, object]]):
 
 
 class CachePerformanceSerializer(serializers.Serializer[dict[str, object]]):
-    """All caches of all processes since the start. Rates from 0 to 1, sizes in bytes, times in milliseconds."""
+    """The caches of all processes in the last five minutes. Rates from 0 to 1, sizes in bytes, times in ms."""
 
     hit_rate = serializers.FloatField(allow_null=True)
     miss_rate = serializers.FloatField(allow_null=True)

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import socket
+import sqlite3
 import ssl
 import threading
 import time
@@ -293,3 +294,27 @@ def test_every_part_of_a_running_server_is_probed(server):
     for name in ("imap", "worker", "queue"):
         status, one = api(server, "POST", f"/api/v1/health/check/{name}")
         assert (status, one["status"]) == (200, "healthy"), one
+
+
+def test_health_answers_while_the_database_is_locked(server):
+    """Nobody waits for the lock longer than a probe may, and no answer is a 500."""
+    with contextlib.closing(sqlite3.connect(server.data / "a3mailer.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+
+        def is_told():
+            began = time.monotonic()
+            status, body = api(server, "GET", "/health")
+            assert time.monotonic() - began < 5 * 3.0
+            assert status in {200, 503}, body
+            return (status, body["checks"]["database"]["status"]) == (503, "unhealthy")
+
+        until(is_told, 120)
+        # Readers are not locked out, so this server can still take part.
+        assert api(server, "GET", "/ready")[0] == 200
+        assert api(server, "GET", "/api/v1/performance/stats")[0] in {200, 503}
+        # What has to write is told to come back.
+        wanted = {"optimizations": [{"type": "connection_pool_size", "value": 9}]}
+        assert api(server, "POST", "/api/v1/performance/optimize", wanted)[0] == 503
+        other.execute("ROLLBACK")
+    until(lambda: api(server, "GET", "/health")[1]["status"] != "unhealthy", 60)
+    assert api(server, "GET", "/api/v1/performance/optimizations?limit=1")[1]["optimizations"][0]["value"] != 9

@@ -50,12 +50,13 @@ def figures(monkeypatch):
 @pytest.fixture
 def busy(figures):
     """A server that has something to tell."""
-    figures["counters"] = {
+    figures["counters"] = {"database.connections_opened": 9}
+    caches = {
         "cache.user.hits": 70, "cache.user.misses": 5, "cache.domain.hits": 20, "cache.settings.hits": 2,
         "cache.settings.misses": 3, "cache.user.insertions": 40, "cache.domain.insertions": 10,
-        "cache.user.evictions": 1, "database.connections_opened": 9,
+        "cache.user.evictions": 1,
     }  # fmt: skip
-    figures["timings"] = {"cache.user.lookup": times(0.001, 0.003), "cache.domain.lookup": times(0.0035)}
+    lookups = {"cache.user.lookup": times(0.001, 0.003), "cache.domain.lookup": times(0.0035)}
     figures["gauges"] = {
         "delivery.pool.active": 25, "delivery.pool.idle": 20, "delivery.pool.limit": 100, "delivery.pool.waiting": 0,
         "cache.user.bytes": 3 * 2**20, "cache.domain.bytes": 2**20,
@@ -70,10 +71,12 @@ def busy(figures):
         "300": {
             "seconds": 300.2,
             "counters": {
-                **requests, "http.requests.POST.503": 8, "http.overloaded": 8,
+                **requests, **caches, "http.requests.POST.503": 8, "http.overloaded": 8,
                 "delivery.pool.checkouts": 200, "delivery.pool.reuses": 170, "delivery.pool.failed": 5,
             },
-            "timings": {"http.seconds": times(*[0.05] * 90, *[0.4] * 10), "delivery.pool.open": times(0.01, 0.021)},
+            "timings": {
+                **lookups, "http.seconds": times(*[0.05] * 90, *[0.4] * 10), "delivery.pool.open": times(0.01, 0.021),
+            },
         },
     }  # fmt: skip
     return figures
