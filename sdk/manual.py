@@ -53,7 +53,7 @@ def _entry(operation: dict[str, Any]) -> str:
         "",
         operation["summary"],
         "",
-        f"Permission: {operation['permission']}. Answers {operation['status']}. In the clients: {clients}.",
+        f"Permission: {_permission(operation)}. Answers {operation['status']}. In the clients: {clients}.",
         "",
         "```bash",
         _curl(operation),
@@ -65,6 +65,11 @@ def _entry(operation: dict[str, Any]) -> str:
     elif answer is not None:
         lines += ["", "```json", json.dumps(answer, indent=2, ensure_ascii=False), "```"]
     return "\n".join(lines) + "\n"
+
+
+def _permission(operation: dict[str, Any]) -> str:
+    strict = f", in strict mode `{operation['strict']}`" if "strict" in operation else ""
+    return "none" if operation["permission"] == "none" else f"`{operation['permission']}`{strict}"
 
 
 def _curl(operation: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ type AliasCreateOptions struct {
 
 // AliasUpdateOptions are changes of an alias; nil leaves what is there.
 type AliasUpdateOptions struct {
+	Address *string  `json:"address,omitempty"`
 	Targets []string `json:"targets,omitempty"`
 	Enabled *bool    `json:"enabled,omitempty"`
 }

@@ -308,7 +308,8 @@ func TestPausesGrowAreALittleRandomAndEnd(t *testing.T) {
 		err   error
 		again bool
 	}{{4, failure, false}, {1, limited(time.Second), true}, {1, limited(2 * time.Second), false},
-		{1, &APIError{Status: 409}, false}, {1, io.EOF, false}} {
+		{1, &APIError{Status: 409}, false},
+		{1, &APIError{Status: 409, RetryAfter: Ptr(time.Second)}, true}, {1, io.EOF, false}} {
 		_, again := retries.pause(row.tries, row.err)
 		same(t, row.err.Error(), again, row.again)
 	}

@@ -18,6 +18,9 @@ type Domain struct {
 	UserCount int64     `json:"user_count"`
 	UsedQuota int64     `json:"used_quota"`
 	CreatedAt time.Time `json:"created_at"`
+	// Of a domain in the trash.
+	DeletedAt       *time.Time `json:"deleted_at,omitempty"`
+	RestorableUntil *time.Time `json:"restorable_until,omitempty"`
 	// ETag names the state that was read, for WithIfMatch.
 	ETag string `json:"-"`
 }

@@ -12,6 +12,7 @@ type UserGroup struct {
 	ID      string `json:"id"`
 	Name    string `json:"name"`
 	Members int64  `json:"members"`
+	BuiltIn bool   `json:"built_in"`
 }
 
 // GroupOptions are a new group, or the new name of one.

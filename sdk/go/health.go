@@ -33,9 +33,10 @@ type HealthStatus struct {
 
 // Readiness says whether every service answers.
 type Readiness struct {
-	Ready     bool            `json:"ready"`
-	Timestamp time.Time       `json:"timestamp"`
-	Services  map[string]bool `json:"services"`
+	Ready     bool              `json:"ready"`
+	Timestamp time.Time         `json:"timestamp"`
+	Services  map[string]bool   `json:"services"`
+	Details   map[string]string `json:"details,omitempty"`
 }
 
 // GetStatus says how the server is.
@@ -50,7 +51,7 @@ func (h *Health) GetDetailed(options ...Option) (*HealthStatus, error) {
 
 // Check checks one part now.
 func (h *Health) Check(component string, options ...Option) (*ComponentHealth, error) {
-	return ask[ComponentHealth](h.to, call{method: http.MethodPost, segments: at("health", "check", component), also: http.StatusServiceUnavailable}, options)
+	return ask[ComponentHealth](h.to, call{method: http.MethodPost, segments: at("health", "check", component)}, options)
 }
 
 // GetReadiness says whether every service answers.

@@ -10,30 +10,35 @@ type Keys struct{ to *transport }
 
 // APIKey is an API key, without its secret.
 type APIKey struct {
-	KeyID       string     `json:"key_id"`
-	Name        string     `json:"name"`
-	Permissions []string   `json:"permissions"`
-	CreatedAt   time.Time  `json:"created_at"`
-	ExpiresAt   *time.Time `json:"expires_at"`
-	LastUsedAt  *time.Time `json:"last_used_at"`
+	KeyID           string     `json:"key_id"`
+	Name            string     `json:"name"`
+	Permissions     []string   `json:"permissions"`
+	CreatedAt       time.Time  `json:"created_at"`
+	ExpiresAt       *time.Time `json:"expires_at"`
+	LastUsedAt      *time.Time `json:"last_used_at"`
+	AllowedNetworks []string   `json:"allowed_networks"`
+	Domains         []string   `json:"domains"`
 }
 
 // NewAPIKey is a key just made: the only answer with its secret.
 type NewAPIKey struct {
-	KeyID       string     `json:"key_id"`
-	APIKey      string     `json:"api_key"`
-	Name        string     `json:"name"`
-	Permissions []string   `json:"permissions"`
-	CreatedAt   time.Time  `json:"created_at"`
-	ExpiresAt   *time.Time `json:"expires_at"`
+	KeyID           string     `json:"key_id"`
+	APIKey          string     `json:"api_key"`
+	Name            string     `json:"name"`
+	Permissions     []string   `json:"permissions"`
+	CreatedAt       time.Time  `json:"created_at"`
+	ExpiresAt       *time.Time `json:"expires_at"`
+	AllowedNetworks []string   `json:"allowed_networks"`
+	Domains         []string   `json:"domains"`
 }
 
-// KeyCreateOptions are a new key. Domains restrict it to these.
+// KeyCreateOptions are a new key, bound to AllowedNetworks and Domains if these are given.
 type KeyCreateOptions struct {
-	Name        string     `json:"name"`
-	Permissions []string   `json:"permissions"`
-	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
-	Domains     []string   `json:"domains,omitempty"`
+	Name            string     `json:"name"`
+	Permissions     []string   `json:"permissions"`
+	ExpiresAt       *time.Time `json:"expires_at,omitempty"`
+	AllowedNetworks []string   `json:"allowed_networks,omitempty"`
+	Domains         []string   `json:"domains,omitempty"`
 }
 
 // Create makes a key. The answer is the only place where its secret ever stands.

@@ -8,6 +8,57 @@ import (
 // Messages are what came and went.
 type Messages struct{ to *transport }
 
+// Message is a message that came or went, and what became of it for one recipient.
+type Message struct {
+	ID        string    `json:"id"`
+	At        time.Time `json:"at"`
+	Direction string    `json:"direction"`
+	Outcome   string    `json:"outcome"`
+	Sender    string    `json:"sender"`
+	Recipient string    `json:"recipient"`
+	MessageID string    `json:"message_id"`
+	Subject   string    `json:"subject"`
+	Size      int64     `json:"size"`
+}
+
+// MessageDetails are a message that came or went.
+type MessageDetails struct {
+	ID         string             `json:"id"`
+	ReceivedAt time.Time          `json:"received_at"`
+	Direction  string             `json:"direction"`
+	Sender     string             `json:"sender"`
+	MessageID  string             `json:"message_id"`
+	Subject    string             `json:"subject"`
+	Size       int64              `json:"size"`
+	Recipients []MessageRecipient `json:"recipients"`
+}
+
+// MessageRecipient says what became of a message for one recipient.
+type MessageRecipient struct {
+	Recipient string    `json:"recipient"`
+	Outcome   string    `json:"outcome"`
+	At        time.Time `json:"at"`
+}
+
+// Event is something that happened to a message: the facts, and the same in words.
+type Event struct {
+	Kind      string    `json:"kind"`
+	Time      time.Time `json:"time"`
+	Recipient string    `json:"recipient"`
+	Detail    Object    `json:"detail"`
+	Title     string    `json:"title"`
+	Text      string    `json:"text"`
+	Quote     string    `json:"quote"`
+	Tone      string    `json:"tone"`
+}
+
+// IterateEvents walks through all that happened to a message.
+func (m *Messages) IterateEvents(id string, which *PageOptions, options ...Option) *Iterator[Event] {
+	return iterate(which, func(which *PageOptions, options ...Option) (*Page[Event], error) {
+		return m.ListEvents(id, which, options...)
+	}, options)
+}
+
 // MessageSearchOptions narrow a search for messages.
 type MessageSearchOptions struct {
 	Page      int        `json:"page,omitempty"`
@@ -25,21 +76,21 @@ type MessageSearchOptions struct {
 func (o *MessageSearchOptions) pageNumber() *int { return &o.Page }
 
 // Search finds messages, newest first.
-func (m *Messages) Search(which *MessageSearchOptions, options ...Option) (*Page[Object], error) {
-	return ask[Page[Object]](m.to, call{method: http.MethodGet, segments: at("messages"), query: which}, options)
+func (m *Messages) Search(which *MessageSearchOptions, options ...Option) (*Page[Message], error) {
+	return ask[Page[Message]](m.to, call{method: http.MethodGet, segments: at("messages"), query: which}, options)
 }
 
 // Iterate walks through all messages that are found.
-func (m *Messages) Iterate(which *MessageSearchOptions, options ...Option) *Iterator[Object] {
+func (m *Messages) Iterate(which *MessageSearchOptions, options ...Option) *Iterator[Message] {
 	return iterate(which, m.Search, options)
 }
 
 // Get shows a message: who, when, how it stands with each recipient.
-func (m *Messages) Get(id string, options ...Option) (*Object, error) {
-	return ask[Object](m.to, call{method: http.MethodGet, segments: at("messages", id)}, options)
+func (m *Messages) Get(id string, options ...Option) (*MessageDetails, error) {
+	return ask[MessageDetails](m.to, call{method: http.MethodGet, segments: at("messages", id)}, options)
 }
 
-// GetEvents shows what happened to a message, step by step.
-func (m *Messages) GetEvents(id string, options ...Option) (*Object, error) {
-	return ask[Object](m.to, call{method: http.MethodGet, segments: at("messages", id, "events")}, options)
+// ListEvents shows what happened to a message, step by step.
+func (m *Messages) ListEvents(id string, which *PageOptions, options ...Option) (*Page[Event], error) {
+	return ask[Page[Event]](m.to, call{method: http.MethodGet, segments: at("messages", id, "events"), query: which}, options)
 }

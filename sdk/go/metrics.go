@@ -15,18 +15,18 @@ type ExplainOptions struct {
 
 // SystemMetrics are of the machine: bytes, seconds, and percent of all processors.
 type SystemMetrics struct {
-	Timestamp         time.Time          `json:"timestamp"`
-	CPUUsage          *float64           `json:"cpu_usage"`
-	MemoryUsage       *int64             `json:"memory_usage"`
-	MemoryTotal       *int64             `json:"memory_total"`
-	DiskUsage         *int64             `json:"disk_usage"`
-	DiskTotal         *int64             `json:"disk_total"`
-	NetworkRxBytes    *int64             `json:"network_rx_bytes"`
-	NetworkTxBytes    *int64             `json:"network_tx_bytes"`
-	LoadAverage       map[string]float64 `json:"load_average"`
-	ActiveConnections *int64             `json:"active_connections"`
-	Uptime            *int64             `json:"uptime"`
-	Explain           map[string]Object  `json:"explain,omitempty"`
+	Timestamp         time.Time           `json:"timestamp"`
+	CPUUsage          *float64            `json:"cpu_usage"`
+	MemoryUsage       *int64              `json:"memory_usage"`
+	MemoryTotal       *int64              `json:"memory_total"`
+	DiskUsage         *int64              `json:"disk_usage"`
+	DiskTotal         *int64              `json:"disk_total"`
+	NetworkRxBytes    *int64              `json:"network_rx_bytes"`
+	NetworkTxBytes    *int64              `json:"network_tx_bytes"`
+	LoadAverage       map[string]*float64 `json:"load_average"`
+	ActiveConnections *int64              `json:"active_connections"`
+	Uptime            *int64              `json:"uptime"`
+	Explain           map[string]Object   `json:"explain,omitempty"`
 }
 
 // ApplicationMetrics are of the server: times in milliseconds, rates from 0 to 1.
@@ -40,7 +40,7 @@ type ApplicationMetrics struct {
 	P99ResponseTime    *float64            `json:"p99_response_time"`
 	RequestsPerSecond  *float64            `json:"requests_per_second"`
 	ActiveSessions     *int64              `json:"active_sessions"`
-	QueueSizes         map[string]int64    `json:"queue_sizes"`
+	QueueSizes         map[string]*int64   `json:"queue_sizes"`
 	CacheHitRates      map[string]*float64 `json:"cache_hit_rates"`
 	Explain            map[string]Object   `json:"explain,omitempty"`
 }
@@ -51,6 +51,39 @@ type CustomMetricOptions struct {
 	Type   string            `json:"type"`
 	Value  float64           `json:"value"`
 	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// Series is a custom metric under one set of labels. A histogram has no Value, but Count, Sum and Buckets.
+type Series struct {
+	Labels    map[string]string `json:"labels"`
+	Value     *float64          `json:"value,omitempty"`
+	Timestamp time.Time         `json:"timestamp"`
+	Count     *int64            `json:"count,omitempty"`
+	Sum       *float64          `json:"sum,omitempty"`
+	Buckets   map[string]int64  `json:"buckets,omitempty"`
+}
+
+// Sample is what is stored of a custom metric now.
+type Sample struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	Series
+}
+
+// CustomMetric is a custom metric.
+type CustomMetric struct {
+	Name        string     `json:"name"`
+	Type        string     `json:"type"`
+	SeriesCount int64      `json:"series_count"`
+	CreatedAt   time.Time  `json:"created_at"`
+	UpdatedAt   *time.Time `json:"updated_at"`
+}
+
+// CustomMetricSeries is a custom metric with all its label sets.
+type CustomMetricSeries struct {
+	Name   string   `json:"name"`
+	Type   string   `json:"type"`
+	Series []Series `json:"series"`
 }
 
 // GetPrometheusMetrics returns all figures in Prometheus' text format.
@@ -70,23 +103,23 @@ func (m *Metrics) GetApplicationMetrics(how *ExplainOptions, options ...Option) 
 }
 
 // SetCustomMetric adds to a counter of your own, or sets a gauge.
-func (m *Metrics) SetCustomMetric(metric *CustomMetricOptions, options ...Option) (*Object, error) {
-	return ask[Object](m.to, call{method: http.MethodPost, segments: at("metrics", "custom"), body: metric}, options)
+func (m *Metrics) SetCustomMetric(metric *CustomMetricOptions, options ...Option) (*Sample, error) {
+	return ask[Sample](m.to, call{method: http.MethodPost, segments: at("metrics", "custom"), body: metric}, options)
 }
 
 // ListCustomMetrics lists custom metrics.
-func (m *Metrics) ListCustomMetrics(which *PageOptions, options ...Option) (*Page[Object], error) {
-	return ask[Page[Object]](m.to, call{method: http.MethodGet, segments: at("metrics", "custom"), query: which}, options)
+func (m *Metrics) ListCustomMetrics(which *PageOptions, options ...Option) (*Page[CustomMetric], error) {
+	return ask[Page[CustomMetric]](m.to, call{method: http.MethodGet, segments: at("metrics", "custom"), query: which}, options)
 }
 
 // IterateCustomMetrics walks through all custom metrics.
-func (m *Metrics) IterateCustomMetrics(which *PageOptions, options ...Option) *Iterator[Object] {
+func (m *Metrics) IterateCustomMetrics(which *PageOptions, options ...Option) *Iterator[CustomMetric] {
 	return iterate(which, m.ListCustomMetrics, options)
 }
 
 // GetCustomMetric shows a custom metric with all its label sets.
-func (m *Metrics) GetCustomMetric(name string, options ...Option) (*Object, error) {
-	return ask[Object](m.to, call{method: http.MethodGet, segments: at("metrics", "custom", name)}, options)
+func (m *Metrics) GetCustomMetric(name string, options ...Option) (*CustomMetricSeries, error) {
+	return ask[CustomMetricSeries](m.to, call{method: http.MethodGet, segments: at("metrics", "custom", name)}, options)
 }
 
 // DeleteCustomMetric forgets a custom metric.

@@ -7,10 +7,12 @@ import (
 
 // Page is a part of a list. Rows are the member named like the collection: "users", "domains".
 type Page[T any] struct {
-	Rows       []T
-	Total      int
-	Page       int
-	Limit      int
+	Rows  []T
+	Total int
+	Page  int
+	Limit int
+	// What else the envelope has: "total_is_exact", false where the list is too long to be counted and ends at Total.
+	More       Object
 	collection string
 }
 
@@ -20,20 +22,34 @@ func (p *Page[T]) UnmarshalJSON(content []byte) error {
 	if err := json.Unmarshal(content, &members); err != nil {
 		return err
 	}
+	p.More = Object{}
+	numbers := map[string]*int{"total": &p.Total, "page": &p.Page, "limit": &p.Limit}
 	for name, value := range members {
-		if bytes.HasPrefix(value, []byte("[")) {
+		var err error
+		if number, known := numbers[name]; known {
+			err = json.Unmarshal(value, number)
+		} else if bytes.HasPrefix(value, []byte("[")) {
 			p.collection = name
-			if err := json.Unmarshal(value, &p.Rows); err != nil {
-				return err
-			}
+			err = json.Unmarshal(value, &p.Rows)
+		} else {
+			var other any
+			err = json.Unmarshal(value, &other)
+			p.More[name] = other
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return json.Unmarshal(content, &struct{ Total, Page, Limit *int }{&p.Total, &p.Page, &p.Limit})
+	return nil
 }
 
 // MarshalJSON writes the envelope as it was read.
 func (p Page[T]) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]any{p.collection: p.Rows, "total": p.Total, "page": p.Page, "limit": p.Limit})
+	members := map[string]any{p.collection: p.Rows, "total": p.Total, "page": p.Page, "limit": p.Limit}
+	for name, value := range p.More {
+		members[name] = value
+	}
+	return json.Marshal(members)
 }
 
 // PageOptions choose a part of a list; zero is the server's default.

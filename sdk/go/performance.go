@@ -2,6 +2,7 @@ package a3mailer
 
 import (
 	"net/http"
+	"time"
 )
 
 // Performance is how fast the server is, and what would make it faster.
@@ -13,6 +14,7 @@ type PerformanceStats struct {
 	ConnectionPool     Object            `json:"connection_pool"`
 	CachePerformance   Object            `json:"cache_performance"`
 	RequestPerformance Object            `json:"request_performance"`
+	Pools              Object            `json:"pools"`
 	Explain            map[string]Object `json:"explain,omitempty"`
 }
 
@@ -23,12 +25,14 @@ type Recommendations struct {
 
 // Recommendation says what would make the server faster.
 type Recommendation struct {
-	Category    string `json:"category"`
-	Priority    string `json:"priority"`
-	Title       string `json:"title"`
-	Description string `json:"description"`
-	Impact      string `json:"impact"`
-	Action      string `json:"action"`
+	Category     string               `json:"category"`
+	Priority     string               `json:"priority"`
+	Title        string               `json:"title"`
+	Description  string               `json:"description"`
+	Impact       string               `json:"impact"`
+	Action       string               `json:"action"`
+	Evidence     Object               `json:"evidence,omitempty"`
+	Optimization *OptimizationOptions `json:"optimization,omitempty"`
 }
 
 // OptimizationOptions are what to resize, and how far: "cache_size" in bytes, "connection_pool_size" in connections.
@@ -41,6 +45,18 @@ type OptimizationOptions struct {
 type Optimized struct {
 	Applied  []Object `json:"applied"`
 	Rejected []Object `json:"rejected"`
+}
+
+// Optimization is an optimization that was applied.
+type Optimization struct {
+	ID         string     `json:"id"`
+	Type       string     `json:"type"`
+	Previous   int64      `json:"previous"`
+	Value      int64      `json:"value"`
+	AppliedAt  time.Time  `json:"applied_at"`
+	AppliedBy  *string    `json:"applied_by"`
+	RevertedAt *time.Time `json:"reverted_at"`
+	RevertedBy *string    `json:"reverted_by"`
 }
 
 type optimizations struct {
@@ -63,16 +79,16 @@ func (p *Performance) Optimize(sizes []OptimizationOptions, how *DryRunOptions, 
 }
 
 // ListOptimizations lists optimizations that were applied.
-func (p *Performance) ListOptimizations(which *PageOptions, options ...Option) (*Page[Object], error) {
-	return ask[Page[Object]](p.to, call{method: http.MethodGet, segments: at("performance", "optimizations"), query: which}, options)
+func (p *Performance) ListOptimizations(which *PageOptions, options ...Option) (*Page[Optimization], error) {
+	return ask[Page[Optimization]](p.to, call{method: http.MethodGet, segments: at("performance", "optimizations"), query: which}, options)
 }
 
 // IterateOptimizations walks through all optimizations that were applied.
-func (p *Performance) IterateOptimizations(which *PageOptions, options ...Option) *Iterator[Object] {
+func (p *Performance) IterateOptimizations(which *PageOptions, options ...Option) *Iterator[Optimization] {
 	return iterate(which, p.ListOptimizations, options)
 }
 
 // RevertOptimization takes an optimization back.
-func (p *Performance) RevertOptimization(id string, options ...Option) (*Object, error) {
-	return ask[Object](p.to, call{method: http.MethodPost, segments: at("performance", "optimizations", id, "revert")}, options)
+func (p *Performance) RevertOptimization(id string, options ...Option) (*Optimization, error) {
+	return ask[Optimization](p.to, call{method: http.MethodPost, segments: at("performance", "optimizations", id, "revert")}, options)
 }

@@ -23,6 +23,72 @@ type Purged struct {
 	Deleted       int64      `json:"deleted"`
 	SkippedActive int64      `json:"skipped_active"`
 	UndoUntil     *time.Time `json:"undo_until"`
+	PurgeID       *string    `json:"purge_id"`
+}
+
+// Purge is a purge that happened. Queue is empty and MessageID given where one message was taken.
+type Purge struct {
+	PurgeID   string     `json:"purge_id"`
+	Queue     string     `json:"queue"`
+	MessageID *string    `json:"message_id"`
+	Deleted   int64      `json:"deleted"`
+	By        string     `json:"by"`
+	DeletedAt time.Time  `json:"deleted_at"`
+	UndoUntil time.Time  `json:"undo_until"`
+	UndoneAt  *time.Time `json:"undone_at"`
+}
+
+// Restored says what an undo has put back.
+type Restored struct {
+	PurgeID  string `json:"purge_id"`
+	Restored int64  `json:"restored"`
+}
+
+// QueuedMessage is a message in the queue. ID is its queue id, MessageID stands in its header.
+type QueuedMessage struct {
+	ID             string     `json:"id"`
+	Sender         string     `json:"sender"`
+	Size           int64      `json:"size"`
+	ReceivedAt     time.Time  `json:"received_at"`
+	ExpiresAt      time.Time  `json:"expires_at"`
+	Lane           string     `json:"lane"`
+	State          string     `json:"state"`
+	Subject        string     `json:"subject"`
+	MessageID      string     `json:"message_id"`
+	RecipientCount int64      `json:"recipient_count"`
+	NextAttemptAt  *time.Time `json:"next_attempt_at"`
+}
+
+// QueuedMessageDetails are a message in the queue, with its recipients and the attempts at them.
+type QueuedMessageDetails struct {
+	QueuedMessage
+	Recipients []QueueRecipient `json:"recipients"`
+	Attempts   []Attempt        `json:"attempts"`
+}
+
+// QueueRecipient is a recipient of a message in the queue.
+type QueueRecipient struct {
+	Recipient     string     `json:"recipient"`
+	Destination   string     `json:"destination"`
+	State         string     `json:"state"`
+	Attempts      int64      `json:"attempts"`
+	NextAttemptAt *time.Time `json:"next_attempt_at"`
+	LastReply     string     `json:"last_reply"`
+}
+
+// Attempt is a try to hand a message on, with the other server's own words.
+type Attempt struct {
+	Recipient  string    `json:"recipient"`
+	Number     int64     `json:"number"`
+	At         time.Time `json:"at"`
+	DurationMS *int64    `json:"duration_ms"`
+	Host       string    `json:"host"`
+	Address    *string   `json:"address"`
+	TLS        string    `json:"tls"`
+	Outcome    string    `json:"outcome"`
+	Code       *int      `json:"code"`
+	Enhanced   string    `json:"enhanced"`
+	Reply      string    `json:"reply"`
 }
 
 // QueueRetryOptions choose messages to try again; nothing chooses all.
@@ -75,51 +141,51 @@ func (q *Queue) Purge(name string, how *DryRunOptions, options ...Option) (*Purg
 }
 
 // ListPurges lists purges.
-func (q *Queue) ListPurges(which *PageOptions, options ...Option) (*Page[Object], error) {
-	return ask[Page[Object]](q.to, call{method: http.MethodGet, segments: at("queue", "purges"), query: which}, options)
+func (q *Queue) ListPurges(which *PageOptions, options ...Option) (*Page[Purge], error) {
+	return ask[Page[Purge]](q.to, call{method: http.MethodGet, segments: at("queue", "purges"), query: which}, options)
 }
 
 // IteratePurges walks through all purges.
-func (q *Queue) IteratePurges(which *PageOptions, options ...Option) *Iterator[Object] {
+func (q *Queue) IteratePurges(which *PageOptions, options ...Option) *Iterator[Purge] {
 	return iterate(which, q.ListPurges, options)
 }
 
 // UndoPurge brings back what a purge took.
-func (q *Queue) UndoPurge(id string, options ...Option) (*Object, error) {
-	return ask[Object](q.to, call{method: http.MethodPost, segments: at("queue", "purges", id, "undo")}, options)
+func (q *Queue) UndoPurge(id string, options ...Option) (*Restored, error) {
+	return ask[Restored](q.to, call{method: http.MethodPost, segments: at("queue", "purges", id, "undo")}, options)
 }
 
 // ListMessages lists messages in the queue, narrowed by what is given.
-func (q *Queue) ListMessages(which *QueueListOptions, options ...Option) (*Page[Object], error) {
-	return ask[Page[Object]](q.to, call{method: http.MethodGet, segments: at("queue", "messages"), query: which}, options)
+func (q *Queue) ListMessages(which *QueueListOptions, options ...Option) (*Page[QueuedMessage], error) {
+	return ask[Page[QueuedMessage]](q.to, call{method: http.MethodGet, segments: at("queue", "messages"), query: which}, options)
 }
 
 // IterateMessages walks through all messages in the queue.
-func (q *Queue) IterateMessages(which *QueueListOptions, options ...Option) *Iterator[Object] {
+func (q *Queue) IterateMessages(which *QueueListOptions, options ...Option) *Iterator[QueuedMessage] {
 	return iterate(which, q.ListMessages, options)
 }
 
 // GetMessage shows a message in the queue.
-func (q *Queue) GetMessage(id string, options ...Option) (*Object, error) {
-	return ask[Object](q.to, call{method: http.MethodGet, segments: at("queue", "messages", id)}, options)
+func (q *Queue) GetMessage(id string, options ...Option) (*QueuedMessageDetails, error) {
+	return ask[QueuedMessageDetails](q.to, call{method: http.MethodGet, segments: at("queue", "messages", id)}, options)
 }
 
-// DeleteMessage takes a message out of the queue, into the trash.
-func (q *Queue) DeleteMessage(id string, options ...Option) error {
-	return q.to.do(call{method: http.MethodDelete, segments: at("queue", "messages", id)}, options)
+// DeleteMessage takes a message out of the queue, into the trash; UndoPurge brings it back.
+func (q *Queue) DeleteMessage(id string, options ...Option) (*Purged, error) {
+	return ask[Purged](q.to, call{method: http.MethodDelete, segments: at("queue", "messages", id)}, options)
 }
 
 // RetryMessage tries a message again now.
-func (q *Queue) RetryMessage(id string, options ...Option) (*Object, error) {
-	return ask[Object](q.to, call{method: http.MethodPost, segments: at("queue", "messages", id, "retry")}, options)
+func (q *Queue) RetryMessage(id string, options ...Option) (*QueuedMessageDetails, error) {
+	return ask[QueuedMessageDetails](q.to, call{method: http.MethodPost, segments: at("queue", "messages", id, "retry")}, options)
 }
 
 // HoldMessage holds a message back until it is released.
-func (q *Queue) HoldMessage(id string, options ...Option) (*Object, error) {
-	return ask[Object](q.to, call{method: http.MethodPost, segments: at("queue", "messages", id, "hold")}, options)
+func (q *Queue) HoldMessage(id string, options ...Option) (*QueuedMessageDetails, error) {
+	return ask[QueuedMessageDetails](q.to, call{method: http.MethodPost, segments: at("queue", "messages", id, "hold")}, options)
 }
 
 // ReleaseMessage lets a held message go on.
-func (q *Queue) ReleaseMessage(id string, options ...Option) (*Object, error) {
-	return ask[Object](q.to, call{method: http.MethodPost, segments: at("queue", "messages", id, "release")}, options)
+func (q *Queue) ReleaseMessage(id string, options ...Option) (*QueuedMessageDetails, error) {
+	return ask[QueuedMessageDetails](q.to, call{method: http.MethodPost, segments: at("queue", "messages", id, "release")}, options)
 }

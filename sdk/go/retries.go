@@ -24,6 +24,8 @@ func (r Retries) pause(tries int, err error) (time.Duration, bool) {
 	var lost *ConnectionError
 	isRefusal := errors.As(err, &refusal)
 	passes := errors.Is(err, ErrRateLimited) || errors.Is(err, ErrServiceUnavailable) || errors.As(err, &lost)
+	// A conflict that passes: the first try of a POST is still running, and its answer will be ours.
+	passes = passes || (errors.Is(err, ErrConflict) && refusal.RetryAfter != nil)
 	if tries > r.Most || !passes {
 		return 0, false
 	}

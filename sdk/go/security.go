@@ -10,14 +10,27 @@ type Security struct{ to *transport }
 
 // SecurityOverview says how safe the server stands. The score is from 0 to 1.
 type SecurityOverview struct {
-	SecurityScore       *float64         `json:"security_score"`
-	ThreatLevel         string           `json:"threat_level"`
-	ActiveThreats       int64            `json:"active_threats"`
-	BlockedIPs          int64            `json:"blocked_ips"`
-	FailedAuthAttempts  int64            `json:"failed_auth_attempts"`
-	RateLimitViolations int64            `json:"rate_limit_violations"`
-	LastSecurityScan    *time.Time       `json:"last_security_scan"`
-	SecurityEvents      map[string]int64 `json:"security_events"`
+	SecurityScore       *float64          `json:"security_score"`
+	ThreatLevel         string            `json:"threat_level"`
+	ActiveThreats       int64             `json:"active_threats"`
+	BlockedIPs          int64             `json:"blocked_ips"`
+	FailedAuthAttempts  int64             `json:"failed_auth_attempts"`
+	RateLimitViolations int64             `json:"rate_limit_violations"`
+	LastSecurityScan    *time.Time        `json:"last_security_scan"`
+	SecurityEvents      map[string]int64  `json:"security_events"`
+	Window              map[string]int64  `json:"window"`
+	Explain             map[string]Object `json:"explain,omitempty"`
+}
+
+// PostureCheck is one check behind the score: "pass", "fail" or "unknown".
+type PostureCheck struct {
+	ID        string     `json:"id"`
+	Title     string     `json:"title"`
+	Status    string     `json:"status"`
+	Weight    int64      `json:"weight"`
+	Detail    string     `json:"detail"`
+	Advice    string     `json:"advice"`
+	CheckedAt *time.Time `json:"checked_at"`
 }
 
 // BlockedIP is an address or network that may not connect.
@@ -45,7 +58,7 @@ type BlockOptions struct {
 type AllowedIP struct {
 	IPAddress string    `json:"ip_address"`
 	Reason    string    `json:"reason"`
-	CreatedAt time.Time `json:"created_at"`
+	AddedAt   time.Time `json:"added_at"`
 }
 
 // AllowOptions are a new entry of the allow-list.
@@ -66,7 +79,19 @@ type AuditLog struct {
 	Action      string    `json:"action"`
 	Description string    `json:"description"`
 	Metadata    Object    `json:"metadata"`
+	Sealed      bool      `json:"sealed"`
+	Seq         *int64    `json:"seq"`
+	RequestID   string    `json:"request_id"`
 }
+
+// AddressListOptions narrow a list of addresses. Search is how one begins.
+type AddressListOptions struct {
+	Page   int    `json:"page,omitempty"`
+	Limit  int    `json:"limit,omitempty"`
+	Search string `json:"search,omitempty"`
+}
+
+func (o *AddressListOptions) pageNumber() *int { return &o.Page }
 
 // AuditLogOptions narrow the audit log. Dates are "2024-01-15" or times; a bare EndDate includes that day.
 type AuditLogOptions struct {
@@ -79,6 +104,7 @@ type AuditLogOptions struct {
 	Outcome   string `json:"outcome,omitempty"`
 	UserID    string `json:"user_id,omitempty"`
 	SourceIP  string `json:"source_ip,omitempty"`
+	Action    string `json:"action,omitempty"`
 }
 
 func (o *AuditLogOptions) pageNumber() *int { return &o.Page }
@@ -98,23 +124,33 @@ type RateLimits struct {
 }
 
 // GetOverview says how safe the server stands, and what happened.
-func (s *Security) GetOverview(options ...Option) (*SecurityOverview, error) {
-	return ask[SecurityOverview](s.to, call{method: http.MethodGet, segments: at("security", "overview")}, options)
+func (s *Security) GetOverview(how *ExplainOptions, options ...Option) (*SecurityOverview, error) {
+	return ask[SecurityOverview](s.to, call{method: http.MethodGet, segments: at("security", "overview"), query: how}, options)
 }
 
-// GetChecks lists the posture checks behind the score.
-func (s *Security) GetChecks(options ...Option) (*Object, error) {
-	return ask[Object](s.to, call{method: http.MethodGet, segments: at("security", "checks")}, options)
+// ListChecks lists the posture checks behind the score.
+func (s *Security) ListChecks(which *PageOptions, options ...Option) (*Page[PostureCheck], error) {
+	return ask[Page[PostureCheck]](s.to, call{method: http.MethodGet, segments: at("security", "checks"), query: which}, options)
 }
 
-// ListBlockedIPs lists blocked addresses.
-func (s *Security) ListBlockedIPs(which *PageOptions, options ...Option) (*Page[BlockedIP], error) {
+// IterateChecks walks through all posture checks.
+func (s *Security) IterateChecks(which *PageOptions, options ...Option) *Iterator[PostureCheck] {
+	return iterate(which, s.ListChecks, options)
+}
+
+// ListBlockedIPs lists blocked addresses and networks.
+func (s *Security) ListBlockedIPs(which *AddressListOptions, options ...Option) (*Page[BlockedIP], error) {
 	return ask[Page[BlockedIP]](s.to, call{method: http.MethodGet, segments: at("security", "blocked-ips"), query: which}, options)
 }
 
 // IterateBlockedIPs walks through all blocked addresses.
-func (s *Security) IterateBlockedIPs(which *PageOptions, options ...Option) *Iterator[BlockedIP] {
+func (s *Security) IterateBlockedIPs(which *AddressListOptions, options ...Option) *Iterator[BlockedIP] {
 	return iterate(which, s.ListBlockedIPs, options)
+}
+
+// GetBlockedIP shows a block.
+func (s *Security) GetBlockedIP(address string, options ...Option) (*BlockedIP, error) {
+	return ask[BlockedIP](s.to, call{method: http.MethodGet, segments: at("security", "blocked-ips", address)}, options)
 }
 
 // BlockIP blocks an address or network on every port.
@@ -127,14 +163,19 @@ func (s *Security) UnblockIP(address string, options ...Option) error {
 	return s.to.do(call{method: http.MethodDelete, segments: at("security", "blocked-ips", address)}, options)
 }
 
-// ListAllowedIPs lists addresses that are never blocked.
-func (s *Security) ListAllowedIPs(which *PageOptions, options ...Option) (*Page[AllowedIP], error) {
+// ListAllowedIPs lists addresses and networks that are never blocked.
+func (s *Security) ListAllowedIPs(which *AddressListOptions, options ...Option) (*Page[AllowedIP], error) {
 	return ask[Page[AllowedIP]](s.to, call{method: http.MethodGet, segments: at("security", "allowed-ips"), query: which}, options)
 }
 
 // IterateAllowedIPs walks through all addresses that are never blocked.
-func (s *Security) IterateAllowedIPs(which *PageOptions, options ...Option) *Iterator[AllowedIP] {
+func (s *Security) IterateAllowedIPs(which *AddressListOptions, options ...Option) *Iterator[AllowedIP] {
 	return iterate(which, s.ListAllowedIPs, options)
+}
+
+// GetAllowedIP shows an entry of the allow-list.
+func (s *Security) GetAllowedIP(address string, options ...Option) (*AllowedIP, error) {
+	return ask[AllowedIP](s.to, call{method: http.MethodGet, segments: at("security", "allowed-ips", address)}, options)
 }
 
 // AllowIP puts an address or network on the allow-list: it is never blocked.

@@ -10,12 +10,13 @@ type Server struct{ to *transport }
 
 // ServerInfo says what server this is. Uptime is in seconds.
 type ServerInfo struct {
-	Version   string     `json:"version"`
-	BuildDate *time.Time `json:"build_date"`
-	Uptime    int64      `json:"uptime"`
-	Hostname  string     `json:"hostname"`
-	Features  []string   `json:"features"`
-	Status    string     `json:"status"`
+	Version   string            `json:"version"`
+	BuildDate *time.Time        `json:"build_date"`
+	Uptime    int64             `json:"uptime"`
+	Hostname  string            `json:"hostname"`
+	Features  []string          `json:"features"`
+	Status    string            `json:"status"`
+	Listeners map[string]string `json:"listeners"`
 }
 
 // Restart is a restart that has begun.
@@ -26,9 +27,16 @@ type Restart struct {
 
 // Reload says what a reload changed, or would change.
 type Reload struct {
-	Status   string `json:"status"`
-	Changes  []any  `json:"changes"`
-	Warnings []any  `json:"warnings"`
+	Status   string   `json:"status"`
+	Changes  []Change `json:"changes"`
+	Warnings []string `json:"warnings"`
+}
+
+// Change is a setting that a reload changed.
+type Change struct {
+	Name   string `json:"name"`
+	Before any    `json:"before"`
+	After  any    `json:"after"`
 }
 
 // Object is an answer, or a part of one, of which this version knows nothing more.

@@ -19,6 +19,9 @@ type User struct {
 	Groups    []string   `json:"groups"`
 	CreatedAt time.Time  `json:"created_at"`
 	LastLogin *time.Time `json:"last_login"`
+	// Of a user in the trash.
+	DeletedAt       *time.Time `json:"deleted_at,omitempty"`
+	RestorableUntil *time.Time `json:"restorable_until,omitempty"`
 	// ETag names the state that was read, for WithIfMatch.
 	ETag string `json:"-"`
 }
@@ -54,6 +57,28 @@ type UserListOptions struct {
 }
 
 func (o *UserListOptions) pageNumber() *int { return &o.Page }
+
+// Imported says what came of making many users.
+type Imported struct {
+	Created int64         `json:"created"`
+	Failed  int64         `json:"failed"`
+	Results []ImportedRow `json:"results"`
+}
+
+// ImportedRow says what came of one row, counted from 1: "created" with an ID, or "failed" with an error.
+type ImportedRow struct {
+	Row    int64     `json:"row"`
+	Status string    `json:"status"`
+	ID     string    `json:"id,omitempty"`
+	Error  *RowError `json:"error,omitempty"`
+}
+
+// RowError says what is wrong with a row.
+type RowError struct {
+	Code    string              `json:"code"`
+	Details string              `json:"details"`
+	Fields  map[string][]string `json:"fields"`
+}
 
 type bulk struct {
 	Users []UserCreateOptions `json:"users"`
@@ -94,12 +119,12 @@ func (u *Users) Restore(id string, options ...Option) (*User, error) {
 	return ask[User](u.to, call{method: http.MethodPost, segments: at("users", id, "restore")}, options)
 }
 
-// BulkCreate makes many users.
-func (u *Users) BulkCreate(users []UserCreateOptions, options ...Option) (*Object, error) {
-	return ask[Object](u.to, call{method: http.MethodPost, segments: at("users", "bulk"), body: bulk{users}}, options)
+// BulkCreate makes many users; each is made or refused for itself.
+func (u *Users) BulkCreate(users []UserCreateOptions, how *DryRunOptions, options ...Option) (*Imported, error) {
+	return ask[Imported](u.to, call{method: http.MethodPost, segments: at("users", "bulk"), query: how, body: bulk{users}}, options)
 }
 
 // ImportCSV makes many users from a table, whose first line names the columns.
-func (u *Users) ImportCSV(csv string, options ...Option) (*Object, error) {
-	return ask[Object](u.to, call{method: http.MethodPost, segments: at("users", "import"), csv: csv}, options)
+func (u *Users) ImportCSV(csv string, how *DryRunOptions, options ...Option) (*Imported, error) {
+	return ask[Imported](u.to, call{method: http.MethodPost, segments: at("users", "import"), query: how, csv: csv}, options)
 }

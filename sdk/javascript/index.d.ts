@@ -36,7 +36,13 @@ export interface PageQuery {
   limit?: number;
 }
 
-export type Page<Name extends string, Row> = { [name in Name]: Row[] } & { total: number; page: number; limit: number };
+export type Page<Name extends string, Row> = { [name in Name]: Row[] } & {
+  total: number;
+  page: number;
+  limit: number;
+  /** False where the list is too long to be counted: then it ends at `total`. */
+  total_is_exact?: boolean;
+};
 
 export interface ApiKey extends Json {
   key_id: string;
@@ -44,6 +50,9 @@ export interface ApiKey extends Json {
   permissions: string[];
   created_at: string;
   expires_at: string | null;
+  last_used_at?: string | null;
+  allowed_networks: string[] | null;
+  domains: string[] | null;
 }
 
 export interface NewApiKey extends ApiKey {
@@ -57,6 +66,7 @@ export interface ServerInfo extends Json {
   hostname: string;
   features: string[];
   status: string;
+  listeners: Record<string, string>;
 }
 
 export interface User extends Json {
@@ -69,6 +79,8 @@ export interface User extends Json {
   groups: string[];
   created_at: string;
   last_login: string | null;
+  deleted_at?: string;
+  restorable_until?: string;
   readonly etag?: string;
 }
 
@@ -90,6 +102,8 @@ export interface Domain extends Json {
   user_count: number;
   used_quota: number;
   created_at: string;
+  deleted_at?: string;
+  restorable_until?: string;
   readonly etag?: string;
 }
 
@@ -98,6 +112,18 @@ export interface NewDomain {
   enabled?: boolean;
   max_users?: number | null;
   max_quota?: number | null;
+}
+
+/** What came of making many users. Rows are counted from 1. */
+export interface Imported extends Json {
+  created: number;
+  failed: number;
+  results: {
+    row: number;
+    status: "created" | "failed";
+    id?: string;
+    error?: { code: string; details: string; fields: Record<string, string[]> };
+  }[];
 }
 
 export interface Alias extends Json {
@@ -111,6 +137,8 @@ export interface Alias extends Json {
 export interface UserGroup extends Json {
   id: string;
   name: string;
+  members: number;
+  built_in: boolean;
 }
 
 export interface QueueStatus extends Json {
@@ -126,6 +154,93 @@ export interface Purged extends Json {
   deleted: number;
   skipped_active: number;
   undo_until: string | null;
+  purge_id: string | null;
+}
+
+export interface Purge extends Json {
+  purge_id: string;
+  queue: string;
+  message_id: string | null;
+  deleted: number;
+  by: string;
+  deleted_at: string;
+  undo_until: string;
+  undone_at: string | null;
+}
+
+/** `id` is its queue id, `message_id` stands in its header. */
+export interface QueuedMessage extends Json {
+  id: string;
+  sender: string;
+  size: number;
+  received_at: string;
+  expires_at: string;
+  lane: string;
+  state: string;
+  subject: string;
+  message_id: string;
+  recipient_count: number;
+  next_attempt_at: string | null;
+}
+
+export interface QueuedMessageDetails extends QueuedMessage {
+  recipients: {
+    recipient: string;
+    destination: string;
+    state: string;
+    attempts: number;
+    next_attempt_at: string | null;
+    last_reply: string;
+  }[];
+  attempts: {
+    recipient: string;
+    number: number;
+    at: string;
+    duration_ms: number | null;
+    host: string;
+    address: string | null;
+    tls: string;
+    outcome: string;
+    code: number | null;
+    enhanced: string;
+    reply: string;
+  }[];
+}
+
+/** A message that came or went, and what became of it for one recipient. */
+export interface Message extends Json {
+  id: string;
+  at: string;
+  direction: string;
+  outcome: string;
+  sender: string;
+  recipient: string;
+  message_id: string;
+  subject: string;
+  size: number;
+}
+
+export interface MessageDetails extends Json {
+  id: string;
+  received_at: string;
+  direction: string;
+  sender: string;
+  message_id: string;
+  subject: string;
+  size: number;
+  recipients: { recipient: string; outcome: string; at: string }[];
+}
+
+/** Something that happened to a message: the facts, and the same in words. */
+export interface MessageEvent extends Json {
+  kind: string;
+  time: string;
+  recipient: string;
+  detail: Json;
+  title: string;
+  text: string;
+  quote: string;
+  tone: string;
 }
 
 export interface SystemMetrics extends Json {
@@ -137,9 +252,10 @@ export interface SystemMetrics extends Json {
   disk_total: number | null;
   network_rx_bytes: number | null;
   network_tx_bytes: number | null;
-  load_average: { "1m": number; "5m": number; "15m": number };
+  load_average: { "1m": number | null; "5m": number | null; "15m": number | null };
   active_connections: number | null;
   uptime: number | null;
+  explain?: Json;
 }
 
 export interface ApplicationMetrics extends Json {
@@ -152,13 +268,14 @@ export interface ApplicationMetrics extends Json {
   p99_response_time: number | null;
   requests_per_second: number | null;
   active_sessions: number | null;
-  queue_sizes: Record<string, number>;
+  queue_sizes: Record<string, number | null>;
   cache_hit_rates: Record<string, number | null>;
+  explain?: Json;
 }
 
 export interface NewCustomMetric {
   name: string;
-  type: "counter" | "gauge" | "histogram" | "summary";
+  type: "counter" | "gauge" | "histogram";
   value: number;
   labels?: Record<string, string>;
 }
@@ -166,10 +283,25 @@ export interface NewCustomMetric {
 export interface CustomMetric extends Json {
   name: string;
   type: string;
+  series_count: number;
+  created_at: string;
+  updated_at: string | null;
 }
 
-export interface CustomMetricSeries extends CustomMetric {
-  series: { labels: Record<string, string>; value: any; timestamp: string }[];
+/** A histogram has no `value`, but `count`, `sum` and `buckets`. */
+export interface Series extends Json {
+  labels: Record<string, string>;
+  value?: number;
+  timestamp: string;
+  count?: number;
+  sum?: number;
+  buckets?: Record<string, number>;
+}
+
+export interface CustomMetricSeries extends Json {
+  name: string;
+  type: string;
+  series: Series[];
 }
 
 export interface SecurityOverview extends Json {
@@ -181,6 +313,19 @@ export interface SecurityOverview extends Json {
   rate_limit_violations: number;
   last_security_scan: string | null;
   security_events: { last_24h: number; last_7d: number; last_30d: number };
+  window: Record<string, number>;
+  explain?: Json;
+}
+
+/** One check behind the score. */
+export interface PostureCheck extends Json {
+  id: string;
+  title: string;
+  status: "pass" | "fail" | "unknown";
+  weight: number;
+  detail: string;
+  advice: string;
+  checked_at: string | null;
 }
 
 export interface BlockedIp extends Json {
@@ -205,6 +350,7 @@ export interface NewBlock {
 export interface AllowedIp extends Json {
   ip_address: string;
   reason: string;
+  added_at: string;
 }
 
 export interface AuditLog extends Json {
@@ -218,6 +364,9 @@ export interface AuditLog extends Json {
   action: string;
   description: string;
   metadata: Json;
+  sealed: boolean;
+  seq: number | null;
+  request_id: string;
 }
 
 export interface RateLimit {
@@ -229,12 +378,15 @@ export interface RateLimits extends Json {
   global: RateLimit;
   per_ip: RateLimit;
   per_user: RateLimit;
+  usage?: Json | null;
 }
 
 export interface PerformanceStats extends Json {
   connection_pool: Json;
   cache_performance: Json;
   request_performance: Json;
+  pools: Json;
+  explain?: Json;
 }
 
 export interface Recommendation extends Json {
@@ -244,11 +396,24 @@ export interface Recommendation extends Json {
   description: string;
   impact: string;
   action: string;
+  evidence?: Json;
+  optimization?: NewOptimization;
 }
 
 export interface NewOptimization {
   type: string;
   value: number;
+}
+
+export interface Optimization extends Json {
+  id: string;
+  type: string;
+  previous: number;
+  value: number;
+  applied_at: string;
+  applied_by: string | null;
+  reverted_at: string | null;
+  reverted_by: string | null;
 }
 
 export interface HealthCheck extends Json {
@@ -269,6 +434,7 @@ export interface Readiness extends Json {
   ready: boolean;
   timestamp: string;
   services: Record<string, boolean>;
+  details?: Record<string, string>;
 }
 
 type Rows<Row> = AsyncGenerator<Row, void, void>;
@@ -281,8 +447,11 @@ interface Walker<Row, Query = PageQuery> {
   (query?: Query, options?: CallOptions): Rows<Row>;
 }
 
-export interface UserQuery extends PageQuery {
+export interface SearchQuery extends PageQuery {
   search?: string;
+}
+
+export interface UserQuery extends SearchQuery {
   deleted?: boolean;
 }
 
@@ -314,13 +483,14 @@ export interface AuditQuery extends PageQuery {
   outcome?: string;
   user_id?: string;
   source_ip?: string;
+  action?: string;
 }
 
 export class A3MailerClient {
   constructor(settings: Settings);
   readonly baseUrl: string;
   readonly keys: {
-    create(key: { name: string; permissions: string[]; expires_at?: Time | null; domains?: string[] | null }, options?: CallOptions): Promise<NewApiKey>;
+    create(key: { name: string; permissions: string[]; expires_at?: Time | null; allowed_networks?: string[] | null; domains?: string[] | null }, options?: CallOptions): Promise<NewApiKey>;
     list: Lister<"keys", ApiKey>;
     iterate: Walker<ApiKey>;
     get(id: string, options?: CallOptions): Promise<ApiKey>;
@@ -329,7 +499,7 @@ export class A3MailerClient {
   readonly server: {
     getInfo(options?: CallOptions): Promise<ServerInfo>;
     restart(options?: CallOptions): Promise<{ status: string; request_id: string } & Json>;
-    reload(query?: { dry_run?: boolean }, options?: CallOptions): Promise<{ status: string; changes: any[]; warnings: any[] } & Json>;
+    reload(query?: { dry_run?: boolean }, options?: CallOptions): Promise<{ status: string; changes: { name: string; before: any; after: any }[]; warnings: string[] } & Json>;
     getSchema(options?: CallOptions): Promise<Json>;
   };
   readonly users: {
@@ -340,8 +510,8 @@ export class A3MailerClient {
     update(id: string, changes: Partial<NewUser>, options?: CallOptions): Promise<User>;
     delete(id: string, options?: CallOptions): Promise<null>;
     restore(id: string, options?: CallOptions): Promise<User>;
-    bulkCreate(users: NewUser[], options?: CallOptions): Promise<Json>;
-    importCsv(csv: string, options?: CallOptions): Promise<Json>;
+    bulkCreate(users: NewUser[], query?: { dry_run?: boolean }, options?: CallOptions): Promise<Imported>;
+    importCsv(csv: string, query?: { dry_run?: boolean }, options?: CallOptions): Promise<Imported>;
   };
   readonly domains: {
     create(domain: NewDomain, options?: CallOptions): Promise<Domain>;
@@ -354,10 +524,10 @@ export class A3MailerClient {
   };
   readonly aliases: {
     create(alias: { address: string; targets: string[]; enabled?: boolean }, options?: CallOptions): Promise<Alias>;
-    list: Lister<"aliases", Alias, PageQuery & { search?: string }>;
-    iterate: Walker<Alias, PageQuery & { search?: string }>;
+    list: Lister<"aliases", Alias, SearchQuery>;
+    iterate: Walker<Alias, SearchQuery>;
     get(id: string, options?: CallOptions): Promise<Alias>;
-    update(id: string, changes: { targets?: string[]; enabled?: boolean }, options?: CallOptions): Promise<Alias>;
+    update(id: string, changes: { address?: string; targets?: string[]; enabled?: boolean }, options?: CallOptions): Promise<Alias>;
     delete(id: string, options?: CallOptions): Promise<null>;
   };
   readonly groups: {
@@ -372,42 +542,46 @@ export class A3MailerClient {
     getStatus(options?: CallOptions): Promise<QueueStatus>;
     purge(name: string, query?: { dry_run?: boolean }, options?: CallOptions): Promise<Purged>;
     retry(which?: { queue?: string; domain?: string; message_ids?: string[]; dry_run?: boolean }, options?: CallOptions): Promise<{ retried: number; skipped: number } & Json>;
-    listPurges: Lister<"purges", Json>;
-    iteratePurges: Walker<Json>;
-    undoPurge(id: string, options?: CallOptions): Promise<Json>;
-    listMessages: Lister<"messages", Json, QueueQuery>;
-    iterateMessages: Walker<Json, QueueQuery>;
-    getMessage(id: string, options?: CallOptions): Promise<Json>;
-    deleteMessage(id: string, options?: CallOptions): Promise<null>;
-    retryMessage(id: string, options?: CallOptions): Promise<Json>;
-    holdMessage(id: string, options?: CallOptions): Promise<Json>;
-    releaseMessage(id: string, options?: CallOptions): Promise<Json>;
+    listPurges: Lister<"purges", Purge>;
+    iteratePurges: Walker<Purge>;
+    undoPurge(id: string, options?: CallOptions): Promise<{ purge_id: string; restored: number } & Json>;
+    listMessages: Lister<"messages", QueuedMessage, QueueQuery>;
+    iterateMessages: Walker<QueuedMessage, QueueQuery>;
+    getMessage(id: string, options?: CallOptions): Promise<QueuedMessageDetails>;
+    deleteMessage(id: string, options?: CallOptions): Promise<Purged>;
+    retryMessage(id: string, options?: CallOptions): Promise<QueuedMessageDetails>;
+    holdMessage(id: string, options?: CallOptions): Promise<QueuedMessageDetails>;
+    releaseMessage(id: string, options?: CallOptions): Promise<QueuedMessageDetails>;
   };
   readonly messages: {
-    search: Lister<"messages", Json, MessageQuery>;
-    iterate: Walker<Json, MessageQuery>;
-    get(id: string, options?: CallOptions): Promise<Json>;
-    getEvents(id: string, options?: CallOptions): Promise<Json>;
+    search(query?: MessageQuery, options?: CallOptions): Promise<Page<"messages", Message> & { searched_from: string | null }>;
+    iterate: Walker<Message, MessageQuery>;
+    get(id: string, options?: CallOptions): Promise<MessageDetails>;
+    listEvents(id: string, query?: PageQuery, options?: CallOptions): Promise<Page<"events", MessageEvent>>;
+    iterateEvents(id: string, query?: PageQuery, options?: CallOptions): Rows<MessageEvent>;
   };
   readonly metrics: {
     getSystemMetrics(query?: { explain?: boolean }, options?: CallOptions): Promise<SystemMetrics>;
     getApplicationMetrics(query?: { explain?: boolean }, options?: CallOptions): Promise<ApplicationMetrics>;
     getPrometheusMetrics(options?: CallOptions): Promise<string>;
-    setCustomMetric(metric: NewCustomMetric, options?: CallOptions): Promise<CustomMetric>;
+    setCustomMetric(metric: NewCustomMetric, options?: CallOptions): Promise<Series & { name: string; type: string }>;
     listCustomMetrics: Lister<"metrics", CustomMetric>;
     iterateCustomMetrics: Walker<CustomMetric>;
     getCustomMetric(name: string, options?: CallOptions): Promise<CustomMetricSeries>;
     deleteCustomMetric(name: string, options?: CallOptions): Promise<null>;
   };
   readonly security: {
-    getOverview(options?: CallOptions): Promise<SecurityOverview>;
-    getChecks(options?: CallOptions): Promise<Json>;
-    listBlockedIps: Lister<"blocked_ips", BlockedIp>;
-    iterateBlockedIps: Walker<BlockedIp>;
+    getOverview(query?: { explain?: boolean }, options?: CallOptions): Promise<SecurityOverview>;
+    listChecks(query?: PageQuery, options?: CallOptions): Promise<Page<"checks", PostureCheck> & { security_score: number | null }>;
+    iterateChecks: Walker<PostureCheck>;
+    listBlockedIps: Lister<"blocked_ips", BlockedIp, SearchQuery>;
+    iterateBlockedIps: Walker<BlockedIp, SearchQuery>;
+    getBlockedIp(address: string, options?: CallOptions): Promise<BlockedIp>;
     blockIp(block: NewBlock, options?: CallOptions): Promise<BlockedIp>;
     unblockIp(address: string, options?: CallOptions): Promise<null>;
-    listAllowedIps: Lister<"allowed_ips", AllowedIp>;
-    iterateAllowedIps: Walker<AllowedIp>;
+    listAllowedIps: Lister<"allowed_ips", AllowedIp, SearchQuery>;
+    iterateAllowedIps: Walker<AllowedIp, SearchQuery>;
+    getAllowedIp(address: string, options?: CallOptions): Promise<AllowedIp>;
     allowIp(entry: { ip_address: string; reason?: string }, options?: CallOptions): Promise<AllowedIp>;
     disallowIp(address: string, options?: CallOptions): Promise<null>;
     listAuditLogs: Lister<"logs", AuditLog, AuditQuery>;
@@ -419,9 +593,9 @@ export class A3MailerClient {
     getStats(query?: { explain?: boolean }, options?: CallOptions): Promise<PerformanceStats>;
     getRecommendations(options?: CallOptions): Promise<{ recommendations: Recommendation[] } & Json>;
     optimize(optimizations: NewOptimization[], query?: { dry_run?: boolean }, options?: CallOptions): Promise<{ applied: Json[]; rejected: Json[] } & Json>;
-    listOptimizations: Lister<"optimizations", Json>;
-    iterateOptimizations: Walker<Json>;
-    revertOptimization(id: string, options?: CallOptions): Promise<Json>;
+    listOptimizations: Lister<"optimizations", Optimization>;
+    iterateOptimizations: Walker<Optimization>;
+    revertOptimization(id: string, options?: CallOptions): Promise<Optimization>;
   };
   readonly health: {
     getStatus(options?: CallOptions): Promise<Health>;

@@ -9,6 +9,8 @@ from server import MailServer
 
 sys.path.insert(0, str(SDK / "python" / "src"))
 
+import a3mailer_sdk as sdk
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
@@ -28,6 +30,10 @@ def mail_server(tmp_path_factory):
         one.start()
         one.url = f"http://127.0.0.1:{one.ports['http']}"
         one.key = one.credentials["api_key"]
+        everything = {"max_requests": 1_000_000, "window_seconds": 60}
+        raised = {"global_": everything, "per_ip": everything, "per_user": everything}
+        with sdk.A3MailerClient(one.url, one.key) as client:
+            client.security.set_rate_limits(**raised)
         yield one
     finally:
         one.stop()

@@ -21,6 +21,7 @@ class Operation:
     path: str
     arguments: list[Any]
     status: int
+    strict: str | None = None
     query: dict[str, Any] = field(default_factory=dict)
     body: Any = None
     content: str | None = None

@@ -9,6 +9,7 @@ import keyword
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from typing import get_type_hints
 from urllib.parse import parse_qsl
 
 import httpx
@@ -88,6 +89,24 @@ def test_every_operation_is_on_the_wire_what_the_description_says(operation):
     assert ("idempotency-key" in request.headers) == (operation.method == "POST")
     assert request.headers["authorization"] == "Bearer key"
     assert (answer.to_dict() if isinstance(answer, Record) else answer) == operation.answer
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_every_member_of_an_answer_has_a_type(operation):
+    def untyped(record):
+        hints = get_type_hints(type(record))
+        for name in record:
+            if name not in hints and name != "global":
+                yield f"{type(record).__name__}.{name}"
+            inner = record[name]
+            values = inner if isinstance(inner, list) else inner.values() if isinstance(inner, dict) else [inner]
+            for one in values:
+                if isinstance(one, Record):
+                    yield from untyped(one)
+
+    answer = called(Server((operation.status, operation.answer)).client(), operation)
+    if isinstance(answer, Record) and operation.operation != "server.get_schema":
+        assert list(untyped(answer)) == []
 
 
 def test_the_client_has_the_operations_of_the_description_and_no_others():
@@ -191,6 +210,12 @@ def test_what_passes_is_tried_again_with_growing_pauses_and_one_idempotency_key(
     assert [low <= wait <= high for wait, low, high in zip(waits, (0.25, 0.5, 1), (0.5, 1, 2), strict=True)] == [
         True
     ] * 3
+
+
+def test_a_post_whose_first_try_still_runs_gets_its_answer(waits):
+    server = Server(httpx.ReadTimeout("slow"), (409, error("CONFLICT"), {"Retry-After": "1"}), (201, {"id": "user_1"}))
+    assert server.client().users.create(username="a", email="b", password="c").id == "user_1"
+    assert waits[1] == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 500])

@@ -1,9 +1,20 @@
-"""Each client against a running server."""
+"""Each client against a running server: every operation, and what it does.
+
+The languages walk one after the other over the same server, each with things of its own.
+"""
+
+import itertools
+from pathlib import Path
 
 import pytest
 from callers import LANGUAGES, RefusedError, caller
+from operations import OPERATIONS
+
+from wire import Smtp, until
 
 pytestmark = [pytest.mark.flow, pytest.mark.peer]
+
+numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module", params=LANGUAGES)
@@ -11,6 +22,7 @@ def api(request, mail_server):
     """A client in each language in turn, with a key that may do everything."""
     one = caller(request.param, mail_server.url, mail_server.key)
     one.language = request.param.replace(" ", "-")
+    one.number = next(numbers)
     yield one
     one.close()
 
@@ -20,6 +32,228 @@ def read_key(mail_server):
     return caller("python", mail_server.url, mail_server.key)(
         "keys.create", {"name": "reader", "permissions": ["read"]}
     )["api_key"]
+
+
+def refused(kind, call, *arguments, **options):
+    """See that a call is refused in this way."""
+    with pytest.raises(RefusedError) as caught:
+        call(*arguments, **options)
+    assert caught.value.kind == kind
+    return caught.value
+
+
+def test_every_operation_is_walked_over():
+    text = Path(__file__).read_text()
+    assert [one for one in OPERATIONS if f'"{one}"' not in text] == []
+
+
+def test_keys(api):
+    made = api("keys.create", {"name": f"of {api.language}", "permissions": ["read"]})
+    key_id = made["key_id"]
+    assert api("users.list", {"limit": 1}, key=made["api_key"])["total"] > 120
+    assert key_id in [row["key_id"] for row in api("keys.iterate", {"limit": 2})]
+    assert api("keys.list", {})["page"] == 1
+    assert api("keys.get", key_id)["permissions"] == ["read"]
+    assert api("keys.delete", key_id) is None
+    refused("Unauthorized", api, "users.list", {}, key=made["api_key"])
+
+
+def test_server(api, mail_server, read_key):
+    assert api("server.get_info")["hostname"] == f"mail.{mail_server.domain}"
+    assert api("server.reload", {"dry_run": True})["warnings"] == []
+    refused("Forbidden", api, "server.restart", key=read_key)
+    assert "/api/v1/users" in api("server.get_schema")["paths"]
+
+
+def test_users(api, mail_server):
+    name = f"john-{api.language}"
+    new = {"username": name, "email": f"{name}@{mail_server.domain}", "password": "correct horse battery", "quota": 5}
+    user = api("users.create", {**new, "enabled": False, "groups": ["staff"]})
+    assert (user["quota"], user["enabled"], user["groups"]) == (5, False, ["staff"])
+    assert api("users.get", user["id"])["email"] == new["email"]
+    etag = api.etag
+    changed = api("users.update", user["id"], {"quota": 0, "enabled": True, "groups": []}, if_match=etag)
+    assert (changed["quota"], changed["enabled"], changed["groups"]) == (0, True, [])
+    refused("PreconditionFailed", api, "users.update", user["id"], {"quota": 7}, if_match=etag)
+    assert api("users.list", {"search": name})["users"][0]["quota"] == 0
+    refused("PreconditionFailed", api, "users.delete", user["id"], if_match=etag)
+    assert api("users.delete", user["id"]) is None
+    assert [row["id"] for row in api("users.list", {"search": name, "deleted": True})["users"]] == [user["id"]]
+    assert api("users.restore", user["id"])["id"] == user["id"]
+
+
+def test_many_users_at_once(api, mail_server):
+    def row(name):
+        return {
+            "username": f"{name}-{api.language}",
+            "email": f"{name}-{api.language}@{mail_server.domain}",
+            "password": "correct horse battery",
+        }
+
+    tried = api("users.bulk_create", [row("ann"), row("ann")], {"dry_run": True})
+    assert (tried["created"], tried["failed"]) == (1, 1)
+    made = api("users.bulk_create", [row("ann"), row("ann")])
+    assert [one["status"] for one in made["results"]] == ["created", "failed"]
+    table = "\n".join(["username,email,password", ",".join(row("ann").values()), ",".join(row("amy").values()), ""])
+    made = api("users.import_csv", table)
+    assert [one["status"] for one in made["results"]] == ["failed", "created"]
+
+
+def test_domains(api):
+    domain = api("domains.create", {"domain": f"{api.language}.example", "max_users": 5})
+    assert api("domains.get", domain["id"])["max_users"] == 5
+    etag = api.etag
+    assert api("domains.update", domain["id"], {"max_users": 0}, if_match=etag)["max_users"] == 0
+    refused("PreconditionFailed", api, "domains.update", domain["id"], {"max_users": 7}, if_match=etag)
+    assert domain["id"] in [row["id"] for row in api("domains.iterate", {"limit": 1})]
+    assert api("domains.delete", domain["id"]) is None
+    found = api("domains.list", {"search": f"{api.language}.example", "deleted": True})["domains"]
+    assert domain["id"] in [row["id"] for row in found]
+    assert api("domains.restore", domain["id"])["id"] == domain["id"]
+
+
+def test_aliases(api, mail_server):
+    address = f"sales-{api.language}@{mail_server.domain}"
+    alias = api("aliases.create", {"address": address, "targets": mail_server.people[:2]})
+    assert api("aliases.get", alias["id"])["targets"] == mail_server.people[:2]
+    assert api("aliases.update", alias["id"], {"targets": mail_server.people[:1], "enabled": False})["enabled"] is False
+    assert [row["address"] for row in api("aliases.iterate", {"search": address})] == [address]
+    assert api("aliases.list", {"search": address})["total"] == 1
+    assert api("aliases.delete", alias["id"]) is None
+    refused("NotFound", api, "aliases.get", alias["id"])
+
+
+def test_groups(api):
+    group = api("groups.create", {"name": f"crew {api.language}"})
+    assert api("groups.get", group["id"])["members"] == 0
+    assert api("groups.update", group["id"], {"name": f"team {api.language}"})["name"] == f"team {api.language}"
+    assert group["id"] in [row["id"] for row in api("groups.iterate", {"limit": 1})]
+    assert api("groups.list", {})["page"] == 1
+    assert api("groups.delete", group["id"]) is None
+
+
+def submit(server, recipient):
+    """Send a message that cannot leave now: there is no DNS."""
+    sender = server.people[0]
+    content = b"From: <%b>\r\nSubject: hello\r\n\r\nhello\r\n" % sender.encode()
+    with Smtp(server.ports["submissions"], tls=True) as smtp:
+        smtp.login(sender, "correct horse battery")
+        smtp.envelope(sender, recipient)
+        assert smtp.data(content).startswith(b"250")
+
+
+def waiting(api, recipient):
+    """The message to this address, once it has been tried."""
+
+    def tried():
+        found = api("queue.list_messages", {"recipient": recipient})["messages"]
+        return found and found[0]["state"] == "deferred" and found[0]["id"]
+
+    return until(tried, 60, "the message was not deferred")
+
+
+def test_queue(api, mail_server):
+    recipient = f"{api.language}@remote.test"
+    submit(mail_server, recipient)
+    message = waiting(api, recipient)
+    assert api("queue.get_status")["total_messages"] >= 1
+    details = api("queue.get_message", message)
+    assert (details["recipients"][0]["recipient"], details["attempts"][0]["number"]) == (recipient, 1)
+    assert message in [row["id"] for row in api("queue.iterate_messages", {"sender": mail_server.people[0]})]
+    assert api("queue.hold_message", message)["state"] == "held"
+    assert api("queue.release_message", message)["id"] == message
+    until(lambda: api("queue.get_message", message)["state"] == "deferred", 60)
+    assert api("queue.retry_message", message)["id"] == message
+    until(lambda: len(api("queue.get_message", message)["attempts"]) >= 2, 60)
+    waiting(api, recipient)
+    assert api("queue.retry", {"message_ids": [message], "dry_run": True})["retried"] == 1
+    purge = api("queue.delete_message", message)["purge_id"]
+    refused("NotFound", api, "queue.get_message", message)
+    assert purge in [row["purge_id"] for row in api("queue.list_purges", {})["purges"]]
+    assert api("queue.undo_purge", purge)["restored"] == 1
+    waiting(api, recipient)
+    assert api("queue.purge", "retry", {"dry_run": True})["deleted"] >= 1
+    purge = api("queue.purge", "retry")["purge_id"]
+    assert purge in [row["purge_id"] for row in api("queue.iterate_purges", {"limit": 1})]
+    assert api("queue.list_messages", {"recipient": recipient})["messages"] == []
+
+
+def test_messages(api, mail_server):
+    recipient = f"log-{api.language}@remote.test"
+    submit(mail_server, recipient)
+    message = waiting(api, recipient)
+    search = {"recipient": recipient, "since": "2024-01-01T00:00:00Z", "direction": "outbound"}
+    assert [row["id"] for row in api("messages.search", search)["messages"]] == [message]
+    assert [row["id"] for row in api("messages.iterate", search)] == [message]
+    assert [row["recipient"] for row in api("messages.get", message)["recipients"]] == [recipient]
+    kinds = [event["kind"] for event in api("messages.list_events", message, {})["events"]]
+    assert kinds[0] == "received"
+    assert kinds == [event["kind"] for event in api("messages.iterate_events", message, {"limit": 1})]
+
+
+def test_metrics(api):
+    system = api("metrics.get_system_metrics", {"explain": True})
+    assert system["memory_total"] > 0
+    assert system["explain"]
+    assert api("metrics.get_application_metrics", {})["total_requests"] > 0
+    assert "\nstalwart_memory_usage_bytes " in api("metrics.get_prometheus_metrics")
+    name = f"walk_{api.number}"
+    sample = {"name": name, "type": "counter", "value": 2, "labels": {"language": api.language}}
+    assert api("metrics.set_custom_metric", sample)["value"] == 2
+    api("metrics.set_custom_metric", sample)
+    (series,) = api("metrics.get_custom_metric", name)["series"]
+    assert (series["value"], series["labels"]) == (4, {"language": api.language})
+    assert name in [row["name"] for row in api("metrics.iterate_custom_metrics", {"limit": 1})]
+    assert api("metrics.list_custom_metrics", {})["total"] >= 1
+    refused("Conflict", api, "metrics.set_custom_metric", {**sample, "type": "gauge"})
+    assert api("metrics.delete_custom_metric", name) is None
+    refused("NotFound", api, "metrics.get_custom_metric", name)
+
+
+def test_security(api):
+    assert api("security.get_overview", {})["threat_level"] in {"low", "medium", "high", "critical"}
+    checks = api("security.list_checks", {})["checks"]
+    assert [row["id"] for row in api("security.iterate_checks", {"limit": 3})] == [row["id"] for row in checks]
+    network = f"2001:db8:{api.number}::/48"
+    assert api("security.block_ip", {"ip_address": network, "reason": "walk", "duration": 60})["permanent"] is False
+    assert network in [row["ip_address"] for row in api("security.list_blocked_ips", {})["blocked_ips"]]
+    assert network in [row["ip_address"] for row in api("security.iterate_blocked_ips", {"limit": 1})]
+    assert api("security.get_blocked_ip", network)["reason"] == "walk"
+    assert api("security.unblock_ip", network) is None
+    refused("NotFound", api, "security.unblock_ip", network)
+    assert api("security.allow_ip", {"ip_address": network, "reason": "walk"})["ip_address"] == network
+    assert network in [row["ip_address"] for row in api("security.list_allowed_ips", {})["allowed_ips"]]
+    assert network in [row["ip_address"] for row in api("security.iterate_allowed_ips", {"limit": 1})]
+    assert api("security.get_allowed_ip", network)["reason"] == "walk"
+    assert api("security.disallow_ip", network) is None
+
+
+def test_the_audit_log_and_the_rate_limits(api):
+    logs = api("security.list_audit_logs", {"event_type": "administrative", "limit": 5})["logs"]
+    assert {row["event_type"] for row in logs} == {"administrative"}
+    rows = api("security.iterate_audit_logs", {"action": "api_key_created", "limit": 1})
+    assert {row["action"] for row in rows} == {"api_key_created"}
+    limits = api("security.get_rate_limits")
+    assert api("security.set_rate_limits", {"per_ip": limits["per_ip"]})["per_ip"] == limits["per_ip"]
+
+
+def test_performance(api):
+    assert api("performance.get_stats", {})["connection_pool"]["total_connections"] >= 0
+    assert isinstance(api("performance.get_recommendations")["recommendations"], list)
+    size = [{"type": "connection_pool_size", "value": 30 + api.number}]
+    assert api("performance.optimize", size, {"dry_run": True})["rejected"] == []
+    (applied,) = api("performance.optimize", size)["applied"]
+    assert api("performance.list_optimizations", {})["optimizations"][0]["id"] == applied["id"]
+    assert applied["id"] in [row["id"] for row in api("performance.iterate_optimizations", {"limit": 1})]
+    assert api("performance.revert_optimization", applied["id"])["reverted_at"]
+
+
+def test_health(api):
+    assert api("health.get_status")["status"] in {"healthy", "degraded"}
+    assert "smtp" in api("health.get_detailed")["checks"]
+    assert api("health.check", "database")["status"] == "healthy"
+    refused("NotFound", api, "health.check", "nothing")
+    assert api("health.get_readiness")["services"]["database"] is True
 
 
 def test_refusals_have_their_types_and_say_what_is_wrong(api, mail_server, read_key):

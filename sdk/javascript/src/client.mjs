@@ -55,8 +55,8 @@ class Users extends Group {
   update = (id, changes, options) => this.send("PUT", path`users/${id}`, { body: changes }, options);
   delete = (id, options) => this.send("DELETE", path`users/${id}`, {}, options);
   restore = (id, options) => this.send("POST", path`users/${id}/restore`, {}, options);
-  bulkCreate = (users, options) => this.send("POST", path`users/bulk`, { body: { users } }, options);
-  importCsv = (csv, options) => this.send("POST", path`users/import`, { csv }, options);
+  bulkCreate = (users, query, options) => this.send("POST", path`users/bulk`, { query, body: { users } }, options);
+  importCsv = (csv, query, options) => this.send("POST", path`users/import`, { query, csv }, options);
 }
 
 class Domains extends Group {
@@ -108,7 +108,8 @@ class Messages extends Group {
   search = (query, options) => this.send("GET", path`messages`, { query }, options);
   iterate = (query, options) => walk(this.search, "messages", query, options);
   get = (id, options) => this.send("GET", path`messages/${id}`, {}, options);
-  getEvents = (id, options) => this.send("GET", path`messages/${id}/events`, {}, options);
+  listEvents = (id, query, options) => this.send("GET", path`messages/${id}/events`, { query }, options);
+  iterateEvents = (id, query, options) => walk((...page) => this.listEvents(id, ...page), "events", query, options);
 }
 
 class Metrics extends Group {
@@ -123,14 +124,17 @@ class Metrics extends Group {
 }
 
 class Security extends Group {
-  getOverview = (options) => this.send("GET", path`security/overview`, {}, options);
-  getChecks = (options) => this.send("GET", path`security/checks`, {}, options);
+  getOverview = (query, options) => this.send("GET", path`security/overview`, { query }, options);
+  listChecks = (query, options) => this.send("GET", path`security/checks`, { query }, options);
+  iterateChecks = (query, options) => walk(this.listChecks, "checks", query, options);
   listBlockedIps = (query, options) => this.send("GET", path`security/blocked-ips`, { query }, options);
   iterateBlockedIps = (query, options) => walk(this.listBlockedIps, "blocked_ips", query, options);
+  getBlockedIp = (address, options) => this.send("GET", path`security/blocked-ips/${address}`, {}, options);
   blockIp = (block, options) => this.send("POST", path`security/block-ip`, { body: block }, options);
   unblockIp = (address, options) => this.send("DELETE", path`security/blocked-ips/${address}`, {}, options);
   listAllowedIps = (query, options) => this.send("GET", path`security/allowed-ips`, { query }, options);
   iterateAllowedIps = (query, options) => walk(this.listAllowedIps, "allowed_ips", query, options);
+  getAllowedIp = (address, options) => this.send("GET", path`security/allowed-ips/${address}`, {}, options);
   allowIp = (entry, options) => this.send("POST", path`security/allowed-ips`, { body: entry }, options);
   disallowIp = (address, options) => this.send("DELETE", path`security/allowed-ips/${address}`, {}, options);
   listAuditLogs = (query, options) => this.send("GET", path`security/audit-logs`, { query }, options);
@@ -152,7 +156,7 @@ class Performance extends Group {
 class Health extends Group {
   getStatus = (options) => this.send("GET", "/health", ALSO_UNHEALTHY, options);
   getDetailed = (options) => this.send("GET", path`health/detailed`, ALSO_UNHEALTHY, options);
-  check = (component, options) => this.send("POST", path`health/check/${component}`, ALSO_UNHEALTHY, options);
+  check = (component, options) => this.send("POST", path`health/check/${component}`, {}, options);
   getReadiness = (options) => this.send("GET", "/ready", ALSO_UNHEALTHY, options);
 }
 

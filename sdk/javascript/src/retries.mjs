@@ -1,6 +1,6 @@
 /** When a call is tried again, and after how long. Decides only; waits nowhere and reads no clock. */
 
-import { ConnectionFailedError, RateLimitedError, ServiceUnavailableError } from "./errors.mjs";
+import { ConflictError, ConnectionFailedError, RateLimitedError, ServiceUnavailableError } from "./errors.mjs";
 
 // The one form of a date that senders may make (RFC 9110 section 5.6.7).
 const DATE = /^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT$/;
@@ -11,7 +11,9 @@ const PASSING = [ConnectionFailedError, RateLimitedError, ServiceUnavailableErro
  * `longestPause`, the call is given up: to come back earlier than asked would only be refused again.
  */
 function pauseAfter(tries, error, { maxRetries, firstPause, longestPause }) {
-  if (tries > maxRetries || !PASSING.some((kind) => error instanceof kind)) return null;
+  // A conflict that passes: the first try of a POST is still running, and its answer will be ours.
+  const isRunning = error instanceof ConflictError && error.retryAfter !== null;
+  if (tries > maxRetries || !(isRunning || PASSING.some((kind) => error instanceof kind))) return null;
   if (typeof error.retryAfter === "number") {
     return error.retryAfter * 1000 <= longestPause ? error.retryAfter * 1000 : null;
   }

@@ -159,6 +159,7 @@ test("pauses grow, are a little random and end", () => {
   assert.equal(pauseAfter(1, new sdk.RateLimitedError(429, {}, 1), settings), 1000);
   assert.equal(pauseAfter(1, new sdk.RateLimitedError(429, {}, 2), settings), null);
   assert.equal(pauseAfter(1, new sdk.ConflictError(409, {}), settings), null);
+  assert.equal(pauseAfter(1, new sdk.ConflictError(409, {}, 1), settings), 1000);
 });
 
 test("Retry-After is seconds or a date", () => {

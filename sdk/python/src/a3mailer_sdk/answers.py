@@ -12,10 +12,11 @@ class ApiKey(Record):
     key_id: str
     name: str
     permissions: list[str]
-    domains: list[str] | None = None
     created_at: datetime
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
+    allowed_networks: list[str] | None = None
+    domains: list[str] | None = None
 
 
 class NewApiKey(ApiKey):
@@ -39,6 +40,7 @@ class ServerInfo(Record):
     hostname: str
     features: list[str]
     status: str
+    listeners: dict[str, str]
 
 
 class Restart(Record):
@@ -52,8 +54,8 @@ class Reload(Record):
     """What a reload changed, or would change."""
 
     status: str
-    changes: list[Any]
-    warnings: list[Any]
+    changes: list[dict[str, Any]]
+    warnings: list[str]
 
 
 class User(Record):
@@ -68,6 +70,8 @@ class User(Record):
     groups: list[str]
     created_at: datetime
     last_login: datetime | None = None
+    deleted_at: datetime | None = None
+    restorable_until: datetime | None = None
 
 
 class UserPage(Page[User]):
@@ -76,8 +80,21 @@ class UserPage(Page[User]):
     users: list[User]
 
 
+class ImportedRow(Record):
+    """What came of one row: ``created`` with an id, or ``failed`` with an error."""
+
+    row: int
+    status: str
+    id: str | None = None
+    error: dict[str, Any] | None = None
+
+
 class Imported(Record):
-    """What came of making many users."""
+    """What came of making many users. Rows are counted from 1."""
+
+    created: int
+    failed: int
+    results: list[ImportedRow]
 
 
 class Domain(Record):
@@ -91,6 +108,8 @@ class Domain(Record):
     user_count: int
     used_quota: int
     created_at: datetime
+    deleted_at: datetime | None = None
+    restorable_until: datetime | None = None
 
 
 class DomainPage(Page[Domain]):
@@ -116,10 +135,12 @@ class AliasPage(Page[Alias]):
 
 
 class UserGroup(Record):
-    """A group of users."""
+    """A group of users. ``admin`` is built in."""
 
     id: str
     name: str
+    members: int
+    built_in: bool
 
 
 class UserGroupPage(Page[UserGroup]):
@@ -145,6 +166,7 @@ class Purged(Record):
     deleted: int
     skipped_active: int
     undo_until: datetime | None = None
+    purge_id: str | None = None
 
 
 class Retried(Record):
@@ -155,9 +177,16 @@ class Retried(Record):
 
 
 class Purge(Record):
-    """A purge that happened."""
+    """A purge that happened. ``queue`` is empty and ``message_id`` given where one message was taken."""
 
-    id: str
+    purge_id: str
+    queue: str
+    message_id: str | None
+    deleted: int
+    by: str
+    deleted_at: datetime
+    undo_until: datetime
+    undone_at: datetime | None = None
 
 
 class PurgePage(Page[Purge]):
@@ -169,13 +198,58 @@ class PurgePage(Page[Purge]):
 class Restored(Record):
     """How many messages came back."""
 
+    purge_id: str
     restored: int
 
 
 class QueuedMessage(Record):
-    """A message in the queue."""
+    """A message in the queue. ``id`` is its queue id, ``message_id`` stands in its header."""
 
     id: str
+    sender: str
+    size: int
+    received_at: datetime
+    expires_at: datetime
+    lane: str
+    state: str
+    subject: str
+    message_id: str
+    recipient_count: int
+    next_attempt_at: datetime | None = None
+
+
+class QueueRecipient(Record):
+    """A recipient of a message in the queue."""
+
+    recipient: str
+    destination: str
+    state: str
+    attempts: int
+    next_attempt_at: datetime | None = None
+    last_reply: str
+
+
+class Attempt(Record):
+    """A try to hand a message on, with the other server's own words."""
+
+    recipient: str
+    number: int
+    at: datetime
+    duration_ms: int | None
+    host: str
+    address: str | None
+    tls: str
+    outcome: str
+    code: int | None
+    enhanced: str
+    reply: str
+
+
+class QueuedMessageDetails(QueuedMessage):
+    """A message in the queue, with its recipients and the attempts at them."""
+
+    recipients: list[QueueRecipient]
+    attempts: list[Attempt]
 
 
 class QueuedMessagePage(Page[QueuedMessage]):
@@ -185,25 +259,62 @@ class QueuedMessagePage(Page[QueuedMessage]):
 
 
 class Message(Record):
-    """A message that came or went."""
+    """A message that came or went, and what became of it for one recipient."""
 
     id: str
+    at: datetime
+    direction: str
+    outcome: str
+    sender: str
+    recipient: str
+    message_id: str
+    subject: str
+    size: int
 
 
 class MessagePage(Page[Message]):
-    """Some messages."""
+    """Some messages. ``searched_from`` says how far back was looked, where that is not to the beginning."""
 
     messages: list[Message]
+    searched_from: datetime | None = None
+
+
+class MessageRecipient(Record):
+    """What became of a message for one recipient."""
+
+    recipient: str
+    outcome: str
+    at: datetime
+
+
+class MessageDetails(Record):
+    """A message that came or went."""
+
+    id: str
+    received_at: datetime
+    direction: str
+    sender: str
+    message_id: str
+    subject: str
+    size: int
+    recipients: list[MessageRecipient]
 
 
 class Event(Record):
-    """Something that happened to a message."""
+    """Something that happened to a message: the facts, and the same in words."""
 
-    timestamp: datetime
+    kind: str
+    time: datetime
+    recipient: str
+    detail: dict[str, Any]
+    title: str
+    text: str
+    quote: str
+    tone: str
 
 
-class Events(Record):
-    """All that happened to a message, oldest first."""
+class EventPage(Page[Event]):
+    """What happened to a message, oldest first."""
 
     events: list[Event]
 
@@ -219,9 +330,10 @@ class SystemMetrics(Record):
     disk_total: int | None
     network_rx_bytes: int | None
     network_tx_bytes: int | None
-    load_average: dict[str, float]
+    load_average: dict[str, float | None]
     active_connections: int | None
     uptime: int | None
+    explain: dict[str, Any] | None = None
 
 
 class ApplicationMetrics(Record):
@@ -236,16 +348,27 @@ class ApplicationMetrics(Record):
     p99_response_time: float | None
     requests_per_second: float | None
     active_sessions: int | None
-    queue_sizes: dict[str, int]
+    queue_sizes: dict[str, int | None]
     cache_hit_rates: dict[str, float | None]
+    explain: dict[str, Any] | None = None
 
 
 class Series(Record):
-    """A custom metric under one set of labels."""
+    """A custom metric under one set of labels; a histogram has no ``value``, but ``count``, ``sum`` and ``buckets``."""
 
     labels: dict[str, str]
-    value: Any
+    value: float | None = None
     timestamp: datetime
+    count: int | None = None
+    sum: float | None = None
+    buckets: dict[str, int] | None = None
+
+
+class Sample(Series):
+    """What is stored of a custom metric now."""
+
+    name: str
+    type: str
 
 
 class CustomMetric(Record):
@@ -253,11 +376,16 @@ class CustomMetric(Record):
 
     name: str
     type: str
+    series_count: int
+    created_at: datetime
+    updated_at: datetime | None = None
 
 
-class CustomMetricSeries(CustomMetric):
+class CustomMetricSeries(Record):
     """A custom metric with all its label sets."""
 
+    name: str
+    type: str
     series: list[Series]
 
 
@@ -278,18 +406,27 @@ class SecurityOverview(Record):
     rate_limit_violations: int
     last_security_scan: datetime | None
     security_events: dict[str, int]
+    window: dict[str, int]
+    explain: dict[str, Any] | None = None
 
 
 class PostureCheck(Record):
-    """One check behind the score."""
+    """One check behind the score: ``pass``, ``fail`` or ``unknown``."""
 
-    name: str
+    id: str
+    title: str
+    status: str
+    weight: int
+    detail: str
+    advice: str
+    checked_at: datetime | None
 
 
-class PostureChecks(Record):
+class PostureCheckPage(Page[PostureCheck]):
     """The checks behind the score."""
 
     checks: list[PostureCheck]
+    security_score: float | None
 
 
 class BlockedIp(Record):
@@ -316,6 +453,7 @@ class AllowedIp(Record):
 
     ip_address: str
     reason: str
+    added_at: datetime
 
 
 class AllowedIpPage(Page[AllowedIp]):
@@ -337,6 +475,9 @@ class AuditLog(Record):
     action: str
     description: str
     metadata: dict[str, Any]
+    sealed: bool
+    seq: int | None
+    request_id: str
 
 
 class AuditLogPage(Page[AuditLog]):
@@ -357,6 +498,7 @@ class RateLimits(Record):
 
     per_ip: RateLimit
     per_user: RateLimit
+    usage: dict[str, Any] | None = None
 
 
 class PerformanceStats(Record):
@@ -365,6 +507,8 @@ class PerformanceStats(Record):
     connection_pool: dict[str, Any]
     cache_performance: dict[str, Any]
     request_performance: dict[str, Any]
+    pools: dict[str, Any]
+    explain: dict[str, Any] | None = None
 
 
 class Recommendation(Record):
@@ -376,6 +520,8 @@ class Recommendation(Record):
     description: str
     impact: str
     action: str
+    evidence: dict[str, Any] | None = None
+    optimization: dict[str, Any] | None = None
 
 
 class Recommendations(Record):
@@ -387,8 +533,8 @@ class Recommendations(Record):
 class Optimized(Record):
     """What was resized, and what was refused."""
 
-    applied: list[Any]
-    rejected: list[Any]
+    applied: list[dict[str, Any]]
+    rejected: list[dict[str, Any]]
 
 
 class Optimization(Record):
@@ -396,6 +542,12 @@ class Optimization(Record):
 
     id: str
     type: str
+    previous: int
+    value: int
+    applied_at: datetime
+    applied_by: str | None
+    reverted_at: datetime | None
+    reverted_by: str | None
 
 
 class OptimizationPage(Page[Optimization]):
@@ -435,6 +587,7 @@ class Readiness(Record):
     ready: bool
     timestamp: datetime
     services: dict[str, bool]
+    details: dict[str, str] | None = None
 
 
 class Schema(Record):

@@ -26,10 +26,17 @@ class Keys(Group[Way]):
         name: str,
         permissions: Sequence[str],
         expires_at: Time | None = None,
+        allowed_networks: Sequence[str] | None = None,
         domains: Sequence[str] | None = None,
     ) -> Call[answers.NewApiKey]:
-        """Make a key. The answer is the only place where its secret (``api_key``) ever stands."""
-        body = given(name=name, permissions=permissions, expires_at=expires_at, domains=domains)
+        """Make a key, bound to networks and domains if you like. Only this answer has its secret (``api_key``)."""
+        body = given(
+            name=name,
+            permissions=permissions,
+            expires_at=expires_at,
+            allowed_networks=allowed_networks,
+            domains=domains,
+        )
         return Call("POST", path("auth/keys"), answers.NewApiKey, body=body)
 
     @operation
@@ -141,14 +148,14 @@ class Users(Group[Way]):
         return Call("POST", path("users/{user_id}/restore", user_id=user_id), answers.User)
 
     @operation
-    def bulk_create(self, users: Sequence[Mapping[str, Any]]) -> Call[answers.Imported]:
-        """Make many users, each with the members that ``create`` takes."""
-        return Call("POST", path("users/bulk"), answers.Imported, body=given(users=users))
+    def bulk_create(self, users: Sequence[Mapping[str, Any]], *, dry_run: bool | None = None) -> Call[answers.Imported]:
+        """Make many users, each with the members that ``create`` takes; each is made or refused for itself."""
+        return Call("POST", path("users/bulk"), answers.Imported, given(dry_run=dry_run), body=given(users=users))
 
     @operation
-    def import_csv(self, csv: str) -> Call[answers.Imported]:
+    def import_csv(self, csv: str, *, dry_run: bool | None = None) -> Call[answers.Imported]:
         """Make many users from a table, whose first line names the columns."""
-        return Call("POST", path("users/import"), answers.Imported, csv=csv)
+        return Call("POST", path("users/import"), answers.Imported, given(dry_run=dry_run), csv=csv)
 
 
 class Domains(Group[Way]):
@@ -238,10 +245,15 @@ class Aliases(Group[Way]):
 
     @operation
     def update(
-        self, alias_id: str, *, targets: Sequence[str] | None = None, enabled: bool | None = None
+        self,
+        alias_id: str,
+        *,
+        address: str | None = None,
+        targets: Sequence[str] | None = None,
+        enabled: bool | None = None,
     ) -> Call[answers.Alias]:
         """Change what is named and leave the rest."""
-        body = given(targets=targets, enabled=enabled)
+        body = given(address=address, targets=targets, enabled=enabled)
         return Call("PUT", path("aliases/{alias_id}", alias_id=alias_id), answers.Alias, body=body)
 
     @operation
@@ -349,29 +361,35 @@ class Queue(Group[Way]):
     iterate_messages = iteration(list_messages)
 
     @operation
-    def get_message(self, message_id: str) -> Call[answers.QueuedMessage]:
+    def get_message(self, message_id: str) -> Call[answers.QueuedMessageDetails]:
         """Show a message in the queue."""
-        return Call("GET", path("queue/messages/{message_id}", message_id=message_id), answers.QueuedMessage)
+        return Call("GET", path("queue/messages/{message_id}", message_id=message_id), answers.QueuedMessageDetails)
 
     @operation
-    def delete_message(self, message_id: str) -> Call[None]:
-        """Take a message out of the queue, into the trash."""
-        return Call("DELETE", path("queue/messages/{message_id}", message_id=message_id))
+    def delete_message(self, message_id: str) -> Call[answers.Purged]:
+        """Take a message out of the queue, into the trash; ``undo_purge`` brings it back."""
+        return Call("DELETE", path("queue/messages/{message_id}", message_id=message_id), answers.Purged)
 
     @operation
-    def retry_message(self, message_id: str) -> Call[answers.QueuedMessage]:
+    def retry_message(self, message_id: str) -> Call[answers.QueuedMessageDetails]:
         """Try a message again now."""
-        return Call("POST", path("queue/messages/{message_id}/retry", message_id=message_id), answers.QueuedMessage)
+        return Call(
+            "POST", path("queue/messages/{message_id}/retry", message_id=message_id), answers.QueuedMessageDetails
+        )
 
     @operation
-    def hold_message(self, message_id: str) -> Call[answers.QueuedMessage]:
+    def hold_message(self, message_id: str) -> Call[answers.QueuedMessageDetails]:
         """Hold a message back until it is released."""
-        return Call("POST", path("queue/messages/{message_id}/hold", message_id=message_id), answers.QueuedMessage)
+        return Call(
+            "POST", path("queue/messages/{message_id}/hold", message_id=message_id), answers.QueuedMessageDetails
+        )
 
     @operation
-    def release_message(self, message_id: str) -> Call[answers.QueuedMessage]:
+    def release_message(self, message_id: str) -> Call[answers.QueuedMessageDetails]:
         """Let a held message go on."""
-        return Call("POST", path("queue/messages/{message_id}/release", message_id=message_id), answers.QueuedMessage)
+        return Call(
+            "POST", path("queue/messages/{message_id}/release", message_id=message_id), answers.QueuedMessageDetails
+        )
 
 
 class Messages(Group[Way]):
@@ -410,14 +428,19 @@ class Messages(Group[Way]):
     iterate = iteration(search)
 
     @operation
-    def get(self, message_id: str) -> Call[answers.Message]:
+    def get(self, message_id: str) -> Call[answers.MessageDetails]:
         """Show a message: who, when, how it stands with each recipient."""
-        return Call("GET", path("messages/{message_id}", message_id=message_id), answers.Message)
+        return Call("GET", path("messages/{message_id}", message_id=message_id), answers.MessageDetails)
 
     @operation
-    def get_events(self, message_id: str) -> Call[answers.Events]:
+    def list_events(
+        self, message_id: str, *, page: int | None = None, limit: int | None = None
+    ) -> Call[answers.EventPage]:
         """Show what happened to a message, step by step."""
-        return Call("GET", path("messages/{message_id}/events", message_id=message_id), answers.Events)
+        where = path("messages/{message_id}/events", message_id=message_id)
+        return Call("GET", where, answers.EventPage, given(page=page, limit=limit))
+
+    iterate_events = iteration(list_events)
 
 
 class Metrics(Group[Way]):
@@ -441,10 +464,10 @@ class Metrics(Group[Way]):
     @operation
     def set_custom_metric(
         self, *, name: str, type: str, value: float, labels: Mapping[str, str] | None = None
-    ) -> Call[answers.CustomMetric]:
-        """Add to a counter of your own, or set a gauge."""
+    ) -> Call[answers.Sample]:
+        """Add to a counter of your own, set a gauge, or observe in a histogram."""
         body = given(name=name, type=type, value=value, labels=labels)
-        return Call("POST", path("metrics/custom"), answers.CustomMetric, body=body)
+        return Call("POST", path("metrics/custom"), answers.Sample, body=body)
 
     @operation
     def list_custom_metrics(
@@ -470,21 +493,31 @@ class Security(Group[Way]):
     """Blocks, the audit log and rate limits."""
 
     @operation
-    def get_overview(self) -> Call[answers.SecurityOverview]:
+    def get_overview(self, *, explain: bool | None = None) -> Call[answers.SecurityOverview]:
         """Say how safe the server stands, and what happened."""
-        return Call("GET", path("security/overview"), answers.SecurityOverview)
+        return Call("GET", path("security/overview"), answers.SecurityOverview, given(explain=explain))
 
     @operation
-    def get_checks(self) -> Call[answers.PostureChecks]:
+    def list_checks(self, *, page: int | None = None, limit: int | None = None) -> Call[answers.PostureCheckPage]:
         """List the posture checks behind the score."""
-        return Call("GET", path("security/checks"), answers.PostureChecks)
+        return Call("GET", path("security/checks"), answers.PostureCheckPage, given(page=page, limit=limit))
+
+    iterate_checks = iteration(list_checks)
 
     @operation
-    def list_blocked_ips(self, *, page: int | None = None, limit: int | None = None) -> Call[answers.BlockedIpPage]:
-        """List blocked addresses."""
-        return Call("GET", path("security/blocked-ips"), answers.BlockedIpPage, given(page=page, limit=limit))
+    def list_blocked_ips(
+        self, *, page: int | None = None, limit: int | None = None, search: str | None = None
+    ) -> Call[answers.BlockedIpPage]:
+        """List blocked addresses and networks. ``search`` is how one begins."""
+        query = given(page=page, limit=limit, search=search)
+        return Call("GET", path("security/blocked-ips"), answers.BlockedIpPage, query)
 
     iterate_blocked_ips = iteration(list_blocked_ips)
+
+    @operation
+    def get_blocked_ip(self, ip_address: str) -> Call[answers.BlockedIp]:
+        """Show a block."""
+        return Call("GET", path("security/blocked-ips/{ip_address}", ip_address=ip_address), answers.BlockedIp)
 
     @operation
     def block_ip(
@@ -506,11 +539,19 @@ class Security(Group[Way]):
         return Call("DELETE", path("security/blocked-ips/{ip_address}", ip_address=ip_address))
 
     @operation
-    def list_allowed_ips(self, *, page: int | None = None, limit: int | None = None) -> Call[answers.AllowedIpPage]:
-        """List addresses that are never blocked."""
-        return Call("GET", path("security/allowed-ips"), answers.AllowedIpPage, given(page=page, limit=limit))
+    def list_allowed_ips(
+        self, *, page: int | None = None, limit: int | None = None, search: str | None = None
+    ) -> Call[answers.AllowedIpPage]:
+        """List addresses and networks that are never blocked. ``search`` is how one begins."""
+        query = given(page=page, limit=limit, search=search)
+        return Call("GET", path("security/allowed-ips"), answers.AllowedIpPage, query)
 
     iterate_allowed_ips = iteration(list_allowed_ips)
+
+    @operation
+    def get_allowed_ip(self, ip_address: str) -> Call[answers.AllowedIp]:
+        """Show an entry of the allow-list."""
+        return Call("GET", path("security/allowed-ips/{ip_address}", ip_address=ip_address), answers.AllowedIp)
 
     @operation
     def allow_ip(self, *, ip_address: str, reason: str | None = None) -> Call[answers.AllowedIp]:
@@ -536,6 +577,7 @@ class Security(Group[Way]):
         outcome: str | None = None,
         user_id: str | None = None,
         source_ip: str | None = None,
+        action: str | None = None,
     ) -> Call[answers.AuditLogPage]:
         """Read the audit log, newest first. A bare ``end_date`` includes that day."""
         query = given(
@@ -548,6 +590,7 @@ class Security(Group[Way]):
             outcome=outcome,
             user_id=user_id,
             source_ip=source_ip,
+            action=action,
         )
         return Call("GET", path("security/audit-logs"), answers.AuditLogPage, query)
 
@@ -625,7 +668,7 @@ class Health(Group[Way]):
     def check(self, component: str) -> Call[answers.ComponentHealth]:
         """Check one part now."""
         where = path("health/check/{component}", component=component)
-        return Call("POST", where, answers.ComponentHealth, also=_EVEN_UNHEALTHY)
+        return Call("POST", where, answers.ComponentHealth)
 
     @operation
     def get_readiness(self) -> Call[answers.Readiness]:

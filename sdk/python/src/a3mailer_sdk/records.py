@@ -47,11 +47,15 @@ class Record:
 
 
 class Page(Record, Generic[T]):
-    """One page of a list. Its rows are in the member named like the collection, and in ``rows``."""
+    """One page of a list. Its rows are in the member named like the collection, and in ``rows``.
+
+    A list that is too long to be counted ends at ``total``, and says so in ``total_is_exact``.
+    """
 
     total: int
     page: int
     limit: int
+    total_is_exact: bool = True
 
     @property
     def rows(self) -> list[T]:

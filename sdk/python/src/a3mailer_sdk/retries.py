@@ -8,10 +8,13 @@ from email.utils import parsedate_to_datetime
 from a3mailer_sdk.errors import (
     A3MailerError,
     APIError,
+    ConflictError,
     ConnectionFailedError,
     RateLimitedError,
     ServiceUnavailableError,
 )
+
+_PASSING = (ConnectionFailedError, RateLimitedError, ServiceUnavailableError)
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,11 @@ class Retries:
 
     def pause(self, tries: int, error: A3MailerError) -> float | None:
         """Return the seconds to wait after so many tries, ``None`` to give up."""
-        if tries > self.most or not isinstance(
-            error, (ConnectionFailedError, RateLimitedError, ServiceUnavailableError)
-        ):
-            return None
         asked = error.retry_after if isinstance(error, APIError) else None
+        # A conflict that passes: the first try of a POST is still running, and its answer will be ours.
+        passes = isinstance(error, _PASSING) or (isinstance(error, ConflictError) and asked is not None)
+        if tries > self.most or not passes:
+            return None
         if asked is not None:
             return asked if asked <= self.longest else None
         # Half of it by chance, so that many clients do not come back together.
