@@ -156,6 +156,9 @@ class Env:
     # Take API keys over plain HTTP from other machines too. Only for networks that nobody else can listen to.
     clear_text_keys: bool = False
 
+    # The most days that a new API key may last; each then needs an end. 0: a key may last for ever.
+    api_key_max_days: int = 0
+
     # Ask for the permission `admin` where the API reference lets `write` suffice for dangerous calls.
     strict_permissions: bool = False
 

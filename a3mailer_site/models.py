@@ -1,9 +1,14 @@
-"""The tables of the floor: generations, which tell caches when to forget, and settings that change while we run."""
+"""The tables of the floor.
 
+Generations tell caches when to forget; settings change while we run; answers are kept for a request that comes twice.
+"""
+
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
 from django.db import connections, models, transaction
+from django.utils.translation import gettext_lazy as _
 
 from a3mailer_site.generations import CHANNEL, announce
 
@@ -25,6 +30,14 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
             # At once, for what this transaction itself reads next; and when others can see the change.
             announce(name)
             transaction.on_commit(partial(announce, name), using=self.db)
+
+    def standing(self, *names: str) -> tuple[tuple[str, int], ...]:
+        """Return where these generations stand, for whoever must know it at every use: 20 microseconds on SQLite."""
+        connection = connections[self.db]
+        table, marks = connection.ops.quote_name(self.model._meta.db_table), ", ".join(["%s"] * len(names))
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT name, value FROM {table} WHERE name IN ({marks}) ORDER BY name", names)  # noqa: S608
+            return tuple(cursor.fetchall())
 
 
 class Generation(models.Model):
@@ -78,3 +91,45 @@ class Setting(Cached):
 
     def __str__(self) -> str:
         return self.name
+
+
+class KeptAnswerQuerySet(models.QuerySet["KeptAnswer"]):
+    """Questions asked of the kept answers."""
+
+    def outlived(self, now: datetime) -> "KeptAnswerQuerySet":
+        """Answers that are older than they are kept."""
+        return self.filter(claimed_at__lte=now - KeptAnswer.KEPT)
+
+    def forget_outlived(self, now: datetime) -> int:
+        """Delete what is outlived, few rows a transaction; returns how many. May run twice and beside itself."""
+        forgotten = 0
+        while pks := list(self.outlived(now).order_by("pk").values_list("pk", flat=True)[:500]):
+            forgotten += self.filter(pk__in=pks).delete()[0]
+        return forgotten
+
+
+class KeptAnswer(models.Model):
+    """What was answered to a request that had an ``Idempotency-Key``, for the same request when it comes again.
+
+    The row is there before the request is carried out: it is what keeps a second one away meanwhile. ``answer`` is
+    encrypted, since it may hold a secret that is shown once; empty, the request is still running, or died.
+    """
+
+    KEPT = timedelta(hours=24)
+
+    caller = models.CharField(_("caller"), max_length=60)
+    key = models.CharField(_("key"), max_length=200)
+    fingerprint = models.CharField(max_length=64, editable=False)
+    claimed_at = models.DateTimeField(_("at"), db_index=True)
+    answer = models.TextField(blank=True, editable=False)
+
+    objects = KeptAnswerQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("kept answer")
+        verbose_name_plural = _("kept answers")
+        ordering = ["-pk"]
+        constraints = [models.UniqueConstraint(fields=["caller", "key"], name="kept_answer_once")]
+
+    def __str__(self) -> str:
+        return f"{self.caller} {self.key}"

@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "a3mailer_site.api.idempotency.IdempotencyMiddleware",
 ]
 
 ROOT_URLCONF = "a3mailer_site.urls"
@@ -215,10 +216,15 @@ VERSION = _version()
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "A3Mailer",
-    "DESCRIPTION": "The management API of A3Mailer.",
     "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    # Introduction and areas are in api/schema.py, which cannot be imported here.
+    "SERVERS": [{"url": "/", "description": "This server"}],
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": STATIC_URL + "a3mailer/icon.svg",
+    # Nothing that is typed in goes to another host, and an operation can be linked to.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "validatorUrl": None},
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,

@@ -15,14 +15,15 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm
 
 from a3mailer_site.control import hint
 from accounts import trash
-from accounts.forms import ChangeUserForm, NewApiKeyForm, NewUserForm
+from accounts.forms import ChangeUserForm, GroupForm, NewApiKeyForm, NewUserForm
 from accounts.models import Alias, AliasTarget, ApiKey, User
 from accounts.powers import check_last_administrator, is_powerful, locked
+from domains.names import to_unicode
 from security.audited import AuditedAdmin
 from security.models import AuditEntry
 
@@ -38,8 +39,11 @@ def _is_administrator(request: HttpRequest) -> bool:
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc] # unfold has no types
+class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
     """Groups; in this theme. They give permissions, so only an administrator changes them."""
+
+    audited_type = AuditEntry.EventType.ADMINISTRATIVE
+    form = GroupForm
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Administrators."""
@@ -202,7 +206,17 @@ class ApiKeyAdmin(AuditedAdmin):
 
     audited_type = AuditEntry.EventType.ADMINISTRATIVE
     form = NewApiKeyForm
-    list_display = ["name", "hint", "words", "owner", "created_at", "expires_at", "last_used_at", "revoked_at"]
+    list_display = [
+        "name",
+        "hint",
+        "words",
+        "bounds",
+        "owner",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    ]
     search_fields = ["name", "=hint"]
     actions = ["revoke"]
 
@@ -221,10 +235,16 @@ class ApiKeyAdmin(AuditedAdmin):
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:  # noqa: ARG002
         """Make the secret."""
         key, obj.secret = ApiKey.issue(  # type: ignore[attr-defined]
-            obj.name, obj.permissions, owner=obj.owner, expires_at=obj.expires_at
+            obj.name,
+            obj.permissions,
+            owner=obj.owner,
+            expires_at=obj.expires_at,
+            allowed_networks=obj.allowed_networks,
+            domains=obj.domains,
         )
         obj.pk = key.pk
-        self.write_down(request, "created", key, {"permissions": key.permissions})
+        bounds = {"allowed_networks": key.allowed_networks, "domains": key.domains}
+        self.write_down(request, "created", key, {"permissions": key.permissions, **bounds})
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:  # noqa: ARG002
         """Show the secret, once."""
@@ -237,11 +257,17 @@ class ApiKeyAdmin(AuditedAdmin):
         """List what the key may do."""
         return ", ".join(key.permissions)
 
+    @admin.display(description=_("only"))
+    def bounds(self, key: ApiKey) -> str:
+        """List the networks and domains that the key is bound to."""
+        bounds = [*(key.allowed_networks or ()), *map(to_unicode, key.domains or ())]
+        return ", ".join(bounds[:5]) + (f" … ({len(bounds)})" if len(bounds) > 5 else "")
+
     @admin.action(description=_("Revoke"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """End the selected keys now and for good."""
         keys = list(queryset.filter(revoked_at__isnull=True))
-        queryset.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
+        ApiKey.objects.filter(pk__in=[key.pk for key in keys]).revoke(timezone.now())
         for key in keys:
             self.write_down(request, "revoked", key, {})
         text = ngettext("%(count)d key revoked.", "%(count)d keys revoked.", len(keys))

@@ -1,8 +1,9 @@
 """Who calls the API: the owner of a key, or an administrator's web session."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -10,12 +11,30 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
-from a3mailer_site.api.peers import is_loopback
+from a3mailer_site.api.peers import client_address, is_loopback
 from a3mailer_site.env import current
+from a3mailer_site.expiring import Expiring
+from a3mailer_site.figures import figures
+from a3mailer_site.generations import listen
+from a3mailer_site.models import Generation
+from accounts.key_bounds import covers
 from accounts.models import ApiKey, User
+from security.audit import record
+from security.models import AuditEntry
 
 _SCHEME = b"bearer"
 _USED_STEP = timedelta(minutes=1)
+# Seconds between two audit entries about the same key in the wrong place, and how many such keys are remembered.
+_OUTSIDE_STEP, _OUTSIDE_KEYS = 60.0, 10_000
+# What ends a key or changes its power: its own row, its owner, the owner's domain.
+_GENERATIONS = ("api_keys", "addresses")
+_REMEMBERED = 10_000
+
+_KEY_SCHEME = "An API key. Over HTTPS only, except from the server's own machine."
+_SESSION_SCHEME = "An administrator's session of the web admin. Every change also needs `X-CSRFToken`."
+
+_known: dict[str, tuple[tuple[tuple[str, int], ...], ApiKey]] = {}
+_told_outside: Expiring[int, bool] = Expiring(_OUTSIDE_STEP, _OUTSIDE_KEYS)
 
 
 def key_of(request: Request) -> ApiKey | None:
@@ -28,16 +47,73 @@ def key_of(request: Request) -> ApiKey | None:
         return None
     secret = parts[1].decode("ascii", "replace") if len(parts) == 2 else ""
     now = timezone.now()
-    found = ApiKey.objects.in_force(now).select_related("owner__domain").filter(digest=ApiKey.digest_of(secret))
-    key = found.first()
-    if not secret.startswith(ApiKey.PREFIX) or key is None or (key.owner is not None and not key.owner.may_log_in):
+    key = _find(ApiKey.digest_of(secret)) if secret.startswith(ApiKey.PREFIX) else None
+    if key is None or not _holds(key, now) or not _is_at_home(key, request):
         raise AuthenticationFailed(_("The API key is not valid."))
+    if key.last_used_at is None or now - key.last_used_at >= _USED_STEP:
+        ApiKey.objects.filter(pk=key.pk).note_use(now, _USED_STEP)
+        key.last_used_at = now
+    return key
+
+
+def forget() -> None:
+    """Forget the keys that are remembered."""
+    _known.clear()
+
+
+listen("api_keys", forget)
+
+
+def _find(digest: str) -> ApiKey | None:
+    """Return the key with this digest and its owner.
+
+    Remembered as long as the generations stand where they stood when it was read; that one small query a request is
+    what makes a revocation hold at once in every process.
+    """
+    standing = Generation.objects.standing(*_GENERATIONS)
+    known = _known.get(digest)
+    if known is not None and known[0] == standing:
+        figures.count("cache.keys.hits")
+        return known[1]
+    figures.count("cache.keys.misses")
+    key = ApiKey.objects.select_related("owner__domain").filter(digest=digest).first()
+    if key is None:
+        return None
     if key.owner is not None and not key.owner.is_superuser:
         # A key has no more power than its owner has now, whatever he was when it was made.
         key.permissions = [word for word in key.permissions if word != "admin"]
-    if key.last_used_at is None or now - key.last_used_at >= _USED_STEP:
-        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    if len(_known) >= _REMEMBERED:
+        _known.clear()
+    _known[digest] = (standing, key)
     return key
+
+
+def _holds(key: ApiKey, now: datetime) -> bool:
+    over = key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now)
+    return not over and (key.owner is None or key.owner.may_log_in)
+
+
+def _is_at_home(key: ApiKey, request: Request) -> bool:
+    """Say whether the key may be used from where the request comes; the audit log learns of it when not."""
+    if key.allowed_networks is None:
+        return True
+    address = client_address(request._request)
+    if covers(key.allowed_networks, address):
+        return True
+    if _told_outside.get(key.pk) is None:
+        _told_outside.put(key.pk, True)
+        figures.count("api.keys.outside")
+        record(
+            "api_key_outside_network",
+            AuditEntry.EventType.SECURITY_VIOLATION,
+            request=request._request,
+            # Not the user of a web session that may have come along.
+            user_id="" if key.owner_id is None else key.owner_id,
+            severity=AuditEntry.Severity.WARNING,
+            outcome=AuditEntry.Outcome.FAILURE,
+            metadata={"target": f"key_{key.pk}", "name": key.name},
+        )
+    return False
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -79,7 +155,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:  # noqa: ARG002 - the generator passes it
         """Return the security scheme."""
-        return {"type": "http", "scheme": "bearer"}
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "sk_live_…", "description": _KEY_SCHEME}
 
 
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -90,4 +166,5 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:  # noqa: ARG002 - the generator passes it
         """Return the security scheme."""
-        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+        cookie = {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+        return {**cookie, "description": _SESSION_SCHEME}

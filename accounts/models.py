@@ -3,18 +3,18 @@
 import hashlib
 import secrets
 import unicodedata
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from a3mailer_site.models import Cached
+from a3mailer_site.models import Cached, Generation
 from a3mailer_site.trash import restorable_until
 from domains.models import Domain
 
@@ -204,18 +204,42 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """Keys that are neither revoked nor past their end at ``now``."""
         return self.filter(revoked_at__isnull=True).filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
 
+    def revoke(self, now: datetime) -> int:
+        """End these keys now and for good; returns how many were still good. The rows stay, and so do their ids."""
+        return self.filter(revoked_at__isnull=True).update(revoked_at=now)
 
-class ApiKey(models.Model):
-    """A key to the API. Only the SHA-256 of its 256 random bits is stored; the key itself is shown once."""
+    def note_use(self, now: datetime, step: timedelta) -> int:
+        """Write down that these keys are used now, unless that was written less than ``step`` ago."""
+        due = self.filter(Q(last_used_at__isnull=True) | Q(last_used_at__lte=now - step))
+        return super(ApiKeyQuerySet, due).update(last_used_at=now)
+
+    def update(self, **fields: Any) -> int:
+        """Change, and make every process forget the keys that it remembers."""
+        with transaction.atomic():
+            changed = super().update(**fields)
+            Generation.objects.bump(ApiKey.cached_under)
+        return changed
+
+
+class ApiKey(Cached):
+    """A key to the API. Only the SHA-256 of its 256 random bits is stored; the key itself is shown once.
+
+    ``allowed_networks`` and ``domains`` (A-labels) bound it; ``None`` is no bound. Domains are names and no references:
+    a domain that goes takes nothing from the list, or its last one would leave a key for all.
+    """
 
     PREFIX = "sk_live_"
     PERMISSIONS = ("read", "write", "admin")
+
+    cached_under = "api_keys"
 
     owner = models.ForeignKey(User, on_delete=models.CASCADE, null=True, blank=True, related_name="api_keys")
     name = models.CharField(_("name"), max_length=100)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     hint = models.CharField(_("begins with"), max_length=16, editable=False)
     permissions = models.JSONField(_("permissions"), default=list)
+    allowed_networks = models.JSONField(_("networks"), null=True, blank=True, default=None)
+    domains = models.JSONField(_("domains"), null=True, blank=True, default=None)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
@@ -238,15 +262,24 @@ class ApiKey(models.Model):
 
     @classmethod
     def issue(
-        cls, name: str, permissions: list[str], *, owner: User | None = None, expires_at: datetime | None = None
+        cls,
+        name: str,
+        permissions: list[str],
+        *,
+        owner: User | None = None,
+        expires_at: datetime | None = None,
+        allowed_networks: list[str] | None = None,
+        domains: list[str] | None = None,
     ) -> tuple["ApiKey", str]:
-        """Make a key; returns the row and the secret, which cannot be had again."""
+        """Make a key; returns the row and the secret, which cannot be had again. The rules are in ``key_bounds.py``."""
         secret = cls.PREFIX + secrets.token_urlsafe(32)
         key = cls.objects.create(
             name=name,
             permissions=permissions,
             owner=owner,
             expires_at=expires_at,
+            allowed_networks=allowed_networks,
+            domains=domains,
             digest=cls.digest_of(secret),
             hint=secret[:12],
         )

@@ -1,15 +1,13 @@
-"""Users and API keys as the API shows and takes them."""
+"""Users as the API shows and takes them."""
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -20,7 +18,7 @@ from a3mailer_site.api.fields import PrefixedIdField, StrictBooleanField, Strict
 from a3mailer_site.api.permissions import domains_of, granted
 from accounts.addresses import fold, normalize
 from accounts.limits import save_within_limits
-from accounts.models import ApiKey, User
+from accounts.models import User
 from accounts.passwords import MAX_PASSWORD
 from accounts.powers import (
     ADMIN_GROUP,
@@ -154,44 +152,6 @@ def check_domain(address: str | None, within: frozenset[str] | None) -> None:
     with suppress(ValueError):  # what is no address is refused in its own words
         if normalize(address.strip()).rpartition("@")[2] not in within:
             raise ForbiddenError(_("This key is for some domains only, and the address is in none of them."))
-
-
-class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
-    """An API key. The secret is in the answer to its making, and nowhere else ever."""
-
-    key_id = PrefixedIdField("key_")
-    name = StrictCharField(max_length=100)
-    permissions = serializers.ListField(
-        child=serializers.ChoiceField(choices=ApiKey.PERMISSIONS), allow_empty=False, max_length=len(ApiKey.PERMISSIONS)
-    )
-    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
-
-    class Meta:
-        model = ApiKey
-        fields = ["key_id", "name", "permissions", "created_at", "expires_at", "last_used_at"]
-        read_only_fields = ["created_at", "last_used_at"]
-
-    def validate_permissions(self, words: list[str]) -> list[str]:
-        """Each word once, in the order of their power; no more than the caller has."""
-        if not set(words) <= granted(self.context["request"]):
-            raise serializers.ValidationError(_("A key cannot have permissions that its maker lacks."))
-        return [word for word in ApiKey.PERMISSIONS if word in words]
-
-    def validate_expires_at(self, end: datetime | None) -> datetime | None:
-        """A key ends in the future or never."""
-        if end is not None and end <= timezone.now():
-            raise serializers.ValidationError(_("This must be in the future."))
-        return end
-
-
-class NewApiKeySerializer(ApiKeySerializer):
-    """A key just made, with its secret."""
-
-    api_key = serializers.CharField(read_only=True)
-
-    class Meta(ApiKeySerializer.Meta):
-        fields = ["key_id", "api_key", "name", "permissions", "created_at", "expires_at"]
-        read_only_fields = ["created_at"]
 
 
 def facts(user: User) -> Mapping[str, Any]:

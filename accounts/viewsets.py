@@ -1,4 +1,4 @@
-"""Users and API keys over HTTP."""
+"""Users over HTTP."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
-from rest_framework import mixins, viewsets
+from rest_framework import viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,19 +16,17 @@ from rest_framework.serializers import BaseSerializer
 
 from a3mailer_site.api.etags import ETAG, IF_MATCH, IF_NONE_MATCH, check_unchanged, is_known
 from a3mailer_site.api.fields import number_of
-from a3mailer_site.api.pagination import search_text
+from a3mailer_site.api.pagination import page_of, search_text
 from a3mailer_site.api.permissions import domains_of
 from a3mailer_site.api.switches import switch
 from a3mailer_site.control import hint
 from accounts import examples, pages, trash
 from accounts.addresses import fold
 from accounts.bulk_viewset import BulkUsersMixin
-from accounts.models import ApiKey, User
+from accounts.models import User
 from accounts.powers import ForbiddenError, is_powerful, locked
 from accounts.serializers import (
-    ApiKeySerializer,
     DeletedUserSerializer,
-    NewApiKeySerializer,
     UserSerializer,
     facts,
     is_administrator,
@@ -81,15 +79,14 @@ class UserViewSet(BulkUsersMixin, viewsets.ModelViewSet[User]):
         username, email = (Q(**{f"{name}__contains": fold(text)}) for name in names)
         return users.filter(username | email)
 
-    def total(self, users: QuerySet[User]) -> int:
-        """Count the list's users; without a search the number is known."""
-        query = self.request.query_params
-        everybody = not query.get("search", "").strip() and not switch(self.request, "deleted")
-        return pages.total(users, domains_of(self.request)) if everybody else users.count()
-
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002 - the router passes them
         """List users, in the order in which they were made; of the trash the last deleted first."""
-        columns = pages.TRASH if switch(request, "deleted") else pages.COLUMNS
+        is_trash = switch(request, "deleted")
+        if not is_trash and not search_text(request) and domains_of(request) is None:
+            page, limit = page_of(request)
+            users, total = pages.of_all((page - 1) * limit, limit)
+            return Response({"users": users, "total": total, "page": page, "limit": limit})
+        columns = pages.TRASH if is_trash else pages.COLUMNS
         rows = self.paginate_queryset(self.get_queryset().values_list(*columns))
         return self.get_paginated_response(pages.shown(rows or []))
 
@@ -206,49 +203,3 @@ class UserViewSet(BulkUsersMixin, viewsets.ModelViewSet[User]):
     def _record(self, action: str, detail: dict[str, Any], user: User) -> None:
         target = {"target": f"user_{user.pk}"}
         record(action, AuditEntry.EventType.ADMINISTRATIVE, request=self.request, metadata={**target, **detail})
-
-
-def _owner(request: Request) -> User | None:
-    """Return who makes a key: keys made by nobody's key are nobody's."""
-    return request.user if isinstance(request.user, User) else None
-
-
-class ApiKeyViewSet(
-    mixins.CreateModelMixin, mixins.ListModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[ApiKey]
-):
-    """Make, list and revoke API keys. All of it needs ``admin``: a key could otherwise make itself a better one."""
-
-    queryset = ApiKey.objects.filter(revoked_at__isnull=True).order_by("pk")
-    serializer_class = ApiKeySerializer
-    lookup_url_kwarg = "key_id"
-    lookup_value_regex = "[^/]+"
-    collection_name = "keys"
-    filter_backends = []
-    scopes = {"create": "admin", "list": "admin", "destroy": "admin"}
-
-    def get_object(self) -> ApiKey:
-        """Find a key by the id in the path."""
-        self.kwargs[self.lookup_url_kwarg] = number_of(self.kwargs[self.lookup_url_kwarg], "key_")
-        return super().get_object()
-
-    @extend_schema(request=ApiKeySerializer, responses={201: NewApiKeySerializer})
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002 - the router passes them
-        """Make a key. The answer is the only place where its secret stands."""
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        with transaction.atomic():
-            key, secret = ApiKey.issue(owner=_owner(request), **serializer.validated_data)
-            self._record("api_key_created", key)
-        key.api_key = secret  # type: ignore[attr-defined]
-        answer = NewApiKeySerializer(key, context=self.get_serializer_context()).data
-        return Response(answer, status=201, headers={"Location": f"/api/v1/auth/keys/{answer['key_id']}"})
-
-    def perform_destroy(self, instance: ApiKey) -> None:
-        """Revoke: the row stays, so that the audit log's ids keep their meaning."""
-        with transaction.atomic():
-            ApiKey.objects.filter(pk=instance.pk).update(revoked_at=timezone.now())
-            self._record("api_key_revoked", instance)
-
-    def _record(self, action: str, key: ApiKey) -> None:
-        detail = {"target": f"key_{key.pk}", "name": key.name, "permissions": key.permissions}
-        record(action, AuditEntry.EventType.ADMINISTRATIVE, request=self.request, metadata=detail)

@@ -6,8 +6,10 @@ orderly, and a request's body has a limit before it fills the disk.
 """
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import structlog
 from daphne.http_protocol import HTTPFactory, WebRequest
@@ -20,6 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from a3mailer_site.api.errors import bare_error
 from a3mailer_site.env import current
 from a3mailer_site.figures import figures
 from mailcore import tls
@@ -37,7 +40,9 @@ BODY_LIMIT = 64 * 1024 * 1024
 VIEW_PATIENCE = 120
 LOOK_EVERY = 0.05
 
-_TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\n"
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\n"
+_EMPTY = [(b"Content-Length", b"0")]
 
 
 class BoundedRequest(WebRequest):  # type: ignore[misc] # daphne has no types
@@ -72,8 +77,32 @@ class BoundedRequest(WebRequest):  # type: ignore[misc] # daphne has no types
         if not self.refused and self.channel is not None:
             self.refused = True
             figures.count("http.body_too_large")
-            self.channel.transport.write(_TOO_LARGE)
-            self.channel.transport.loseConnection()
+            # The request has no path of its own yet: that comes with the end of the body.
+            write_refusal(self.channel, _TOO_LARGE, 413, self.requestHeaders.getAllRawHeaders())
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """Say what daphne itself has to say, in the API's form where a program asks."""
+        headers = [(name, value) for name, values in self.requestHeaders.getAllRawHeaders() for value in values]
+        error = bare_error(path_of(self.path or b""), headers, status)
+        if error is None:
+            super().basic_error(status, status_text, body)
+            return
+        self.handle_reply({"type": "http.response.start", "status": status, "headers": error[0]})
+        self.handle_reply({"type": "http.response.body", "body": error[1]})
+
+
+def path_of(target: bytes) -> str:
+    """Return the path in a request's target, decoded."""
+    return unquote(target.partition(b"?")[0].decode("latin-1"))
+
+
+def write_refusal(channel: Any, status_line: bytes, status: int, headers: Iterable[tuple[bytes, list[bytes]]]) -> None:
+    """Refuse what is not even a whole request, and close: whatever else comes on the connection is part of it."""
+    flat = [(name, value) for name, values in headers for value in values]
+    head, body = bare_error(path_of(getattr(channel, "_path", b"")), flat, status) or (_EMPTY, b"")
+    lines = [name + b": " + value + b"\r\n" for name, value in [*head, (b"Connection", b"close")]]
+    channel.transport.write(status_line + b"".join(lines) + b"\r\n" + body)
+    channel.transport.loseConnection()
 
 
 class BoundedFactory(HTTPFactory):  # type: ignore[misc] # daphne has no types
@@ -85,6 +114,9 @@ class BoundedFactory(HTTPFactory):  # type: ignore[misc] # daphne has no types
         """Return an HTTP connection."""
         protocol = super().buildProtocol(address)
         protocol.requestFactory = BoundedRequest
+        channel = protocol._channel
+        channel._respondToBadRequestAndDisconnect = lambda: write_refusal(channel, _BAD_REQUEST, 400, [])
+        channel.lineLengthExceeded = lambda line: write_refusal(channel, _BAD_REQUEST, 400, [])  # noqa: ARG005
         figures.count("http.connections")
         return protocol
 

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from django.utils import timezone
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from a3mailer_site.env import current
 from a3mailer_site.figures import figures
+from a3mailer_site.models import KeptAnswer
 from accounts import passwords
 from mailcore.child import Child
 from mailcore.database import DatabaseDoors
@@ -31,6 +33,7 @@ log = structlog.get_logger("mailcore.worker")
 FORGET_CHANGES_EVERY = 20.0
 SEAL_EVERY = 1.0
 TELL_HEAD_EVERY = 60.0
+FORGET_ANSWERS_EVERY = 600.0
 
 
 class WorkerProcess:
@@ -55,6 +58,7 @@ class WorkerProcess:
         self._regularly(FORGET_CHANGES_EVERY, lambda: forget_changes(time.time()))
         self._regularly(SEAL_EVERY, seal)
         self._regularly(TELL_HEAD_EVERY, HeadLog().tell)
+        self._regularly(FORGET_ANSWERS_EVERY, lambda: KeptAnswer.objects.forget_outlived(timezone.now()))
 
     def _regularly(self, seconds: float, work: Callable[[], Any]) -> None:
         """Do this in a database thread now and then, never twice at once."""

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tempfile import SpooledTemporaryFile
 from typing import Any, TypeAlias
 
+from a3mailer_site.api.errors import bare_error
 from a3mailer_site.figures import figures
 
 Scope: TypeAlias = dict[str, Any]
@@ -48,7 +49,7 @@ class WsgiBridge:
         """Answer one request."""
         if self.in_flight >= self._limit:
             figures.count("http.overloaded")
-            await _say(send, OVERLOADED)
+            await _say(send, OVERLOADED, scope)
             return
         self.in_flight += 1
         started = time.monotonic()
@@ -65,7 +66,7 @@ class WsgiBridge:
         try:
             environ = environment(scope, body)
         except TooManyHeadersError:
-            await _say(send, BAD_HEADERS)
+            await _say(send, BAD_HEADERS, scope)
             return
         loop = asyncio.get_running_loop()
         exchange = _Exchange(self._application, environ, loop, send)
@@ -203,8 +204,12 @@ async def _receive_body(receive: Receive, body: Any) -> bool:
             return True
 
 
-async def _say(send: Send, what: Refusal) -> None:
+async def _say(send: Send, what: Refusal, scope: Scope) -> None:
+    """Refuse, in the API's form where a program asks."""
     status, text, headers = what
     head = [(b"content-type", b"text/plain"), (b"content-length", str(len(text)).encode()), *headers]
+    error = bare_error(scope["path"], scope["headers"], status)
+    if error is not None:
+        head, text = [(name.lower(), value) for name, value in error[0]], error[1]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": text})

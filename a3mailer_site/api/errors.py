@@ -4,7 +4,7 @@
 ``fields`` has all of them. Nothing of our insides (stack, SQL, paths) gets out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,8 @@ import structlog
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views import defaults
@@ -19,6 +21,8 @@ from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as default_handler
 from rest_framework.views import set_rollback
+
+from a3mailer_site.api.request_ids import own_or_new
 
 log = structlog.get_logger("a3mailer_site.api")
 
@@ -71,7 +75,11 @@ class UnavailableError(exceptions.APIException):
 
 def is_api(request: HttpRequest) -> bool:
     """Say whether errors of this request are for programs."""
-    return request.path.startswith(API_PATHS)
+    return _is_api_path(request.path)
+
+
+def _is_api_path(path: str) -> bool:
+    return path == "/api" or path.startswith(API_PATHS)
 
 
 def error_body(
@@ -98,6 +106,37 @@ def plain_error(request: HttpRequest, status: int, details: str = "") -> JsonRes
     if status == 503:
         response["Retry-After"] = str(RETRY_AFTER)
     return response
+
+
+def early_error(request: HttpRequest, status: int) -> JsonResponse:
+    """Return an error answer from where nobody has looked yet which language the caller wants."""
+    language = translation.get_language_from_request(request)
+    with translation.override(language):
+        response = plain_error(request, status)
+    response["Content-Language"] = language
+    patch_vary_headers(response, ["Accept-Language"])
+    return response
+
+
+def bare_error(
+    path: str, headers: Iterable[tuple[bytes, bytes]], status: int
+) -> tuple[list[tuple[bytes, bytes]], bytes] | None:
+    """Return headers and body of an error that the web server gives without Django; ``None`` outside of the API.
+
+    ``headers`` are the request's, in any case.
+    """
+    if not _is_api_path(path):
+        return None
+    request = HttpRequest()
+    request.path = path
+    request.META = {
+        f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}": value.decode("latin-1") for name, value in headers
+    }
+    request.request_id = own_or_new(request.META.get("HTTP_X_REQUEST_ID", ""))  # type: ignore[attr-defined]
+    response = early_error(request, status)
+    response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+    response["Content-Length"] = str(len(response.content))
+    return [(name.encode(), value.encode()) for name, value in response.items()], response.content
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -176,8 +215,10 @@ def _problems(detail: Any) -> tuple[str, dict[str, Any]]:
     found = list(_walk(detail, ""))
     fields: dict[str, list[str]] = {}
     for name, text in found:
-        fields.setdefault(name or "non_field_errors", []).append(text)
+        fields.setdefault(name or "non_field_errors", []).append(str(text))
     name, text = found[0] if found else ("", "")
+    if name and getattr(text, "code", "") == "required":
+        return _("Field '%(name)s' is required.") % {"name": name}, fields
     return _field_text(name, text), fields
 
 
@@ -190,7 +231,7 @@ def _walk(detail: Any, name: str) -> Iterator[tuple[str, str]]:
         for value in detail:
             yield from _walk(value, name)
     else:
-        yield name, str(detail)
+        yield name, detail
 
 
 def _field_text(name: str, text: str) -> str:

@@ -1,19 +1,16 @@
 """What happens to every HTTP request before and after everything else: its id, its size, its headers."""
 
-import re
-import secrets
 from collections.abc import Callable
 
+from django.core.signals import request_finished
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
-from django.utils import translation
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from a3mailer_site.api.errors import RETRY_AFTER, is_api, plain_error
+from a3mailer_site.api.errors import RETRY_AFTER, early_error, is_api, plain_error
 from a3mailer_site.api.peers import comes_by_proxy
-
-# Ids that callers send are repeated in logs: nothing in them may surprise.
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,80}")
+from a3mailer_site.api.request_ids import own_or_new
 
 # Bytes of a request's body, and where it may have more; each of these is stated in the OpenAPI document. None is over
 # DATA_UPLOAD_MAX_MEMORY_SIZE, which Django applies by itself.
@@ -37,6 +34,13 @@ _POLICY = "; ".join(
 )
 
 
+def _forget_request_id(**_: object) -> None:
+    unbind_contextvars("request_id")
+
+
+request_finished.connect(_forget_request_id, dispatch_uid="request_id")
+
+
 class ForwardedMiddleware:
     """Believe that a request came over HTTPS only if a configured proxy says so. Comes before everything else."""
 
@@ -58,9 +62,10 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Pass the request on, and the id back."""
-        given = request.headers.get("X-Request-ID", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(8)}"
+        request_id = own_or_new(request.headers.get("X-Request-ID", ""))
         request.request_id = request_id  # type: ignore[attr-defined]
+        # To the end of the request, not of this call: Django logs what it answered after all middleware.
+        bind_contextvars(request_id=request_id)
         response = self._refuse_large(request) or self._get_response(request)
         response.headers["X-Request-ID"] = request_id
         response.headers.setdefault("Content-Security-Policy", _POLICY)
@@ -71,8 +76,7 @@ class RequestIdMiddleware:
         length = request.META.get("CONTENT_LENGTH") or "0"
         most = BODY_LIMITS.get(request.path, BODY_LIMIT)
         if is_api(request) and length.isdecimal() and int(length) > most:
-            with translation.override(translation.get_language_from_request(request)):
-                return plain_error(request, 413)
+            return early_error(request, 413)
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:

@@ -9,7 +9,7 @@ change nothing of other domains: they ask ``domains_of``. Every other view is cl
 
 from typing import Any
 
-from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.permissions import SAFE_METHODS, AllowAny, BasePermission
 from rest_framework.request import Request
 
 from a3mailer_site.env import current
@@ -46,10 +46,20 @@ class ScopePermission(BasePermission):
 
 def needed(request: Request, view: Any) -> str:
     """Return the word that this call needs."""
-    action = getattr(view, "action", None) or (request.method or "").lower()
+    usual, strict = _words(view, request.method or "")
+    return strict if current().strict_permissions else usual
+
+
+def declared(view: Any, method: str) -> tuple[str | None, str | None]:
+    """Return the words that a method of a view needs, by default and in strict mode; ``None``: it is for everybody."""
+    if any(isinstance(permission, AllowAny) for permission in view.get_permissions()):
+        return None, None
+    return _words(view, method)
+
+
+def _words(view: Any, method: str) -> tuple[str, str]:
+    action = getattr(view, "action", None) or method.lower()
     word = getattr(view, "scopes", {}).get(action)
     if word is None:
-        word = "read" if request.method in SAFE_METHODS else "write"
-    if current().strict_permissions and action in getattr(view, "strict", ()):
-        return "admin"
-    return str(word)
+        word = "read" if method in SAFE_METHODS else "write"
+    return str(word), "admin" if action in getattr(view, "strict", ()) else str(word)

@@ -76,7 +76,8 @@ def test_a_key_ends_with_its_time_its_revocation_and_its_owner(make_user, client
         ApiKey.objects.filter(pk=key.pk).update(**change)
         assert client.get("/api/v1/users").status_code == 401
         ApiKey.objects.filter(pk=key.pk).update(expires_at=None, revoked_at=None)
-    User.objects.update(is_active=False)
+    bob.is_active = False
+    bob.save()
     assert client.get("/api/v1/users").status_code == 401
 
 

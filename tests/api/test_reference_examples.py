@@ -107,7 +107,9 @@ def test_the_key_example(admin_api):
     made = admin_api.post("/api/v1/auth/keys", KEY)
     assert made.status_code == 201, made.content
     body = made.json()
-    assert set(body) == {"key_id", "api_key", "name", "permissions", "created_at", "expires_at"}
+    reference = {"key_id", "api_key", "name", "permissions", "created_at", "expires_at"}
+    assert set(body) == reference | {"allowed_networks", "domains"}
+    assert (body["allowed_networks"], body["domains"]) == (None, None)
     assert re.fullmatch(r"key_\d+", body["key_id"])
     assert re.fullmatch(r"sk_live_[A-Za-z0-9_-]{43}", body["api_key"])
     assert body["permissions"] == ["read", "write"]
@@ -149,7 +151,7 @@ STATUS = {
 def test_the_error_example_names_the_missing_field(write_api):
     error = write_api.post("/api/v1/users", {"username": "x"}, HTTP_ACCEPT_LANGUAGE="en").json()["error"]
     assert error["code"] == "INVALID_REQUEST"
-    assert error["details"] == "Field 'email': This field is required."
+    assert error["details"] == "Field 'email' is required."
     assert set(error["fields"]) == {"email", "password"}
 
 

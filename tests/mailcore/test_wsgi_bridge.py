@@ -1,6 +1,7 @@
 """From ASGI to WSGI: the environment, answers short and long, and what happens when too many come."""
 
 import asyncio
+import json
 import threading
 
 import pytest
@@ -151,3 +152,20 @@ def test_a_header_repeated_without_end_is_refused():
     with pytest.raises(TooManyHeadersError):
         environment(scope, None)
     assert ask(echo, scope=scope)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("scope", "limits", "expected"),
+    [
+        ({}, {"threads": 1, "waiting": -1}, (503, "SERVICE_UNAVAILABLE")),
+        ({"headers": [(b"x-a", b"1")] * 101}, {}, (400, "INVALID_REQUEST")),
+    ],
+)
+def test_programs_are_refused_in_the_form_of_the_api(scope, limits, expected):
+    asked = {**SCOPE, "path": "/api/v1/users", **scope}
+    status, headers, body, _ = ask(echo, scope=asked, **limits)
+    error = json.loads(body)["error"]
+    assert (status, error["code"]) == expected
+    assert dict(headers)[b"content-type"] == b"application/json; charset=utf-8"
+    assert dict(headers)[b"x-request-id"].decode() == error["request_id"]
+    assert (dict(headers).get(b"retry-after") == b"5") == (status == 503)

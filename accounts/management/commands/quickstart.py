@@ -13,9 +13,11 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
+from django.utils import timezone
 
 from a3mailer_site.env import current
 from a3mailer_site.keys import private_directory
+from accounts.key_bounds import latest_expiry
 from accounts.limits import save_within_limits
 from accounts.models import ApiKey, User
 from domains.models import Domain
@@ -68,7 +70,7 @@ def first_records(domain: str) -> dict[str, Any]:
         mailbox, mailbox_password = _make_user(f"user@{domain}")
     secret = None
     if not ApiKey.objects.exists():
-        _key, secret = ApiKey.issue("quickstart", list(ApiKey.PERMISSIONS))
+        _key, secret = ApiKey.issue("quickstart", list(ApiKey.PERMISSIONS), expires_at=latest_expiry(timezone.now()))
     return {
         "domain": home.name,
         "admin": {"username": admin.username, "password": admin_password},
