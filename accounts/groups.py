@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.addresses import fold
@@ -36,7 +36,7 @@ def administrators() -> BuiltIn:
 
 def with_members() -> QuerySet[Group]:
     """Return all groups that are rows, each with its count of ``members``."""
-    return Group.objects.annotate(members=Count("user"))
+    return Group.objects.annotate(members=Count("user", filter=Q(user__deleted_at__isnull=True)))
 
 
 class AllGroups:

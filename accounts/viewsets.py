@@ -16,7 +16,7 @@ from rest_framework.serializers import BaseSerializer
 
 from a3mailer_site.api.etags import ETAG, IF_MATCH, IF_NONE_MATCH, check_unchanged, is_known
 from a3mailer_site.api.fields import number_of
-from a3mailer_site.api.pagination import search_text
+from a3mailer_site.api.pagination import page_of, search_text
 from a3mailer_site.api.permissions import domains_of
 from a3mailer_site.api.switches import switch
 from a3mailer_site.control import hint
@@ -79,15 +79,14 @@ class UserViewSet(BulkUsersMixin, viewsets.ModelViewSet[User]):
         username, email = (Q(**{f"{name}__contains": fold(text)}) for name in names)
         return users.filter(username | email)
 
-    def total(self, users: QuerySet[User]) -> int:
-        """Count the list's users; without a search the number is known."""
-        query = self.request.query_params
-        everybody = not query.get("search", "").strip() and not switch(self.request, "deleted")
-        return pages.total(users, domains_of(self.request)) if everybody else users.count()
-
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002 - the router passes them
         """List users, in the order in which they were made; of the trash the last deleted first."""
-        columns = pages.TRASH if switch(request, "deleted") else pages.COLUMNS
+        is_trash = switch(request, "deleted")
+        if not is_trash and not search_text(request) and domains_of(request) is None:
+            page, limit = page_of(request)
+            users, total = pages.of_all((page - 1) * limit, limit)
+            return Response({"users": users, "total": total, "page": page, "limit": limit})
+        columns = pages.TRASH if is_trash else pages.COLUMNS
         rows = self.paginate_queryset(self.get_queryset().values_list(*columns))
         return self.get_paginated_response(pages.shown(rows or []))
 

@@ -27,16 +27,13 @@ class EnvelopePagination(BasePagination):
     ) -> list[Any]:
         """Return the rows of the page that the query asks for; raises ``ValidationError`` that names the parameter."""
         self.collection_name = view.collection_name
-        self._page = number(request, "page", 1, MAX_PAGE)
-        self._limit = number(request, "limit", getattr(view, "default_limit", self.default_limit), MAX_LIMIT)
+        self._page, self._limit = page_of(request, getattr(view, "default_limit", self.default_limit))
         start = (self._page - 1) * self._limit
         rows = list(queryset[start : start + self._limit])
         if 0 < len(rows) < self._limit or (not rows and not start):
             self._total = start + len(rows)  # the last page says itself how many there are
         else:
-            # A view may know without counting.
-            total = getattr(view, "total", None)
-            self._total = queryset.count() if total is None else total(queryset)
+            self._total = queryset.count()
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -66,6 +63,11 @@ class EnvelopePagination(BasePagination):
             }
             for name, (default, most) in limits.items()
         ]
+
+
+def page_of(request: Request, default_limit: int = EnvelopePagination.default_limit) -> tuple[int, int]:
+    """Read which page, and of how many rows; raises ``ValidationError`` that names the parameter."""
+    return number(request, "page", 1, MAX_PAGE), number(request, "limit", default_limit, MAX_LIMIT)
 
 
 def number(request: Request, name: str, default: int, most: int) -> int:

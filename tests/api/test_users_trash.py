@@ -170,3 +170,33 @@ def test_counts_of_domains_are_those_of_the_users_who_are_there(write_api, make_
     ]
     for row, one in zip(listed, (domain, other), strict=True):
         assert write_api.get(f"/api/v1/domains/domain_{one.pk}").json() == row
+
+
+def test_lists_and_objects_show_the_same_of_a_user(admin_api, make_user):
+    """A page is read past the serializer; a change of one that the other does not make is seen here."""
+    from datetime import UTC, datetime
+
+    bob = make_user("bob@example.com", quota=7, is_superuser=True, is_staff=True)
+    User.objects.update(last_login=datetime(2024, 1, 15, 9, 30, 0, 999999, tzinfo=UTC), used_quota=5)
+    path = f"/api/v1/users/user_{bob.pk}"
+    admin_api.patch(path, {"groups": ["users", "admin", "Staff"]})
+    make_user("eve@example.com")
+    for query in ("", "?search=bob", "?limit=1", "?search=bob&limit=1"):
+        assert admin_api.get(f"/api/v1/users{query}").json()["users"][0] == admin_api.get(path).json()
+    assert admin_api.get(path).json()["last_login"] == "2024-01-15T09:30:00Z"
+
+
+def test_the_total_is_exact_whatever_happens_between_two_lists(admin_api, make_user):
+    path = "/api/v1/users?limit=1"
+    assert admin_api.get(path).json()["total"] == 0
+    made = []
+    for number in range(1, 4):
+        made.append(make_user(f"u{number}@example.com"))
+        assert admin_api.get(path).json()["total"] == number
+        assert admin_api.get(path).json()["total"] == number
+    gone = f"/api/v1/users/user_{made[0].pk}"
+    admin_api.delete(gone)
+    assert admin_api.get(path).json()["total"] == 2
+    admin_api.post(f"{gone}/restore")
+    assert admin_api.get(path).json()["total"] == 3
+    assert admin_api.get(f"{path}&page=9").json() == {"users": [], "total": 3, "page": 9, "limit": 1}
