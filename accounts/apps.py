@@ -13,4 +13,7 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Leave ``last_login`` to ``passwords.verify``, which writes it at most once a minute for all protocols."""
+        from accounts import posture  # noqa: PLC0415 - models are there only now
+
         user_logged_in.disconnect(dispatch_uid="update_last_login")
+        posture.register()

@@ -20,6 +20,7 @@ from a3mailer_site.figures import figures
 from a3mailer_site.models import Generation
 from accounts import passwords
 from mailcore import tls
+from mailcore.blocked import BlockedHere
 from mailcore.child import Child
 from mailcore.control import Message
 from mailcore.database import DatabaseDoors
@@ -39,6 +40,7 @@ from mailcore.store.notices import doorbells
 from mailcore.store.spool import Spool
 from mailcore.threads import WayBack
 from mailcore.transport import Answers, Connection, Connections, Limits, Server
+from security import blocklist
 
 log = structlog.get_logger("mailcore.service")
 
@@ -107,7 +109,10 @@ class MailProcess:
         way_back = WayBack(reactor)
         self._committer = commit.Committer(way_back)
         self._doors = DatabaseDoors(way_back, passwords.verify, self._committer)
-        self._connections = Connections(limits)
+        self._connections = Connections(limits, blocklist.guard.refuses)
+        self._blocked = BlockedHere(reactor, self._doors, self._connections)
+        # Before the first connection is accepted.
+        self._blocked.read_now()
         self._certificates = tls.Certificates(current())
         self._see_changes(way_back)
         self.child = Child(reactor, "mail")
@@ -127,6 +132,7 @@ class MailProcess:
         figures.gauge("database.wal_bytes", wal_bytes)
         self.child.on_start(self._start)
         self.child.on_drain(self._connections.drain)
+        self.child.on_drain(self._blocked.write_down)
         self.child.on_reload(self._certificates.replace)
         self.child.command("cut", self._cut)
         self.child.command("connections", self._list)
@@ -139,6 +145,7 @@ class MailProcess:
         for name in generations.names():
             doorbells.when_changed(name, partial(generations.announce, name))
         doorbells.when_changed("addresses", partial(way_back.call, self._look_who_may_stay))
+        doorbells.when_changed("blocks", partial(way_back.call, self._blocked.changed))
         self._eyes = Eyes(doorbells)
 
     def _start(self) -> Deferred[Any]:
@@ -146,6 +153,7 @@ class MailProcess:
         self._eyes.start()
         generations.rely_on_poller()
         LoopingCall(lambda: self._connections.sweep(time.monotonic())).start(SWEEP_EVERY)
+        self._blocked.start()
         # Warms a connection up. Without a database the process serves all the same, and answers "try again later".
         answers = self._doors.database(Generation.objects.exists)
         answers.addErrback(_database_is_away)

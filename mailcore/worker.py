@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from django.utils import timezone
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
@@ -23,6 +24,7 @@ from mailcore.resolver.stub import Resolver
 from mailcore.store.commit import Committer
 from mailcore.store.eyes import forget_changes
 from mailcore.threads import WayBack
+from security import posture, tallies
 from security.sealing import HeadLog, seal
 
 log = structlog.get_logger("mailcore.worker")
@@ -31,6 +33,8 @@ log = structlog.get_logger("mailcore.worker")
 FORGET_CHANGES_EVERY = 20.0
 SEAL_EVERY = 1.0
 TELL_HEAD_EVERY = 60.0
+SCAN_EVERY = 15 * 60.0
+PURGE_TALLIES_EVERY = 3600.0
 
 
 class WorkerProcess:
@@ -55,6 +59,8 @@ class WorkerProcess:
         self._regularly(FORGET_CHANGES_EVERY, lambda: forget_changes(time.time()))
         self._regularly(SEAL_EVERY, seal)
         self._regularly(TELL_HEAD_EVERY, HeadLog().tell)
+        self._regularly(SCAN_EVERY, posture.scan)
+        self._regularly(PURGE_TALLIES_EVERY, lambda: tallies.purge(timezone.now()))
 
     def _regularly(self, seconds: float, work: Callable[[], Any]) -> None:
         """Do this in a database thread now and then, never twice at once."""

@@ -29,9 +29,14 @@ class EnvelopePagination(BasePagination):
         self.collection_name = view.collection_name
         self._page = number(request, "page", 1, MAX_PAGE)
         self._limit = number(request, "limit", getattr(view, "default_limit", self.default_limit), MAX_LIMIT)
-        self._total = queryset.count()
         start = (self._page - 1) * self._limit
-        return list(queryset[start : start + self._limit]) if start < self._total else []
+        rows = list(queryset[start : start + self._limit])
+        if 0 < len(rows) < self._limit or (not rows and not start):
+            self._total = start + len(rows)  # the last page says itself how many there are
+        else:
+            # A view may know without counting.
+            self._total = getattr(view, "total", QuerySet.count)(queryset)
+        return rows
 
     def get_paginated_response(self, data: Any) -> Response:
         """Put the rows into the envelope."""
@@ -40,11 +45,13 @@ class EnvelopePagination(BasePagination):
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Describe the envelope; ``schema.py`` has set the collection's name."""
-        count = {"type": "integer", "minimum": 0}
+        # The examples complete those that views give of one row.
+        numbers = {"total": 1, "page": 1, "limit": self.default_limit}
+        counts = {name: {"type": "integer", "minimum": 0, "example": value} for name, value in numbers.items()}
         return {
             "type": "object",
-            "required": [self.collection_name, "total", "page", "limit"],
-            "properties": {self.collection_name: schema, "total": count, "page": count, "limit": count},
+            "required": [self.collection_name, *counts],
+            "properties": {self.collection_name: schema, **counts},
         }
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:

@@ -46,6 +46,7 @@ class EnvelopeSchema(AutoSchema):
         paginator = super()._get_paginator()  # type: ignore[no-untyped-call]
         if paginator is not None:
             paginator.collection_name = self._collection_name()
+            paginator.default_limit = getattr(self.view, "default_limit", paginator.default_limit)
         return paginator
 
     def get_paginated_name(self, serializer_name: str) -> str:  # noqa: ARG002 - the generator passes it
