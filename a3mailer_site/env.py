@@ -156,6 +156,13 @@ class Env:
     # Days that deleted users, domains and purged mail can be had back.
     trash_days: int = 30
 
+    # Days that the audit log is kept. What goes leaves a checkpoint, so that the rest can still be verified.
+    audit_days: int = 365
+
+    # The widest networks that can be blocked, as prefix lengths: a smaller number is refused.
+    block_prefix_v4: int = 16
+    block_prefix_v6: int = 32
+
     # Mail processes (more than one only on PostgreSQL).
     mail_processes: int = 1
 
@@ -182,6 +189,8 @@ class Env:
             raise SettingError("A3MAILER_CONNECTION_POOL_SIZE is 0; it must be at least 1")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise SettingError("A3MAILER_TLS_CERT and A3MAILER_TLS_KEY go together; only one is set")
+        if self.block_prefix_v4 > 32 or self.block_prefix_v6 > 128:
+            raise SettingError("A3MAILER_BLOCK_PREFIX_V4 and _V6 are prefix lengths: at most 32 and 128")
         for name in DEVELOPMENT_LISTEN:
             self.listen(name)
         _check_networks("A3MAILER_METRICS_ALLOW", "" if self.metrics_allow == "off" else self.metrics_allow)

@@ -49,8 +49,10 @@ def rely_on_poller(polled: bool = True) -> None:
 class Watch:
     """When to look at a generation, for a cache in a process that may have no poller."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, age: float | None = None) -> None:
+        """``age``: seconds that may pass between two looks; a second unless said otherwise."""
         self._name = name
+        self._age = age
         self._lock = threading.Lock()
         self._value: int | None = None
         self._looked = float("-inf")
@@ -58,7 +60,7 @@ class Watch:
     @property
     def fresh(self) -> bool:
         """Say whether what is cached may be used without asking the database."""
-        return _polled or time.monotonic() - self._looked < _AGE
+        return _polled or time.monotonic() - self._looked < (_AGE if self._age is None else self._age)
 
     def look(self) -> None:
         """Ask the database when it is time to, and ``announce`` when the generation moved."""

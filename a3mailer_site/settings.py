@@ -62,9 +62,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "a3mailer_site.api.middleware.ForwardedMiddleware",
+    "a3mailer_site.api.middleware.RequestIdMiddleware",
+    "security.middleware.BlockedMiddleware",
+    "security.middleware.RateLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "a3mailer_site.api.middleware.RequestIdMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -135,11 +137,18 @@ def _database() -> dict[str, Any]:
 
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": env.redis_url}
-    if env.redis_url
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 10000}},
-}
+
+
+def _cache(name: str, entries: int) -> dict[str, Any]:
+    if env.redis_url:
+        redis = "django.core.cache.backends.redis.RedisCache"
+        return {"BACKEND": redis, "LOCATION": env.redis_url, "KEY_PREFIX": name}
+    local = "django.core.cache.backends.locmem.LocMemCache"
+    return {"BACKEND": local, "LOCATION": name, "OPTIONS": {"MAX_ENTRIES": entries}}
+
+
+# Rate limits count in a cache of their own: what else is cached must never push a counter out.
+CACHES = {"default": _cache("", 10_000), "limits": _cache("limits", 100_000)}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
@@ -192,6 +201,7 @@ REST_FRAMEWORK = {
         "accounts.authentication.CsrfSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["a3mailer_site.api.permissions.ScopePermission"],
+    "DEFAULT_THROTTLE_CLASSES": ["security.throttles.CallerThrottle", "security.throttles.CostlyThrottle"],
     "DEFAULT_PAGINATION_CLASS": "a3mailer_site.api.pagination.EnvelopePagination",
     "DEFAULT_SCHEMA_CLASS": "a3mailer_site.api.schema.EnvelopeSchema",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],

@@ -16,11 +16,12 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         """Leave ``last_login`` to ``passwords.verify``, which writes it at most once a minute for all protocols.
 
-        And say what becomes of deleted users, and of a deleted domain's aliases.
+        And say what becomes of deleted users, and of a deleted domain's aliases; and what is looked at for safety.
         """
         user_logged_in.disconnect(dispatch_uid="update_last_login")
-        from accounts import trash  # noqa: PLC0415 - models are there only now
+        from accounts import posture, trash  # noqa: PLC0415 - models are there only now
         from domains.trash import goes_along  # noqa: PLC0415 - as above
 
         keep_in_trash("users", trash.purge)
         goes_along("aliases", trash.put_aliases_away, trash.bring_aliases_back)
+        posture.register()

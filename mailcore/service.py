@@ -21,6 +21,7 @@ from a3mailer_site.figures import figures
 from a3mailer_site.models import Generation
 from accounts import passwords
 from mailcore import tls
+from mailcore.blocked import BlockedHere
 from mailcore.child import Child
 from mailcore.control import Message
 from mailcore.database import DatabaseDoors
@@ -41,6 +42,7 @@ from mailcore.store.spool import Spool
 from mailcore.threads import WayBack
 from mailcore.transport import Answers, Connection, Connections, Limits, Server
 from mailcore.tuning import Tuning
+from security import blocklist
 
 log = structlog.get_logger("mailcore.service")
 
@@ -109,8 +111,11 @@ class MailProcess:
         way_back = WayBack(reactor)
         self._committer = commit.Committer(way_back)
         self._doors = DatabaseDoors(way_back, passwords.verify, self._committer)
-        self._connections = Connections(limits)
         self._tuning = Tuning(reactor, way_back, polled=True)
+        self._connections = Connections(limits, blocklist.guard.refuses)
+        self._blocked = BlockedHere(reactor, self._doors, self._connections)
+        # Before the first connection is accepted.
+        self._blocked.read_now()
         self._certificates = tls.Certificates(current())
         self._see_changes(way_back)
         self.child = Child(reactor, "mail")
@@ -135,6 +140,7 @@ class MailProcess:
         self.child.serve_tls(self._certificates)
         self.child.command("cut", self._shut_out)
         self.child.on_reload(lambda _: self._tuning.look())
+        self.child.on_drain(self._blocked.write_down)
         self.child.command("connections", self._list)
         reactor.addSystemEventTrigger("during", "shutdown", self._close)
 
@@ -145,6 +151,7 @@ class MailProcess:
         for name in generations.names():
             doorbells.when_changed(name, partial(generations.announce, name))
         doorbells.when_changed("addresses", partial(way_back.call, self._look_who_may_stay))
+        doorbells.when_changed("blocks", partial(way_back.call, self._blocked.changed))
         self._eyes = Eyes(doorbells)
 
     def _start(self) -> Deferred[Any]:
@@ -153,6 +160,7 @@ class MailProcess:
         generations.rely_on_poller()
         self._tuning.start()
         LoopingCall(lambda: self._connections.sweep(time.monotonic())).start(SWEEP_EVERY)
+        self._blocked.start()
         # Warms a connection up. Without a database the process serves all the same, and answers "try again later".
         answers = self._doors.database(Generation.objects.exists)
         answers.addErrback(_database_is_away)

@@ -577,6 +577,13 @@ class Connections:
             connection.cut()
         return len(wanted)
 
+    def abort_where(self, unwanted: Callable[[str], bool]) -> int:
+        """End the connections from unwanted addresses without a word; return how many there were."""
+        wanted = [connection for connection in self._live if unwanted(connection.peer.address)]
+        for connection in wanted:
+            connection.abort()
+        return len(wanted)
+
     def drain(self) -> Deferred[None]:
         """Let every session end after its command in flight; fires when the last connection is gone."""
         self.draining = True

@@ -6,7 +6,7 @@ orderly, and a request's body has a limit before it fills the disk.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,6 +20,7 @@ from django.core.wsgi import get_wsgi_application
 from twisted.internet import reactor as default_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThread
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web import http
 
@@ -28,9 +29,12 @@ from a3mailer_site.env import current
 from a3mailer_site.figures import figures
 from mailcore import tls
 from mailcore.child import Child
+from mailcore.database import in_database_thread
 from mailcore.threads import WayBack
+from mailcore.transport import plain_address
 from mailcore.tuning import Tuning
 from mailcore.wsgi_bridge import Receive, Scope, Send, WsgiBridge, count_answer
+from security import blocklist
 
 log = structlog.get_logger("mailcore.web")
 
@@ -39,6 +43,8 @@ THREADS = 8
 WAITING = 200
 # Bytes of a request's body. A larger one is refused before it is read (413); no view of ours takes more.
 BODY_LIMIT = 64 * 1024 * 1024
+# Seconds between two looks at the block list.
+LOOK_AT_BLOCKS_EVERY = 0.25
 # Seconds that a view may take, and between two looks whether all views are done at the end.
 VIEW_PATIENCE = 120
 LOOK_EVERY = 0.05
@@ -75,6 +81,12 @@ class BoundedRequest(WebRequest):  # type: ignore[misc] # daphne has no types
         # Daphne would let any client name the path that the application is mounted under.
         self.requestHeaders.removeHeader(b"daphne-root-path")
         return super().process()
+
+    def finish(self) -> None:
+        """Close the connection afterwards where the answer says so: twisted.web looks at the request only."""
+        if self.channel is not None and b"close" in (self.responseHeaders.getRawHeaders(b"connection") or ()):
+            self.channel.persistent = 0
+        super().finish()
 
     def _refuse(self) -> None:
         if not self.refused and self.channel is not None:
@@ -167,6 +179,12 @@ class BoundedFactory(HTTPFactory):  # type: ignore[misc] # daphne has no types
         figures.count("http.connections")
         return protocol
 
+    def abort_where(self, unwanted: Callable[[str], bool]) -> None:
+        """End the connections from unwanted addresses. A proxy's go on: who is behind it is each request's matter."""
+        for one in tuple(self.sockets):
+            if not one.disconnected and unwanted(plain_address(getattr(one.getPeer(), "host", "127.0.0.1"))):
+                one.abortConnection()
+
     def log(self, request: Any) -> None:
         """Write nothing: what is worth a line is logged where it happens."""
 
@@ -214,6 +232,25 @@ class WebProcess:
         self.child.on_reload(lambda _: self._tuning.look())
         reactor.addSystemEventTrigger("during", "shutdown", self._tuning.stop)
         reactor.addSystemEventTrigger("during", "shutdown", self._bridge.close)
+        self._blocks = LoopingCall(self._look_at_blocks)
+        self._cut_by = blocklist.guard.in_force
+        self.child.on_start(self._start_looking)
+
+    def _start_looking(self) -> None:
+        self._blocks.start(LOOK_AT_BLOCKS_EVERY)
+
+    def _look_at_blocks(self) -> Deferred[Any]:
+        """Keep the block list true."""
+        looked: Deferred[Any] = deferToThread(in_database_thread, _look)
+        looked.addCallback(lambda _: self._cut())
+        looked.addErrback(lambda failure: log.error("the block list was not looked at", exc_info=failure.value))
+        return looked
+
+    def _cut(self) -> None:
+        """When the list has changed, end open connections from addresses on it. Who comes later is told why (403)."""
+        if self._cut_by is not blocklist.guard.in_force:
+            self._cut_by = blocklist.guard.in_force
+            self._server.http_factory.abort_where(blocklist.guard.covers)
 
     async def _application(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -234,6 +271,11 @@ class WebProcess:
         waiting = LoopingCall(look)
         waiting.start(LOOK_EVERY, now=False)
         return done
+
+
+def _look() -> None:
+    blocklist.look()
+    blocklist.write_down()
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from mailcore.store.eyes import forget_changes
 from mailcore.threads import WayBack
 from mailcore.tuning import Tuning
 from mailqueue import counts
+from security import posture, tallies
 from security.sealing import HeadLog, seal
 
 log = structlog.get_logger("mailcore.worker")
@@ -37,6 +38,8 @@ SEAL_EVERY = 1.0
 TELL_HEAD_EVERY = 60.0
 FORGET_ANSWERS_EVERY = 600.0
 FOLD_COUNTS_EVERY = 5.0
+SCAN_EVERY = 15 * 60.0
+PURGE_TALLIES_EVERY = 3600.0
 
 
 class WorkerProcess:
@@ -67,6 +70,8 @@ class WorkerProcess:
         self._regularly(TELL_HEAD_EVERY, HeadLog().tell)
         self._regularly(FORGET_ANSWERS_EVERY, lambda: KeptAnswer.objects.forget_outlived(timezone.now()))
         self._regularly(FOLD_COUNTS_EVERY, counts.fold)
+        self._regularly(SCAN_EVERY, posture.scan)
+        self._regularly(PURGE_TALLIES_EVERY, lambda: tallies.purge(timezone.now()))
 
     def _regularly(self, seconds: float, work: Callable[[], Any]) -> None:
         """Do this in a database thread now and then, never twice at once."""

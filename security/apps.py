@@ -9,3 +9,9 @@ class SecurityConfig(AppConfig):
 
     name = "security"
     verbose_name = _("Security")
+
+    def ready(self) -> None:
+        """Register the posture checks about the server itself."""
+        from security import posture_checks  # noqa: PLC0415 - models are there only now
+
+        posture_checks.register()

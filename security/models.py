@@ -1,10 +1,16 @@
-"""The audit log and the recent login failures."""
+"""The audit log, the recent login failures, who may not come in, and what the posture checks found."""
 
 from datetime import datetime
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from a3mailer_site.models import Cached
+
+# Severities that the overview counts as security events.
+NOTABLE = ("warning", "error", "critical")
 
 
 class AuditEntry(models.Model):
@@ -59,7 +65,17 @@ class AuditEntry(models.Model):
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit log")
         ordering = ["-id"]
-        indexes = [models.Index(fields=["id"], name="audit_unsealed", condition=models.Q(seq__isnull=True))]
+        # What the API filters by, each with the time: a page and its total are read from an index of a million rows.
+        indexes = [
+            models.Index(fields=["id"], name="audit_unsealed", condition=Q(seq__isnull=True)),
+            models.Index(fields=["event_type", "at"], name="audit_type"),
+            models.Index(fields=["action", "at"], name="audit_action"),
+            models.Index(fields=["outcome", "at"], name="audit_outcome"),
+            models.Index(fields=["severity", "at"], name="audit_severity"),
+            models.Index(fields=["source_ip", "at"], name="audit_source", condition=Q(source_ip__isnull=False)),
+            models.Index(fields=["user_id", "at"], name="audit_user", condition=~Q(user_id="")),
+            models.Index(fields=["at"], name="audit_notable", condition=Q(severity__in=NOTABLE)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.at:%Y-%m-%d %H:%M:%S}"
@@ -94,3 +110,141 @@ class LoginFailure(models.Model):
 
     def __str__(self) -> str:
         return f"{self.login} from {self.address}"
+
+
+class AuditCheckpoint(models.Model):
+    """Where the chain begins after old entries have been purged: number and hash of the last one that is gone.
+
+    There is one row at most. ``seal`` covers it under the key of the chain, so that nobody else can move the beginning.
+    """
+
+    seq = models.BigIntegerField(_("number"))
+    hash = models.CharField(_("hash"), max_length=64)
+    purged_at = models.DateTimeField(_("purged"))
+    seal = models.CharField(max_length=64, editable=False)
+
+    class Meta:
+        verbose_name = _("audit checkpoint")
+        verbose_name_plural = _("audit checkpoints")
+
+    def __str__(self) -> str:
+        return str(self.seq)
+
+
+class BlockedAddressQuerySet(models.QuerySet["BlockedAddress"]):
+    """Questions asked of the block list."""
+
+    def in_force(self, now: datetime) -> "BlockedAddressQuerySet":
+        """Blocks that still hold at ``now``."""
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now))
+
+    def over(self, now: datetime) -> "BlockedAddressQuerySet":
+        """Blocks whose time is over at ``now``."""
+        return self.filter(expires_at__lte=now)
+
+
+class BlockedAddress(Cached):
+    """An address or a network that may not connect, to any protocol or to the web.
+
+    A permanent block has no ``expires_at``; there is no second flag that could disagree with it. ``hits`` are
+    connections and requests that were refused because of it, counted where they were refused.
+    """
+
+    cached_under = "blocks"
+
+    class Source(models.TextChoices):
+        """Who made the block."""
+
+        API = "api", _("API")
+        ADMIN = "admin", _("web admin")
+        COMMAND = "command", _("command line")
+        AUTOMATIC = "automatic", _("automatic")
+
+    network = models.CharField(_("address or network"), max_length=43, unique=True)
+    reason = models.CharField(_("reason"), max_length=255, blank=True)
+    source = models.CharField(_("made by"), max_length=9, choices=Source, default=Source.API, editable=False)
+    blocked_at = models.DateTimeField(_("blocked"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(
+        _("expires"), null=True, blank=True, db_index=True, help_text=_("Empty: the block is permanent.")
+    )
+    hits = models.PositiveBigIntegerField(_("refused"), default=0, editable=False)
+    last_seen = models.DateTimeField(_("last refused"), null=True, blank=True, editable=False)
+
+    objects = BlockedAddressQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("blocked address")
+        verbose_name_plural = _("blocked addresses")
+        ordering = ["-blocked_at", "-pk"]
+
+    def __str__(self) -> str:
+        return self.network
+
+
+class AllowedNetwork(Cached):
+    """An address or a network that is never blocked, whatever the block list says."""
+
+    cached_under = "blocks"
+
+    network = models.CharField(_("address or network"), max_length=43, unique=True)
+    reason = models.CharField(_("reason"), max_length=255, blank=True)
+    added_at = models.DateTimeField(_("added"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("allowed network")
+        verbose_name_plural = _("allowed networks")
+        ordering = ["network"]
+
+    def __str__(self) -> str:
+        return self.network
+
+
+class Tally(models.Model):
+    """How often something was refused in one minute. One row a minute and kind, so a flood does not fill the disk."""
+
+    class Kind(models.TextChoices):
+        """What was refused, and by which limit."""
+
+        GLOBAL = "global", _("requests: limit of the server")
+        PER_IP = "per_ip", _("requests: limit of an address")
+        PER_USER = "per_user", _("requests: limit of a user or key")
+        COSTLY = "costly", _("requests: limit of a costly operation")
+        API_LOGIN = "api_login", _("API keys that do not hold")
+
+    minute = models.DateTimeField(_("minute"))
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+    count = models.PositiveBigIntegerField(_("count"), default=0)
+
+    class Meta:
+        verbose_name = _("refused requests of a minute")
+        verbose_name_plural = _("refused requests")
+        ordering = ["-minute", "kind"]
+        constraints = [models.UniqueConstraint(fields=["minute", "kind"], name="tally_minute_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%Y-%m-%d %H:%M} {self.kind}"
+
+
+class PostureResult(models.Model):
+    """What a posture check found when it ran last. The texts are the check's; here are only the facts in them."""
+
+    class Status(models.TextChoices):
+        """How a check came out. What is unknown does not count."""
+
+        PASS = "pass", _("passed")
+        FAIL = "fail", _("failed")
+        UNKNOWN = "unknown", _("unknown")
+
+    check_id = models.CharField(_("check"), max_length=40, primary_key=True)
+    status = models.CharField(_("result"), max_length=7, choices=Status)
+    text = models.CharField(max_length=40, blank=True, editable=False)
+    facts = models.JSONField(_("details"), default=dict)
+    ran_at = models.DateTimeField(_("checked"))
+
+    class Meta:
+        verbose_name = _("posture check")
+        verbose_name_plural = _("posture checks")
+        ordering = ["check_id"]
+
+    def __str__(self) -> str:
+        return self.check_id

@@ -47,9 +47,23 @@ def _empty_caches():
 
     rely_on_poller(False)
     announce_all()
+    _forget_callers()
     yield
     rely_on_poller(False)
     announce_all()
+
+
+def _forget_callers():
+    """Forget who has called how often, and who was blocked: rate limits must not add up over tests."""
+    from django.core.cache import caches
+
+    from security import blocklist, budgets, tallies
+
+    caches["limits"].clear()
+    budgets.forget()
+    tallies.forget()
+    blocklist.guard.use(blocklist.Blocklist())
+    blocklist.guard.take_hits()
 
 
 @pytest.fixture

@@ -1,0 +1,106 @@
+"""What an entry of the audit log says to people: one text for each verb, in the language of whoever reads.
+
+The log keeps verbs and facts; the texts are made when it is read. A verb such as ``domain_created`` is a thing and
+what happened to it, and has its text from both; others stand in the first table. An app with words of its own adds them
+in ``ready()``:
+
+    describe_things({"widget": _("Widget")})
+    describe_verbs({"widgets_counted": _("Widgets were counted")})
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
+
+Text = str | Promise
+
+# Verbs whose text is more than a thing and what happened to it. Placeholders are names in the entry's metadata.
+_TEXTS: dict[str, Text] = {
+    "login": gettext_lazy("Login"),
+    "login_failed": gettext_lazy("Failed login attempt for user %(login)s"),
+    "message_held": gettext_lazy("Message %(queue_id)s was held: it could not be handled"),
+    "queue_retry": gettext_lazy("%(changed)s queue entries were sent for again"),
+    "queue_hold": gettext_lazy("%(changed)s queue entries were held"),
+    "queue_release": gettext_lazy("%(changed)s queue entries were released"),
+    "queue_bounce": gettext_lazy("%(changed)s queue entries were returned to their senders"),
+    "queue_delete": gettext_lazy("%(changed)s queue entries were deleted"),
+    "address_blocked": gettext_lazy("%(ip_address)s was blocked: %(reason)s"),
+    "address_unblocked": gettext_lazy("The block of %(ip_address)s was lifted"),
+    "network_allowed": gettext_lazy("%(ip_address)s was put on the allow-list"),
+    "network_disallowed": gettext_lazy("%(ip_address)s was taken off the allow-list"),
+    "rate_limits_updated": gettext_lazy("The rate limits were changed"),
+    "audit_log_read": gettext_lazy("The audit log was read"),
+    "audit_log_purged": gettext_lazy("%(deleted)s old entries of the audit log were purged"),
+}
+
+_THINGS: dict[str, Text] = {
+    "user": gettext_lazy("User"),
+    "domain": gettext_lazy("Domain"),
+    "alias": gettext_lazy("Alias"),
+    "group": gettext_lazy("Group"),
+    "api_key": gettext_lazy("API key"),
+    "apikey": gettext_lazy("API key"),
+    "route": gettext_lazy("Route"),
+    "message": gettext_lazy("Message"),
+}
+
+_HAPPENED: dict[str, Text] = {
+    "created": gettext_lazy("%(thing)s %(name)s was created"),
+    "updated": gettext_lazy("%(thing)s %(name)s was changed"),
+    "deleted": gettext_lazy("%(thing)s %(name)s was deleted"),
+    "restored": gettext_lazy("%(thing)s %(name)s was restored"),
+    "purged": gettext_lazy("%(thing)s %(name)s was deleted for good"),
+    "revoked": gettext_lazy("%(thing)s %(name)s was revoked"),
+}
+
+
+def describe_things(things: Mapping[str, Text]) -> None:
+    """Add words for things: the part of a verb before what happened."""
+    _THINGS.update(things)
+
+
+def describe_verbs(texts: Mapping[str, Text]) -> None:
+    """Add texts for whole verbs, with names of the metadata as placeholders."""
+    _TEXTS.update(texts)
+
+
+def knows(action: str) -> bool:
+    """Say whether there is a text for this verb."""
+    thing, _underscore, happened = action.rpartition("_")
+    return action in _TEXTS or (thing in _THINGS and happened in _HAPPENED)
+
+
+def describe(action: str, metadata: Mapping[str, Any]) -> str:
+    """Say in the language in force what happened; a verb that nobody has described stands for itself."""
+    facts = _Facts(metadata)
+    if action in _TEXTS:
+        return _said(str(_TEXTS[action]), facts)
+    thing, _underscore, happened = action.rpartition("_")
+    if thing in _THINGS and happened in _HAPPENED:
+        words = {"thing": str(_THINGS[thing]), "name": _name(metadata)}
+        return (str(_HAPPENED[happened]) % words).replace("  ", " ").strip()
+    return action
+
+
+def _said(text: str, facts: "_Facts") -> str:
+    # A fact that is missing (an older entry, an empty reason) leaves no colon behind.
+    return (text % facts).rstrip(": \uff1a")
+
+
+def _name(metadata: Mapping[str, Any]) -> str:
+    """Return what people call it, else its id."""
+    for group in (metadata, metadata.get("after"), metadata.get("before")):
+        if isinstance(group, Mapping):
+            for word in ("name", "username", "email", "domain", "address"):
+                if isinstance(group.get(word), str) and group[word]:
+                    return str(group[word])
+    return str(metadata.get("target") or metadata.get("key_id") or "")
+
+
+class _Facts(dict[str, Any]):
+    """Metadata as placeholders see them: what is missing is a question mark, never an error."""
+
+    def __missing__(self, name: str) -> str:
+        return "?"
