@@ -2,6 +2,7 @@
 
 from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_in
+from django.db.models.signals import post_save
 from django.utils.translation import gettext_lazy as _
 
 from a3mailer_site.trash import keep_in_trash
@@ -16,12 +17,17 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         """Leave ``last_login`` to ``passwords.verify``, which writes it at most once a minute for all protocols.
 
-        And say what becomes of deleted users, and of a deleted domain's aliases; and what is looked at for safety.
+        And say what becomes of deleted users and of a deleted domain's aliases, note when groups are made, and name
+        what is looked at for safety.
         """
         user_logged_in.disconnect(dispatch_uid="update_last_login")
-        from accounts import posture, trash  # noqa: PLC0415 - models are there only now
+        from django.contrib.auth.models import Group  # noqa: PLC0415 - models are there only now
+
+        from accounts import posture, trash  # noqa: PLC0415 - as above
+        from accounts.groups import note_birth  # noqa: PLC0415 - as above
         from domains.trash import goes_along  # noqa: PLC0415 - as above
 
+        post_save.connect(note_birth, sender=Group, dispatch_uid="group_birth")
         keep_in_trash("users", trash.purge)
         goes_along("aliases", trash.put_aliases_away, trash.bring_aliases_back)
         posture.register()
