@@ -22,6 +22,10 @@ from mailqueue.reach import own_traces
 # The last code point: greater than everything that follows a prefix.
 _END = "\U0010ffff"
 
+# Rows that are looked at in about half a second. Of the log no more than these, the newest, where no index finds what
+# is wanted. Of the queue up to so many are asked for by an index; where more match, going through it finds them soon.
+WINDOW = 200_000
+
 
 def begins_with(field: str, text: str) -> Q:
     """Match values that begin with ``text``, in the form that uses the index.
@@ -78,7 +82,7 @@ def search_messages(messages: "QuerySet[QueuedMessage]", text: str) -> "QuerySet
         Exists(entries.filter(begins_with("recipient", beginning) | Q(destination=beginning)))
     )
     logged, bound = MessageTrace.objects.filter(either), QueueEntry.objects.filter(destination=beginning)
-    if _are_many(logged) or _are_many(bound):
+    if _are_many(logged, WINDOW) or _are_many(bound, WINDOW):
         return messages.filter(here)
     return messages.filter(Q(pk__in=logged.values("message")) | Q(pk__in=bound.values("message_id")), here)
 
@@ -98,7 +102,7 @@ def to_recipient(messages: "QuerySet[QueuedMessage]", text: str) -> "QuerySet[Qu
 def to_destination(messages: "QuerySet[QueuedMessage]", name: str) -> "QuerySet[QueuedMessage]":
     """Messages with a recipient in this domain (A-labels)."""
     bound = QueueEntry.objects.filter(destination=name)
-    if _are_many(bound):
+    if _are_many(bound, WINDOW):
         return messages.filter(Exists(bound.filter(message=OuterRef("pk"))))
     return messages.filter(pk__in=bound.values("message_id"))
 
@@ -106,15 +110,11 @@ def to_destination(messages: "QuerySet[QueuedMessage]", name: str) -> "QuerySet[
 def _narrowed(messages: "QuerySet[QueuedMessage]", logged: Q, here: Q) -> "QuerySet[QueuedMessage]":
     """Narrow by a condition; where the log knows few that meet it, ask the log's index which."""
     few = MessageTrace.objects.filter(logged)
-    return messages.filter(here) if _are_many(few) else messages.filter(here, pk__in=few.values("message"))
+    return messages.filter(here) if _are_many(few, WINDOW) else messages.filter(here, pk__in=few.values("message"))
 
 
-def _are_many(rows: "QuerySet[Any]") -> bool:
-    return rows.order_by()[: MOST + 1].count() > MOST
-
-
-# Rows of the log that are gone through at most, from the newest on, for what no index finds.
-WINDOW = 200_000
+def _are_many(rows: "QuerySet[Any]", most: int) -> bool:
+    return rows.order_by()[: most + 1].count() > most
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def _by_index(traces: "QuerySet[MessageTrace]", wanted: Wanted) -> "tuple[QueryS
     few = False
     for by_index, by_walking in _conditions(wanted):
         rows = MessageTrace.objects.filter(by_index)
-        if _are_many(rows):
+        if _are_many(rows, MOST):
             traces = traces.filter(by_walking)
         else:
             # Said as a list of ids, or a database may prefer to go through all rows in their order.
