@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -138,6 +138,10 @@ class QueueEntryQuerySet(models.QuerySet["QueueEntry"]):
     def open(self) -> "QueueEntryQuerySet":
         """Entries that have not come to an end: waiting or held."""
         return self.filter(state__in=OPEN_STATES)
+
+    def in_lane(self, lane: str) -> "QueueEntryQuerySet":
+        """Entries of messages in this lane; said so that one can go through them in the order of messages."""
+        return self.filter(Exists(QueuedMessage.objects.filter(pk=OuterRef("message"), lane=lane)))
 
     def in_flight(self, now: datetime) -> "QueueEntryQuerySet":
         """Entries that a worker has in hand."""

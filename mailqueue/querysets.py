@@ -4,13 +4,15 @@ With millions of rows no index helps against what matches half of them, but then
 through them from the end. So it is first found out whether a text matches few or many.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Substr
+from django.db.models.lookups import Exact
 
 from a3mailer_site.ids import first_id_at, from_text
 from a3mailer_site.paging import MOST
@@ -19,6 +21,10 @@ from mailqueue.reach import own_traces
 
 # The last code point: greater than everything that follows a prefix.
 _END = "\U0010ffff"
+
+# Rows that are looked at in about half a second. Of the log no more than these, the newest, where no index finds what
+# is wanted. Of the queue up to so many are asked for by an index; where more match, going through it finds them soon.
+WINDOW = 200_000
 
 
 def begins_with(field: str, text: str) -> Q:
@@ -76,7 +82,7 @@ def search_messages(messages: "QuerySet[QueuedMessage]", text: str) -> "QuerySet
         Exists(entries.filter(begins_with("recipient", beginning) | Q(destination=beginning)))
     )
     logged, bound = MessageTrace.objects.filter(either), QueueEntry.objects.filter(destination=beginning)
-    if _are_many(logged) or _are_many(bound):
+    if _are_many(logged, WINDOW) or _are_many(bound, WINDOW):
         return messages.filter(here)
     return messages.filter(Q(pk__in=logged.values("message")) | Q(pk__in=bound.values("message_id")), here)
 
@@ -96,7 +102,7 @@ def to_recipient(messages: "QuerySet[QueuedMessage]", text: str) -> "QuerySet[Qu
 def to_destination(messages: "QuerySet[QueuedMessage]", name: str) -> "QuerySet[QueuedMessage]":
     """Messages with a recipient in this domain (A-labels)."""
     bound = QueueEntry.objects.filter(destination=name)
-    if _are_many(bound):
+    if _are_many(bound, WINDOW):
         return messages.filter(Exists(bound.filter(message=OuterRef("pk"))))
     return messages.filter(pk__in=bound.values("message_id"))
 
@@ -104,15 +110,11 @@ def to_destination(messages: "QuerySet[QueuedMessage]", name: str) -> "QuerySet[
 def _narrowed(messages: "QuerySet[QueuedMessage]", logged: Q, here: Q) -> "QuerySet[QueuedMessage]":
     """Narrow by a condition; where the log knows few that meet it, ask the log's index which."""
     few = MessageTrace.objects.filter(logged)
-    return messages.filter(here) if _are_many(few) else messages.filter(here, pk__in=few.values("message"))
+    return messages.filter(here) if _are_many(few, WINDOW) else messages.filter(here, pk__in=few.values("message"))
 
 
-def _are_many(rows: "QuerySet[Any]") -> bool:
-    return rows.order_by()[: MOST + 1].count() > MOST
-
-
-# Rows of the log that are gone through at most, from the newest on, for what no index finds.
-WINDOW = 200_000
+def _are_many(rows: "QuerySet[Any]", most: int) -> bool:
+    return rows.order_by()[: most + 1].count() > most
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,30 +151,36 @@ def find_in_log(wanted: Wanted) -> "tuple[QuerySet[MessageTrace], int | None]":
 
 def _by_index(traces: "QuerySet[MessageTrace]", wanted: Wanted) -> "tuple[QuerySet[MessageTrace], bool]":
     """Narrow by what there are indexes for; says whether one of them leaves only few rows."""
-    conditions = []
-    for field, text in (("sender", wanted.sender), ("recipient", wanted.recipient)):
-        if text:
-            conditions.append(_address(field, text.casefold()))
-    if wanted.message_id:
-        text = wanted.message_id if wanted.message_id.startswith("<") else f"<{wanted.message_id}>"
-        conditions.append(Q(message_id=text[:250]))
-    if wanted.search:
-        conditions.append(Q(pk__in=search_log(MessageTrace.objects.order_by(), wanted.search).values("pk")))
     few = False
-    for condition in conditions:
-        rows = MessageTrace.objects.filter(condition)
-        if _are_many(rows):
-            traces = traces.filter(condition)
+    for by_index, by_walking in _conditions(wanted):
+        rows = MessageTrace.objects.filter(by_index)
+        if _are_many(rows, MOST):
+            traces = traces.filter(by_walking)
         else:
             # Said as a list of ids, or a database may prefer to go through all rows in their order.
             few, traces = True, traces.filter(pk__in=rows.values("pk"))
     return traces, few
 
 
-def _address(field: str, text: str) -> Q:
-    if MessageTrace.objects.filter(**{field: text}).exists():
-        return Q(**{field: text})
-    return begins_with(field, text)
+def _conditions(wanted: Wanted) -> Iterator[tuple[Q, Q]]:
+    """Give each condition in the form that uses its index, and in the form for many rows that are in order already."""
+    for field, text in (("sender", wanted.sender.casefold()), ("recipient", wanted.recipient.casefold())):
+        if text and MessageTrace.objects.filter(**{field: text}).exists():
+            yield Q(**{field: text}), Q(**{field: text})  # the index has these in their order
+        elif text:
+            yield begins_with(field, text), _begins(field, text)
+    if wanted.message_id:
+        text = wanted.message_id if wanted.message_id.startswith("<") else f"<{wanted.message_id}>"
+        yield Q(message_id=text[:250]), Q(message_id=text[:250])
+    if wanted.search:
+        text, rows = wanted.search.casefold(), search_log(MessageTrace.objects.order_by(), wanted.search).values("pk")
+        is_id = text.startswith("<") or queue_id(text) is not None
+        yield Q(pk__in=rows), Q(pk__in=rows) if is_id else _begins("sender", text) | _begins("recipient", text)
+
+
+def _begins(field: str, text: str) -> Q:
+    """Match what begins so without the index: the matches of an index over all addresses would have to be sorted."""
+    return Q(Exact(Substr(field, 1, len(text)), text))
 
 
 def _id_at(moment: datetime) -> int:

@@ -76,7 +76,7 @@ class QueuePurgeView(APIView):
         """Take all messages of a lane out of the queue, except those in flight. Nobody is told; it can be undone."""
         if queue_name not in LANES:
             raise Http404
-        now, entries = timezone.now(), QueueEntry.objects.filter(message__lane=queue_name)
+        now, entries = timezone.now(), QueueEntry.objects.in_lane(queue_name)
         if is_dry_run(request):
             flying = _messages_of(entries.in_flight(now).open())
             # Entries in flight are few; the lane itself is in the counters.
@@ -117,7 +117,7 @@ class QueueRetryView(QueuePurgeView):
         wanted, now = serializer.validated_data, timezone.now()
         entries: QueueEntryQuerySet = QueueEntry.objects.filter(own_entries(domains_of(request)))
         if "queue" in wanted:
-            entries = entries.filter(message__lane=wanted["queue"])
+            entries = entries.in_lane(wanted["queue"])
         if "domain" in wanted:
             entries = entries.filter(destination=wanted["domain"])
         if "message_ids" in wanted:

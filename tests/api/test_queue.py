@@ -437,7 +437,7 @@ class TestMessages:
         from mailqueue import querysets
 
         if many:
-            monkeypatch.setattr(querysets, "MOST", 0)
+            monkeypatch.setattr(querysets, "WINDOW", 0)
         body = read_api.get(f"/api/v1/queue/messages?{query}").json()
         found = {message: name for name, message in some.items()}
         assert [found[one["id"]] for one in body["messages"]] == names

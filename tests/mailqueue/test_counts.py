@@ -331,7 +331,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(lane=st.sampled_from(["outgoing", "retry", "bounce"]))
     def purge_lane(self, lane):
-        purging.purge(QueueEntry.objects.filter(message__lane=lane), self.now, "me", queue=lane)
+        purging.purge(QueueEntry.objects.in_lane(lane), self.now, "me", queue=lane)
 
     @rule()
     def undo(self):
