@@ -21,7 +21,8 @@ from a3mailer_site.api.peers import is_among
 from a3mailer_site.api.permissions import ScopePermission
 from a3mailer_site.api.switches import EXPLAIN, explained
 from a3mailer_site.env import current
-from monitoring import counted, custom, examples, exposition, lanes, machine, metric_answers, server
+from monitoring import counted, custom, exposition, lanes, machine, metric_answers, server
+from monitoring import metric_examples as examples
 from monitoring.metric_serializers import (
     ApplicationMetricsSerializer,
     CustomMetricListSerializer,

@@ -18,7 +18,8 @@ from a3mailer_site.figures import BOUNDS, Figures
 from accounts.models import ApiKey
 from mailcore.supervisor.totals import Totals
 from mailcore.supervisor.windows import Windows
-from monitoring import counted, examples, lanes, machine, sessions
+from monitoring import counted, lanes, machine, sessions
+from monitoring import metric_examples as examples
 
 pytestmark = pytest.mark.django_db
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from running import PASSWORD, deliver, quick_retries, running
 
-from monitoring import examples
+from monitoring import metric_examples as examples
 from wire import Imap, Pop3, Smtp, until
 
 pytestmark = pytest.mark.flow
