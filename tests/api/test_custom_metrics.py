@@ -8,7 +8,8 @@ from django.db import connection
 from prometheus_client.parser import text_string_to_metric_families
 
 from accounts.models import ApiKey
-from monitoring import counted, custom, examples, lanes
+from monitoring import counted, custom, lanes
+from monitoring import metric_examples as examples
 from monitoring.models import CustomMetric, CustomSeries
 from security.models import AuditEntry
 

