@@ -120,14 +120,15 @@ def _detailed() -> dict[str, Any]:
 
 def _uptime() -> int | None:
     """Return the server's seconds; ``None`` without a supervisor to ask: nobody has measured it."""
+    answer = together({"uptime": _status}, 0.5).get("uptime")
+    return None if answer is None else int(answer["uptime"])
 
-    def ask() -> int | None:
-        try:
-            return int(server.status()["uptime"])
-        except UnavailableError:
-            return None
 
-    return together({"uptime": ask}, 0.5).get("uptime")
+def _status() -> dict[str, Any] | None:
+    try:
+        return server.status()
+    except UnavailableError:
+        return None
 
 
 def _shown(finding: Finding) -> dict[str, Any]:
@@ -149,17 +150,15 @@ def _settled(name: str, finding: Finding) -> Finding:
 
 
 def _readiness() -> dict[str, Any]:
-    try:
-        answer = server.status()
-        bound, draining = server.listening(answer), answer["state"] == "draining"
-    except UnavailableError:
-        bound, draining = {}, True
+    answer = together({"ready status": _status}, 1.0).get("ready status")
+    bound = {} if answer is None else server.listening(answer)
+    draining = answer is None or answer["state"] == "draining"
     calls: dict[str, Callable[[], bool]] = {
         "ready database": _database_ready,
         "ready cache": lambda: timed(cache_works).status == "healthy",
         **{f"ready {name}": _greeting(name, bound[name]) for name in GREETINGS if name in bound},
     }
-    found = together(calls, PATIENCE)
+    found = together(calls, PATIENCE - 1.0)
     services = {name: found.get(f"ready {name}", False) for name in ("database", "cache", *GREETINGS)}
     wanted = {"database", "cache", *(name for name in GREETINGS if current().listen(name))}
     size = probes.wal_bytes()

@@ -20,8 +20,8 @@ class Caches:
     misses: int
     insertions: int
     evictions: int
-    used: int
-    capacity: int
+    used: int | None  # None: no process has told
+    capacity: int | None
     lookup_time: float | None
     timed: int
 
@@ -50,11 +50,16 @@ def caches(window: Window, gauges: Mapping[str, float]) -> Caches:
         count("misses"),
         count("insertions"),
         count("evictions"),
-        int(sum(gauges.get(f"cache.{kind}.bytes", 0) for kind in KINDS)),
-        int(sum(gauges.get(f"cache.{kind}.capacity", 0) for kind in KINDS)),
+        _sum(gauges, "bytes"),
+        _sum(gauges, "capacity"),
         mean(buckets),
         samples(buckets),
     )
+
+
+def _sum(gauges: Mapping[str, float], what: str) -> int | None:
+    known = [gauges[name] for kind in KINDS if (name := f"cache.{kind}.{what}") in gauges]
+    return int(sum(known)) if known else None
 
 
 def own_caches() -> Caches:
@@ -65,12 +70,15 @@ def own_caches() -> Caches:
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """Connections to other servers: those that are there now, and what was done in a window. Times in seconds."""
+    """Connections to other servers: those that are there now, and what was done in a window. Times in seconds.
 
-    active: int
-    idle: int
+    What only the worker knows is ``None`` while there is none.
+    """
+
+    active: int | None
+    idle: int | None
     limit: int | None
-    waiting: int
+    waiting: int | None
     opened: int
     failed: int
     checkouts: int
@@ -80,6 +88,11 @@ class Outbound:
     window_seconds: float
 
     @property
+    def total(self) -> int | None:
+        """Those that are there and those that failed."""
+        return None if self.active is None or self.idle is None else self.active + self.idle + self.failed
+
+    @property
     def reuse_rate(self) -> float | None:
         """Messages that found a connection open, of all that went over one; ``None`` when none did."""
         return rate(self.reuses, self.checkouts)
@@ -87,12 +100,16 @@ class Outbound:
 
 def outbound(window: Window, gauges: Mapping[str, float]) -> Outbound:
     """Read the pool's figures."""
-    limit = gauges.get("delivery.pool.limit")
+
+    def gauge(name: str) -> int | None:
+        value = gauges.get(f"delivery.pool.{name}")
+        return None if value is None else int(value)
+
     return Outbound(
-        active=int(gauges.get("delivery.pool.active", 0)),
-        idle=int(gauges.get("delivery.pool.idle", 0)),
-        limit=None if limit is None else int(limit),
-        waiting=int(gauges.get("delivery.pool.waiting", 0)),
+        active=gauge("active"),
+        idle=gauge("idle"),
+        limit=gauge("limit"),
+        waiting=gauge("waiting"),
         opened=window.count("delivery.pool.opened"),
         failed=window.count("delivery.pool.failed"),
         checkouts=window.count("delivery.pool.checkouts"),

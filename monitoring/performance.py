@@ -28,7 +28,7 @@ def stats(answer: Mapping[str, Any]) -> dict[str, Any]:
 def _connection_pool(answer: Mapping[str, Any]) -> dict[str, Any]:
     found = outbound(window.window(answer, LONG), gauges_of(answer))
     return {
-        "total_connections": found.active + found.idle + found.failed,
+        "total_connections": found.total,
         "active_connections": found.active,
         "idle_connections": found.idle,
         "failed_connections": found.failed,
@@ -51,7 +51,7 @@ def _database_pool(answer: Mapping[str, Any]) -> dict[str, Any]:
     ]
     return {
         "engine": connection.vendor,
-        "total_connections": sum(one["connections"] for one in processes),
+        "total_connections": sum(one["connections"] for one in processes) if processes else None,
         "opened": window.since_start(answer).count("database.connections_opened"),
         "processes": processes,
     }
@@ -66,7 +66,7 @@ def _cache_performance(answer: Mapping[str, Any]) -> dict[str, Any]:
         "eviction_rate": rate(found.evictions, found.insertions),
         "avg_lookup_time": milliseconds(found.lookup_time, 5),
         "cache_size": size,
-        "cache_utilization": rate(found.used, size, 8),
+        "cache_utilization": None if found.used is None else rate(found.used, size, 8),
     }
 
 

@@ -110,14 +110,17 @@ def cache_works() -> Finding:
     right = cache.get("probe") == token
     known = _known_caches()
     rate = known.hit_rate
-    details = {"hit_rate": None if rate is None else f"{100 * rate:.0f}%", "memory_usage": human(known.used)}
+    details = {
+        "hit_rate": None if rate is None else f"{100 * rate:.0f}%",
+        "memory_usage": None if known.used is None else human(known.used),
+    }
     return Finding("healthy" if right else "unhealthy", details=details)
 
 
 def _known_caches() -> Caches:
     """Return the caches of all processes; those of this one when nobody can be asked about the others."""
     try:
-        answer = server.figures()
+        answer = server.figures(patience=1.0)
     except UnavailableError:
         return own_caches()
     return caches(window.window(answer, RATE_WINDOW), gauges_of(answer))

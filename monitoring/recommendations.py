@@ -153,7 +153,7 @@ def connections_are_not_used_again(known: Facts) -> Advice | None:
     """Most messages open a connection of their own, because there is no room to keep any."""
     pool = known.pool
     rate = pool.reuse_rate
-    full = pool.active + pool.idle >= known.pool_size
+    full = (pool.active or 0) + (pool.idle or 0) >= known.pool_size
     if rate is None or pool.checkouts < ENOUGH_MESSAGES or rate >= GOOD_REUSE_RATE or not full:
         return None
     wanted = min(2 * known.pool_size, known.most_connections)

@@ -83,9 +83,9 @@ class ReadinessSerializer(serializers.Serializer[dict[str, object]]):
 class ConnectionPoolSerializer(serializers.Serializer[dict[str, object]]):
     """Connections to other servers. Times in milliseconds; what nothing was measured of is null."""
 
-    total_connections = serializers.IntegerField(help_text="active + idle + failed")
-    active_connections = serializers.IntegerField()
-    idle_connections = serializers.IntegerField()
+    total_connections = serializers.IntegerField(allow_null=True, help_text="active + idle + failed")
+    active_connections = serializers.IntegerField(allow_null=True)
+    idle_connections = serializers.IntegerField(allow_null=True)
     failed_connections = serializers.IntegerField(help_text="Failed to open or broke in the last five minutes.")
     avg_connection_time = serializers.FloatField(allow_null=True)
     connection_reuse_rate = serializers.FloatField(allow_null=True)

@@ -14,6 +14,7 @@ from rest_framework import serializers
 from a3mailer_site.api.errors import ConflictError, UnavailableError
 from a3mailer_site.control import ControlError, ServerAwayError, call
 from a3mailer_site.env import BASE_DIR, current
+from a3mailer_site.models import Setting
 
 # Written when a package is built; a source tree has none.
 _STAMP = BASE_DIR / "a3mailer_site" / "build_date"
@@ -32,6 +33,7 @@ _NOTES = {
         "%(name)s is to listen on %(address)s; for that the server must be started again as root."
     ),
     "unlisten": gettext_lazy("%(name)s is no longer to listen on %(address)s; that takes effect with a restart."),
+    "overruled": gettext_lazy("%(name)s was tuned while the server ran; that value holds, and not the new one."),
     "certificate_expired": gettext_lazy("The certificate is no longer valid: it expired at %(address)s."),
 }
 
@@ -44,10 +46,10 @@ def status() -> dict[str, Any]:
         raise UnavailableError from error
 
 
-def figures() -> dict[str, Any]:
+def figures(patience: float = 3.0) -> dict[str, Any]:
     """Ask the supervisor for the figures of all processes; raises ``UnavailableError`` (503) when none answers."""
     try:
-        return call("figures", timeout=3.0)
+        return call("figures", timeout=patience)
     except ControlError as error:
         raise UnavailableError from error
 
@@ -112,10 +114,12 @@ def reload(*, dry_run: bool) -> dict[str, Any]:
         raise UnavailableError from error
     except ControlError as error:
         raise serializers.ValidationError(_public(str(error))) from error
+    tuned = Setting.objects.filter(name__in=[change["name"] for change in answer["changes"]])
+    overruled = [{"kind": "overruled", "name": name} for name in tuned.values_list("name", flat=True)]
     return {
         "status": "valid" if dry_run else "reloaded",
         "changes": answer["changes"],
-        "warnings": [_NOTES[note["kind"]] % note for note in answer["notes"]],
+        "warnings": [_NOTES[note["kind"]] % note for note in [*answer["notes"], *overruled]],
     }
 
 

@@ -70,7 +70,7 @@ class ServerReloadView(APIView):
     """``POST /api/v1/server/reload``."""
 
     strict = {"post"}
-    costly = {"post": (6, 60)}
+    costly = {"post": (10, 60)}
 
     @extend_schema(
         summary="Reload settings and certificates",

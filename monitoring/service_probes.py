@@ -16,7 +16,7 @@ from monitoring.probes import Finding, Status, by_limits, milliseconds_since
 from security.models import AuditEntry
 
 # Seconds that a listener has for handshake and greeting together.
-GREETING_PATIENCE = 2.0
+GREETING_PATIENCE = 1.5
 GREETINGS = {"smtp": b"220", "imap": b"* OK", "pop3": b"+OK"}
 # The listeners of each protocol, and those among them that begin with TLS.
 LISTENERS = {"smtp": ("smtp", "submission", "submissions"), "imap": ("imap", "imaps"), "pop3": ("pop3", "pop3s")}

@@ -146,6 +146,7 @@ def test_what_nothing_was_measured_of_is_null_and_no_zero(figures, api):
         for name, number in body[part].items() if number is None
     }  # fmt: skip
     assert nulls == {
+        "total_connections", "active_connections", "idle_connections", "cache_utilization",  # no worker, no process
         "avg_connection_time", "connection_reuse_rate", "hit_rate", "miss_rate", "eviction_rate", "avg_lookup_time",
         "avg_response_time", "p50_response_time", "p95_response_time", "p99_response_time", "error_rate",
     }  # fmt: skip

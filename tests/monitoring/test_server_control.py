@@ -135,7 +135,21 @@ def test_a_reload_says_what_changed_and_what_waits_in_the_callers_language(super
 def test_every_kind_of_note_has_words():
     from mailcore.supervisor.reloading import _WORDS
 
-    assert set(server._NOTES) == set(_WORDS)
+    assert set(server._NOTES) == {*_WORDS, "overruled"}
+
+
+def test_a_new_value_that_a_tuned_one_overrules_is_told(supervisor, api):
+    from a3mailer_site.live import set_live
+
+    supervisor["reload"] = {
+        "changes": [{"name": name, "before": 1, "after": 2} for name in ("cache_size", "connection_pool_size")],
+        "warnings": [],
+        "notes": [],
+    }
+    set_live("cache_size", 5)
+    assert api("admin").post(RELOAD).json()["warnings"] == [
+        "cache_size was tuned while the server ran; that value holds, and not the new one."
+    ]
 
 
 def test_a_dry_run_is_passed_on_and_not_written_down(supervisor, api):
