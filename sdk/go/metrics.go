@@ -88,7 +88,7 @@ type CustomMetricSeries struct {
 
 // GetPrometheusMetrics returns all figures in Prometheus' text format.
 func (m *Metrics) GetPrometheusMetrics(options ...Option) (string, error) {
-	content, _, err := m.to.send(call{method: http.MethodGet, root: true, segments: at("metrics"), accept: "text/plain"}, options)
+	content, _, err := m.to.send(call{method: http.MethodGet, root: true, segments: at("metrics"), accept: "text/plain, */*;q=0.5"}, options)
 	return string(content), err
 }
 

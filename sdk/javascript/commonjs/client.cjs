@@ -117,7 +117,7 @@ class Messages extends Group {
 class Metrics extends Group {
   getSystemMetrics = (query, options) => this.send("GET", path`metrics/system`, { query }, options);
   getApplicationMetrics = (query, options) => this.send("GET", path`metrics/application`, { query }, options);
-  getPrometheusMetrics = (options) => this.send("GET", "/metrics", { text: true, accept: "text/plain" }, options);
+  getPrometheusMetrics = (options) => this.send("GET", "/metrics", { text: true, accept: "text/plain, */*;q=0.5" }, options);
   setCustomMetric = (metric, options) => this.send("POST", path`metrics/custom`, { body: metric }, options);
   listCustomMetrics = (query, options) => this.send("GET", path`metrics/custom`, { query }, options);
   iterateCustomMetrics = (query, options) => walk(this.listCustomMetrics, "metrics", query, options);

@@ -459,7 +459,7 @@ class Metrics(Group[Way]):
     @operation
     def get_prometheus_metrics(self) -> Call[str]:
         """Return all figures in Prometheus' text format."""
-        return Call("GET", "/metrics", str, accept="text/plain")
+        return Call("GET", "/metrics", str, accept="text/plain, */*;q=0.5")
 
     @operation
     def set_custom_metric(
