@@ -14,12 +14,35 @@ from accounts.models import Alias, AliasTarget, ApiKey, User
 from accounts.passwords import verify
 from domains.models import Domain
 from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, Route
-from security.models import AuditEntry, LoginFailure
+from security.models import (
+    AllowedNetwork,
+    AuditCheckpoint,
+    AuditEntry,
+    BlockedAddress,
+    LoginFailure,
+    PostureResult,
+    Tally,
+)
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
 NASTY = "<script>alert(1)</script>"
-OURS = [Alias, ApiKey, AuditEntry, Domain, LoginFailure, MessageTrace, QueueEntry, Route, User]
+OURS = [
+    Alias,
+    AllowedNetwork,
+    ApiKey,
+    AuditCheckpoint,
+    AuditEntry,
+    BlockedAddress,
+    Domain,
+    LoginFailure,
+    MessageTrace,
+    PostureResult,
+    QueueEntry,
+    Route,
+    Tally,
+    User,
+]
 
 
 @pytest.fixture
@@ -50,6 +73,11 @@ def three(make_user, domain, root):
         Route.objects.create(domain=f"r{n}.example", host="relay.example")
         AuditEntry.objects.create(event_type="system", action=NASTY[:60], metadata={"a": NASTY})
         LoginFailure.objects.create(address="192.0.2.1", login=NASTY, protocol="imap")
+        BlockedAddress.objects.create(network=f"192.0.2.{n}", reason=NASTY)
+        AllowedNetwork.objects.create(network=f"198.51.100.{n}", reason=NASTY)
+        AuditCheckpoint.objects.create(seq=n, hash="0" * 64, purged_at=now)
+        PostureResult.objects.create(check_id=f"check{n}", status="fail", facts={"a": NASTY}, ran_at=now)
+        Tally.objects.create(minute=now - timedelta(minutes=n), kind="per_ip", count=n)
         queued(f"x{n}@example.org", now)
 
 
