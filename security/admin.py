@@ -10,10 +10,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
 
 from a3mailer_site.api.peers import Network, client_address
 from a3mailer_site.paging import BoundedPaginator
-from security.audited import AuditedAdmin, ReadOnlyAdmin
+from security.audited import ReadOnlyAdmin
 from security.blocking import AlreadyError, allow, block, disallow, lift
 from security.descriptions import describe
 from security.guards import objection
@@ -114,10 +115,11 @@ class BlockForm(NetworkForm):
         return excluded | {"network"} if name and over.exists() else excluded
 
 
-class _ListAdmin(AuditedAdmin):
-    """Networks that are added and taken off, never edited."""
+class _ListAdmin(ModelAdmin):  # type: ignore[misc] # unfold has no types
+    """Networks that are added and taken off, never edited; ``blocking.py`` writes it down."""
 
     actions = ["take_off"]
+    show_full_result_count = False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         """Nobody."""

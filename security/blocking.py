@@ -1,10 +1,11 @@
 """Blocking and allowing, and lifting both: what API, web administration and command line do alike, written down."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
 from a3mailer_site.api.peers import Network
@@ -37,7 +38,7 @@ def block(
 ) -> BlockedAddress:
     """Block a network that ``guards.objection`` has nothing against; raises ``AlreadyError`` when it is blocked."""
     name = written(network)
-    with transaction.atomic():
+    with _once(name):
         BlockedAddress.objects.over(now).filter(network=name).delete()
         if BlockedAddress.objects.filter(network=name).exists():
             raise AlreadyError(name)
@@ -48,18 +49,20 @@ def block(
     return row
 
 
-def lift(row: BlockedAddress, *, by: BlockedAddress.Source, request: HttpRequest | None = None) -> None:
-    """Lift a block."""
+def lift(row: BlockedAddress, *, by: BlockedAddress.Source, request: HttpRequest | None = None) -> bool:
+    """Lift a block; says ``False`` where somebody else has just done so."""
+    facts = {**block_facts(row), "hits": row.hits, "source": by}
     with transaction.atomic():
-        facts = {**block_facts(row), "hits": row.hits, "source": by}
-        row.delete()
-        write_down("address_unblocked", request, facts)
+        gone, _by_model = row.delete()
+        if gone:
+            write_down("address_unblocked", request, facts)
+    return bool(gone)
 
 
 def allow(network: Network, *, reason: str, request: HttpRequest | None = None) -> AllowedNetwork:
     """Put a network on the allow-list; raises ``AlreadyError`` when it is there."""
     name = written(network)
-    with transaction.atomic():
+    with _once(name):
         if AllowedNetwork.objects.filter(network=name).exists():
             raise AlreadyError(name)
         row = AllowedNetwork.objects.create(network=name, reason=reason)
@@ -67,12 +70,24 @@ def allow(network: Network, *, reason: str, request: HttpRequest | None = None) 
     return row
 
 
-def disallow(row: AllowedNetwork, *, request: HttpRequest | None = None) -> None:
-    """Take a network off the allow-list: blocks hold for it again."""
+def disallow(row: AllowedNetwork, *, request: HttpRequest | None = None) -> bool:
+    """Take a network off the allow-list: blocks hold for it again. ``False`` where somebody else has just done so."""
+    facts = {"ip_address": row.network, "reason": row.reason}
     with transaction.atomic():
-        facts = {"ip_address": row.network, "reason": row.reason}
-        row.delete()
-        write_down("network_disallowed", request, facts)
+        gone, _by_model = row.delete()
+        if gone:
+            write_down("network_disallowed", request, facts)
+    return bool(gone)
+
+
+@contextmanager
+def _once(name: str) -> Iterator[None]:
+    """Open a transaction in which nobody else puts the same network on the list."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        raise AlreadyError(name) from error
 
 
 def block_facts(row: BlockedAddress) -> dict[str, Any]:

@@ -43,6 +43,7 @@ _THINGS: dict[str, Text] = {
     "api_key": gettext_lazy("API key"),
     "apikey": gettext_lazy("API key"),
     "route": gettext_lazy("Route"),
+    "queueentry": gettext_lazy("Queue entry"),
     "message": gettext_lazy("Message"),
 }
 

@@ -73,8 +73,7 @@ class AuditEntry(models.Model):
             models.Index(fields=["outcome", "at"], name="audit_outcome"),
             models.Index(fields=["severity", "at"], name="audit_severity"),
             models.Index(fields=["source_ip", "at"], name="audit_source", condition=Q(source_ip__isnull=False)),
-            models.Index(fields=["user_id", "at"], name="audit_user", condition=~Q(user_id="")),
-            models.Index(fields=["at"], name="audit_notable", condition=Q(severity__in=NOTABLE)),
+            models.Index(fields=["user_id", "at"], name="audit_user"),
         ]
 
     def __str__(self) -> str:

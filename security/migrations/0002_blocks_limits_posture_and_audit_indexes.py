@@ -108,11 +108,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='auditentry',
-            index=models.Index(condition=models.Q(('user_id', ''), _negated=True), fields=['user_id', 'at'], name='audit_user'),
-        ),
-        migrations.AddIndex(
-            model_name='auditentry',
-            index=models.Index(condition=models.Q(('severity__in', ('warning', 'error', 'critical'))), fields=['at'], name='audit_notable'),
+            index=models.Index(fields=['user_id', 'at'], name='audit_user'),
         ),
         migrations.AddConstraint(
             model_name='tally',

@@ -16,22 +16,35 @@ from domains.models import Domain
 from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueuePurge, Route
 from mailqueue.standing import reclassify
 from monitoring.models import CustomMetric, CustomSeries
-from security.models import AuditEntry, LoginFailure
+from security.models import (
+    AllowedNetwork,
+    AuditCheckpoint,
+    AuditEntry,
+    BlockedAddress,
+    LoginFailure,
+    PostureResult,
+    Tally,
+)
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
 NASTY = "<script>alert(1)</script>"
 OURS = [
     Alias,
+    AllowedNetwork,
     ApiKey,
+    AuditCheckpoint,
     AuditEntry,
+    BlockedAddress,
     CustomMetric,
     Domain,
     LoginFailure,
     MessageTrace,
+    PostureResult,
     QueueEntry,
     QueuePurge,
     Route,
+    Tally,
     User,
 ]
 
@@ -66,6 +79,11 @@ def three(make_user, domain, root):
         metric = CustomMetric.objects.create(name=f"metric_{n}", kind="counter")
         CustomSeries.objects.create(metric=metric, key="", labels={"a": NASTY}, value=n)
         LoginFailure.objects.create(address="192.0.2.1", login=NASTY, protocol="imap")
+        BlockedAddress.objects.create(network=f"192.0.2.{n}", reason=NASTY)
+        AllowedNetwork.objects.create(network=f"198.51.100.{n}", reason=NASTY)
+        AuditCheckpoint.objects.create(seq=n, hash="0" * 64, purged_at=now)
+        PostureResult.objects.create(check_id=f"check{n}", status="fail", facts={"a": NASTY}, ran_at=now)
+        Tally.objects.create(minute=now - timedelta(minutes=n), kind="per_ip", count=n)
         queued(f"x{n}@example.org", now)
         QueuePurge.objects.create(queue="retry", messages=n, by=NASTY)
 

@@ -27,8 +27,6 @@ class Command(BaseCommand):
             names = list(around(parse_address(written(network)))) if single else [written(network)]
         except ValueError as error:
             raise CommandError(f"unblock: {address!r} is neither an address nor a network") from error
-        blocks = list(BlockedAddress.objects.filter(network__in=names))
-        if not dry_run:
-            for row in blocks:
-                lift(row, by=BlockedAddress.Source.COMMAND)
-        self.stdout.write(f"unblock: {len(blocks)} lifted{' (dry run)' if dry_run else ''}")
+        blocks = BlockedAddress.objects.filter(network__in=names)
+        count = sum(dry_run or lift(row, by=BlockedAddress.Source.COMMAND) for row in list(blocks))
+        self.stdout.write(f"unblock: {count} lifted{' (dry run)' if dry_run else ''}")
