@@ -28,7 +28,12 @@ def restorable_until(deleted_at: datetime) -> datetime:
     return deleted_at + timedelta(days=current().trash_days)
 
 
+def oldest_restorable(now: datetime) -> datetime:
+    """Return the moment before which deleted things are beyond restoring, purged or not."""
+    return now - timedelta(days=current().trash_days)
+
+
 def empty_trash(now: datetime, *, dry_run: bool = False) -> dict[str, int]:
     """Delete for good what is older than ``A3MAILER_TRASH_DAYS``; returns how many things of each kind."""
-    before = now - timedelta(days=current().trash_days)
+    before = oldest_restorable(now)
     return {name: purge(before, dry_run) for name, purge in sorted(_bins.items())}

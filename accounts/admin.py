@@ -17,14 +17,18 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.forms import AdminPasswordChangeForm
 
 from a3mailer_site.control import hint
 from accounts import trash
 from accounts.forms import ChangeUserForm, GroupForm, NewApiKeyForm, NewUserForm
-from accounts.models import Alias, AliasTarget, ApiKey, User
-from accounts.powers import check_last_administrator, is_powerful, locked
+from accounts.models import Alias, AliasTarget, ApiKey, DeletedUser, User
+from accounts.powers import ForbiddenError, check_last_administrator, is_powerful, locked
+from accounts.serializers import facts
 from domains.names import to_unicode
+from domains.trash_admin import ToTrashAdmin, TrashAdmin
+from security.audit import changed, record
 from security.audited import AuditedAdmin
 from security.models import AuditEntry
 
@@ -67,7 +71,7 @@ class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[type-arg]
+class UserAdmin(DjangoUserAdmin, ToTrashAdmin):  # type: ignore[type-arg, misc]
     """Users with or without a mailbox."""
 
     audited_type = AuditEntry.EventType.ADMINISTRATIVE
@@ -75,7 +79,8 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[type-arg]
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
     list_display = ["__str__", "username", "full_name", "is_active", "is_staff", "quota_use", "last_login"]
-    list_filter = ["is_active", "is_staff", ("domain", admin.RelatedOnlyFieldListFilter)]
+    list_filter = ["is_active", "is_staff", ("domain", AutocompleteSelectFilter)]
+    list_filter_submit = True
     search_fields = ["username", "email", "full_name"]
     ordering = ["username"]
     readonly_fields = ["quota_use", "created_at", "last_login"]
@@ -180,6 +185,39 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):  # type: ignore[type-arg]
         self.message_user(request, text % {"count": changed}, messages.SUCCESS)
 
 
+@admin.register(DeletedUser)
+class DeletedUserAdmin(TrashAdmin):
+    """Users that can be had back, with all mail."""
+
+    audited_type = AuditEntry.EventType.ADMINISTRATIVE
+    list_display = ["__str__", "deleted_username", "full_name", "size", "deleted_at", "restorable_until"]
+    list_filter = [("domain", AutocompleteSelectFilter)]
+    list_filter_submit = True
+    search_fields = ["deleted_username", "deleted_email", "full_name"]
+    fields = ["deleted_email", "deleted_username", "full_name", "size", "created_at", "deleted_at", "last_login"]
+
+    @admin.display(description=_("used"), ordering="used_quota")
+    def size(self, user: User) -> str:
+        """Say how much mail there is."""
+        return filesizeformat(user.used_quota)
+
+    @admin.display(description=_("restorable until"), ordering="deleted_at")
+    def restorable_until(self, user: User) -> Any:
+        """Say when it goes for good."""
+        return user.restorable_until
+
+    def restore_one(self, request: HttpRequest, pk: int) -> User:
+        """Restore a user; only an administrator restores one who has power."""
+        user = trash.find(pk, timezone.now())
+        if is_powerful(user) and not _is_administrator(request):
+            raise ForbiddenError(gettext("Only an administrator may delete or restore an administrator."))
+        trash.restore(user, timezone.now())
+        target = {"target": f"user_{user.pk}", "name": str(user), "by": "web admin"}
+        detail = changed({}, facts(user))
+        record("user_restored", self.audited_type, request=request, metadata={**target, **detail})
+        return user
+
+
 class AliasTargetInline(TabularInline):  # type: ignore[misc] # unfold has no types
     """The addresses that an alias stands for."""
 
@@ -194,7 +232,8 @@ class AliasAdmin(AuditedAdmin):
 
     inlines = [AliasTargetInline]
     list_display = ["address", "target_list", "enabled", "created_at"]
-    list_filter = ["enabled", ("domain", admin.RelatedOnlyFieldListFilter)]
+    list_filter = ["enabled", ("domain", AutocompleteSelectFilter)]
+    list_filter_submit = True
     search_fields = ["address", "targets__address"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alias]:
@@ -226,6 +265,8 @@ class ApiKeyAdmin(AuditedAdmin):
         "revoked_at",
     ]
     search_fields = ["name", "=hint"]
+    autocomplete_fields = ["owner"]
+    list_select_related = ["owner"]
     actions = ["revoke"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

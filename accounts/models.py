@@ -15,7 +15,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from a3mailer_site.models import Cached, Generation
-from a3mailer_site.trash import restorable_until
+from a3mailer_site.trash import oldest_restorable, restorable_until
 from domains.models import Domain
 
 
@@ -141,6 +141,27 @@ class User(Cached, AbstractBaseUser, PermissionsMixin):
             kept = {"id", "used_quota", "last_login"}
             kwargs["update_fields"] = [field.name for field in self._meta.concrete_fields if field.name not in kept]
         super().save(*args, **kwargs)
+
+
+class DeletedUserManager(models.Manager["DeletedUser"]):
+    """The trash as it can be had back now."""
+
+    def get_queryset(self) -> models.QuerySet["DeletedUser"]:
+        """Return the deleted users that are not too old."""
+        lasting = super().get_queryset().filter(deleted_at__gt=oldest_restorable(timezone.now()))
+        return lasting.exclude(deleted_username="")
+
+
+class DeletedUser(User):
+    """A user in the trash, for the web admin."""
+
+    objects = DeletedUserManager()  # type: ignore[assignment, misc] # of another set of rows
+
+    class Meta:
+        proxy = True
+        verbose_name = _("deleted user")
+        verbose_name_plural = _("deleted users")
+        ordering = ["-deleted_at", "-pk"]
 
 
 class Alias(Cached):

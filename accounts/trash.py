@@ -18,12 +18,12 @@ from django.utils.translation import gettext as _
 
 from a3mailer_site.api.errors import ConflictError
 from a3mailer_site.models import Generation
+from a3mailer_site.trash import oldest_restorable
 from accounts.limits import check_limits
 from accounts.models import Alias, AliasTarget, ApiKey, User
 from accounts.powers import check_last_administrator
 from accounts.removal import erase
 from domains.models import Domain
-from domains.trash import oldest_restorable
 
 
 def delete(user: User, now: datetime) -> None:

@@ -20,6 +20,7 @@ from a3mailer_site.api.pagination import page_of, search_text
 from a3mailer_site.api.permissions import domains_of
 from a3mailer_site.api.switches import switch
 from a3mailer_site.control import hint
+from a3mailer_site.trash import oldest_restorable
 from accounts import examples, pages, trash
 from accounts.addresses import fold
 from accounts.bulk_viewset import BulkUsersMixin
@@ -32,7 +33,6 @@ from accounts.serializers import (
     is_administrator,
     user_etag,
 )
-from domains.trash import oldest_restorable
 from security.audit import changed, record
 from security.models import AuditEntry
 

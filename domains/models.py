@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from a3mailer_site.models import Cached
-from a3mailer_site.trash import restorable_until
+from a3mailer_site.trash import oldest_restorable, restorable_until
 from domains.names import to_ascii, to_unicode, validate_domain
 
 
@@ -82,3 +82,23 @@ class Domain(Cached):
         if self.deleted_at is None:
             self.name = to_ascii(self.name)
         super().save(*args, **kwargs)
+
+
+class DeletedDomainManager(models.Manager["DeletedDomain"]):
+    """The trash as it can be had back now."""
+
+    def get_queryset(self) -> models.QuerySet["DeletedDomain"]:
+        """Return the deleted domains that are not too old."""
+        return super().get_queryset().filter(deleted_at__gt=oldest_restorable(timezone.now())).exclude(deleted_name="")
+
+
+class DeletedDomain(Domain):
+    """A domain in the trash, for the web admin."""
+
+    objects = DeletedDomainManager()  # type: ignore[assignment, misc] # of another set of rows
+
+    class Meta:
+        proxy = True
+        verbose_name = _("deleted domain")
+        verbose_name_plural = _("deleted domains")
+        ordering = ["-deleted_at", "-pk"]

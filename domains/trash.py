@@ -6,7 +6,7 @@ register in ``ready()`` what to do.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +15,7 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 
 from a3mailer_site.api.errors import ConflictError
-from a3mailer_site.env import current
+from a3mailer_site.trash import oldest_restorable
 from domains.models import Domain
 from domains.names import to_unicode
 
@@ -37,11 +37,6 @@ def goes_along(name: str, put_away: Callable[[Domain], Any], bring_back: Callabl
     _belongings[name] = _Belonging(put_away, bring_back)
 
 
-def oldest_restorable(now: datetime) -> datetime:
-    """Return the moment before which deleted things are beyond restoring."""
-    return now - timedelta(days=current().trash_days)
-
-
 def locked(domain_id: int) -> Domain:
     """Return a domain that nobody else changes until the caller's transaction ends; raises ``Http404``."""
     domain = Domain.objects.select_for_update().filter(pk=domain_id).first()
@@ -52,14 +47,18 @@ def locked(domain_id: int) -> Domain:
 
 def delete(domain: Domain, now: datetime) -> None:
     """Put a locked domain into the trash; raises ``ConflictError`` while it has users."""
-    # The users' rows are an upper app's; the relation is known here, as in querysets.py.
-    if Domain.objects.filter(pk=domain.pk, users__isnull=False, users__deleted_at__isnull=True).exists():
+    if has_users(domain):
         raise ConflictError(_("The domain still has users."))
     domain.kept = {name: one.put_away(domain) for name, one in _belongings.items()}
     domain.deleted_name, domain.deleted_at = domain.name, now
     # No domain has a space, so nobody can want this name.
     domain.name = f"deleted domain {domain.pk}"
     domain.save()
+
+
+def has_users(domain: Domain) -> bool:
+    """Say whether there are users who are not deleted. Their rows are an upper app's; the relation is known here."""
+    return Domain.objects.filter(pk=domain.pk, users__isnull=False, users__deleted_at__isnull=True).exists()
 
 
 def restore(domain_id: int, now: datetime) -> Domain:

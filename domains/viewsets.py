@@ -18,6 +18,7 @@ from a3mailer_site.api.fields import number_of
 from a3mailer_site.api.pagination import search_text
 from a3mailer_site.api.permissions import domains_of
 from a3mailer_site.api.switches import switch
+from a3mailer_site.trash import oldest_restorable
 from domains import trash
 from domains.examples import DOMAIN, DOMAINS, NEW_DOMAIN
 from domains.models import Domain
@@ -58,7 +59,7 @@ class DomainViewSet(viewsets.ModelViewSet[Domain]):
         domains, name = super().get_queryset(), "name"
         within = domains_of(self.request)
         if self.action == "list" and switch(self.request, "deleted"):
-            lasting = trash.oldest_restorable(timezone.now())
+            lasting = oldest_restorable(timezone.now())
             domains, name = Domain.everything.restorable(lasting).order_by("-deleted_at", "-pk"), "deleted_name"
             # Deleted domains are for those who may delete some.
             domains = domains.none() if within is not None else domains
