@@ -100,7 +100,7 @@ def application(counted: Counted, queued: Mapping[str, int] | None) -> Answer:
             name: lately.share(f"cache.{ours}.hits", f"cache.{ours}.misses") for name, ours in CACHES.items()
         },
     }
-    ever = Source("answered HTTP requests, counted where they are answered", round(counted.uptime, _DIGITS), total)
+    ever = Source("answered HTTP requests since the start, counted where they are answered", samples=total)
     waiting = Source("counters of the queue, kept in its transactions")
     sources = {
         "total_requests": ever,

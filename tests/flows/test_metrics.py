@@ -106,7 +106,7 @@ def test_known_traffic_moves_exactly_the_figures_it_should(own_server):
     assert ask(server, "POST", CUSTOM, examples.CUSTOM)[0] == 201
     assert ask(server, "DELETE", "/api/v1/users")[0] == 405
     assert ask(server, "GET", "/api/v1/users", key=False)[0] == 401
-    assert ask(server, "BREW", "/health")[0] == 405
+    assert ask(server, "BREW", "/api/v1/domains")[0] == 405
 
     after = settled(server)
     found = moved(before, after)
@@ -235,6 +235,18 @@ def test_figures_survive_a_process_that_is_killed(own_server, killed):
     assert application["total_requests"] == sum(requests(after["counters"]).values())
     restarts = {process["name"]: process["restarts"] for process in after["processes"]}
     assert restarts[killed] >= 1
+
+
+def test_a_process_that_is_replaced_in_order_hands_over_everything(own_server):
+    server = own_server
+    before, pid = settled(server), server.pid("web")
+    for _ in range(5):
+        assert ask(server, "GET", "/api/v1/domains")[0] == 200
+    server.control("restart", process="web")
+    until(lambda: server.pid("web") not in {pid, None} and server.control("status")["state"] == "running")
+    after = settled(server)
+    assert requests(moved(before, after)) == {"http.requests.GET.200": 5}
+    assert after["windows"]["300"]["counters"]["http.requests.GET.200"] >= 5
 
 
 def test_custom_metrics_survive_a_restart_of_everything(own_server):
