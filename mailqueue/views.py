@@ -69,7 +69,7 @@ class QueuePurgeView(APIView):
     @extend_schema(
         summary="Empty a queue, into the trash",
         parameters=[DRY_RUN, OpenApiParameter("queue_name", str, OpenApiParameter.PATH, enum=list(LANES))],
-        responses=PurgedSerializer,
+        responses={200: PurgedSerializer},
         examples=[OpenApiExample("purged", value=PURGED, response_only=True)],
     )
     def delete(self, request: Request, queue_name: str) -> Response:
