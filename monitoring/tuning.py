@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from a3mailer_site.api.errors import ConflictError
 from a3mailer_site.env import current
 from a3mailer_site.live import live, set_live
-from a3mailer_site.models import Setting
+from a3mailer_site.models import Generation, Setting
 from monitoring import memory
 from monitoring.models import Optimization
 from security.audit import changed, record
@@ -126,8 +126,12 @@ def _set(kind: str, before: int, after: int, action: str, row: Optimization, req
 
 
 def _stored(kind: str) -> int:
-    """Return the value in force as this transaction sees it, and keep others from changing it meanwhile."""
-    row = Setting.objects.select_for_update().filter(name=kind).values_list("value", flat=True).first()
+    """Return the value in force as this transaction sees it, and keep others from changing it meanwhile.
+
+    Whoever changes a setting moves its generation, so that row is what one waits for.
+    """
+    Generation.objects.select_for_update().filter(name=Setting.cached_under).first()
+    row = Setting.objects.filter(name=kind).values_list("value", flat=True).first()
     return int(getattr(current(), kind) if row is None else row)
 
 

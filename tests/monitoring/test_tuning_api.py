@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 
 import pytest
 from django.urls import reverse
@@ -235,6 +236,53 @@ def test_what_would_not_fit_any_more_is_not_taken_back(api, monkeypatch):
 )
 def test_an_entry_that_there_is_not_is_404(api, name):
     assert api("write").post(f"{HISTORY}/{name}/revert").status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_those_who_tune_at_the_same_time_take_turns(api):
+    from django.db import connection
+
+    set_live("connection_pool_size", 1)
+    answers = []
+
+    def tune(first):
+        client = api("admin")
+        tuned = [client.post(PATH, wanted(("connection_pool_size", value))) for value in range(first, first + 40, 4)]
+        answers.extend(answer.status_code for answer in tuned)
+        connection.close()
+
+    threads = [threading.Thread(target=tune, args=(first,)) for first in (2, 3, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(answers) == {200}
+    rows = list(Optimization.objects.order_by("pk").values_list("previous", "value"))
+    assert len(rows) == 30
+    # Each began where the one before had ended.
+    assert [previous for previous, _ in rows] == [1, *(value for _, value in rows[:-1])]
+    assert tuning.value("connection_pool_size") == rows[-1][1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_value_is_taken_back_by_one_of_those_who_try(api):
+    from django.db import connection
+
+    api("admin").post(PATH, wanted(("connection_pool_size", 5)))
+    row = Optimization.objects.get()
+    answers = []
+
+    def revert():
+        answers.append(api("admin").post(f"{HISTORY}/optimization_{row.pk}/revert").status_code)
+        connection.close()
+
+    threads = [threading.Thread(target=revert) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [200, 409, 409, 409]
+    assert tuning.value("connection_pool_size") == 100
 
 
 class TestAdmin:
