@@ -17,7 +17,9 @@ def run(*command, where, environment=None):
 
 
 def test_the_javascript_client_passes_its_tests():
-    assert "\n# fail 0\n" in run("node", "--test", "--test-reporter=tap", "test/", where=SDK / "javascript")
+    assert "\n# fail 0\n" in run(
+        "node", "--test", "--test-reporter=tap", "test/client.test.mjs", where=SDK / "javascript"
+    )
 
 
 @pytest.mark.xdist_group("go")

@@ -15,7 +15,12 @@ const OPERATIONS = JSON.parse(readFileSync(file("../../operations.json"), "utf8"
 const QUICK = { firstPause: 1 };
 const camel = (name) => name.replace(/_(\w)/g, (_all, letter) => letter.toUpperCase());
 const servers = [];
-after(() => servers.forEach((server) => server.close().closeAllConnections()));
+after(() => {
+  for (const server of servers) {
+    server.close();
+    server.closeAllConnections();
+  }
+});
 
 /** A server that gives these answers in turn (the last one holds on), and keeps what it was asked. */
 async function serving(...answers) {
