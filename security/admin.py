@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -14,6 +14,7 @@ from unfold.admin import ModelAdmin
 
 from a3mailer_site.api.peers import Network, client_address
 from a3mailer_site.paging import BoundedPaginator
+from security.audit_query import note_reading
 from security.audited import ReadOnlyAdmin
 from security.blocking import AlreadyError, allow, block, disallow, lift
 from security.descriptions import describe
@@ -40,6 +41,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_filter = ["event_type", "severity", "outcome"]
     search_fields = ["=action", "=user_id", "=source_ip", "=request_id"]
     search_help_text = _("Action, user id, address or request id, as a whole.")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show a page, and write down who has read it."""
+        page: HttpResponse = super().changelist_view(request, extra_context)
+        if page.status_code == 200:
+            note_reading(request, request.GET)
+        return page
 
     @admin.display(description=_("description"))
     def description(self, entry: AuditEntry) -> str:

@@ -1,12 +1,13 @@
 """What can be asked of the audit log, and the note that somebody asked."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.core.cache import caches
 from django.db.models import Q, QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
@@ -16,9 +17,13 @@ from security.audit import record
 from security.callers import caller_of
 from security.models import AuditEntry
 from security.networks import parse_address
+from security.ratelimits import broken
 
 # Seconds in which one reader's readings are written down once: the log is there for what others do.
 NOTED_EVERY = 60
+
+# Parameters of a query that are kept.
+_FILTERS = 20
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)([Zz]|[+\- ]\d\d:?\d\d)?")
@@ -113,10 +118,13 @@ def chosen(request: Request) -> QuerySet[AuditEntry]:
     return AuditEntry.objects.filter(wanted).order_by("-at", "-id")
 
 
-def note_reading(request: Request) -> None:
+def note_reading(request: HttpRequest, query: Mapping[str, str]) -> None:
     """Write down that the log was read, once a minute for each reader: reading it is access to personal data (S16)."""
-    reader = caller_of(request._request) or "nobody"
-    if not caches["limits"].add(f"read:{reader}", 1, NOTED_EVERY):
-        return
-    asked = {name: request.query_params[name] for name in _READERS if request.query_params.get(name)}
+    reader = caller_of(request) or "nobody"
+    try:
+        if not caches["limits"].add(f"read:{reader}", 1, NOTED_EVERY):
+            return
+    except Exception as error:  # noqa: BLE001 - Redis' errors are of no common class; the log is told, and it is noted
+        broken.tell(error)
+    asked = {name: query[name] for name in list(query)[:_FILTERS] if query.get(name)}
     record("audit_log_read", AuditEntry.EventType.DATA_ACCESS, request=request, metadata={"filters": asked})

@@ -20,6 +20,7 @@ import structlog
 from django.core.cache import caches
 from django.db import DatabaseError, InterfaceError
 
+from a3mailer_site.expiring import Expiring
 from a3mailer_site.figures import figures
 from a3mailer_site.live import live
 
@@ -60,6 +61,8 @@ MOST_REQUESTS = 10_000_000
 MOST_SECONDS = 3600
 
 _last_known = DEFAULTS
+# Counts of windows that are over. Their keys have the window in them and never come again.
+_past: Expiring[str, int] = Expiring(2.0 * MOST_SECONDS, 20_000)
 
 
 def limits() -> Limits:
@@ -124,14 +127,13 @@ def spend(spendings: Sequence[Spending], now: float, extra: Mapping[str, float] 
     ``now`` in seconds of Unix time. ``extra`` says by kind what others have used of a budget.
     """
     cache = caches["limits"]
-    before = cache.get_many([_key(each, now, -1) for each in spendings])
     worst: Verdict | None = None
     taken: list[str] = []
     for each in spendings:
         key = _key(each, now)
         used = _add(cache, key, each.limit.window_seconds)
         taken.append(key)
-        earlier = before.get(_key(each, now, -1), 0)
+        earlier = _counted_before(cache, each, now)
         worst = _judge(each, used, earlier, now, (extra or {}).get(each.kind, 0)).tighter(worst)
         if worst.refused:
             break
@@ -145,9 +147,8 @@ def spend(spendings: Sequence[Spending], now: float, extra: Mapping[str, float] 
 def used(spending: Spending, now: float) -> float:
     """Return how many requests of this budget lie within its window."""
     cache = caches["limits"]
-    this, last = _key(spending, now), _key(spending, now, -1)
-    counts = cache.get_many([this, last])
-    return float(counts.get(this, 0) + counts.get(last, 0) * (1 - _share(spending.limit, now)))
+    count = cache.get(_key(spending, now), 0)
+    return float(count + _counted_before(cache, spending, now) * (1 - _share(spending.limit, now)))
 
 
 def _judge(spending: Spending, count: int, earlier: int, now: float, extra: float) -> Verdict:
@@ -180,6 +181,22 @@ def _share(limit: Limit, now: float) -> float:
 def _key(spending: Spending, now: float, step: int = 0) -> str:
     seconds = spending.limit.window_seconds
     return f"{spending.kind}:{spending.whose}:{seconds}:{int(now // seconds) + step}"
+
+
+def _counted_before(cache: Any, spending: Spending, now: float) -> int:
+    """Return what was counted in the window before this one, which is over: it is asked for once."""
+    key = _key(spending, now, -1)
+    count = _past.get(key)
+    if count is None:
+        count = int(cache.get(key, 0))
+        _past.put(key, count)
+    return count
+
+
+def forget() -> None:
+    """Forget what was counted (tests)."""
+    caches["limits"].clear()
+    _past.clear()
 
 
 def _add(cache: Any, key: str, seconds: int) -> int:

@@ -247,5 +247,5 @@ class AuditLogViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[AuditEntry]
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Return a page, and write down who has read."""
         answer = super().list(request, *args, **kwargs)
-        note_reading(request)
+        note_reading(request._request, request.query_params)
         return answer

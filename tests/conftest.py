@@ -55,11 +55,9 @@ def _empty_caches():
 
 def _forget_callers():
     """Forget who has called how often, and who was blocked: rate limits must not add up over tests."""
-    from django.core.cache import caches
+    from security import blocklist, budgets, ratelimits, tallies
 
-    from security import blocklist, budgets, tallies
-
-    caches["limits"].clear()
+    ratelimits.forget()
     budgets.forget()
     tallies.forget()
     blocklist.guard.use(blocklist.Blocklist())

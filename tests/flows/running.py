@@ -84,6 +84,7 @@ def running(name, environment=None, people=120, directory=None):
         server.people = [Person(server, address) for address in server.add_people(people, PASSWORD)]
         server.unused = iter(server.people)
         server.start()
+        server.raise_limits()
         yield server
     finally:
         server.stop()

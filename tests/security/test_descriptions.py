@@ -12,8 +12,8 @@ from security.descriptions import describe, knows
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("a3mailer_site", "security", "domains", "accounts", "mailqueue", "monitoring", "mailcore")
-# What writes into the log. The verb is the first argument, or the second after a request.
-WRITERS = {"record", "_record", "_audit", "write_down", "_write_down", "_note"}
+# What writes into the log; the verb is one of its arguments.
+WRITERS = {"record", "_record", "_audit", "write_down", "_write_down", "_note", "into_audit", "_make"}
 # Made from a variable: the rest of these names is tested below.
 MADE_UP = {"queue_": ["retry", "hold", "release", "delete"]}
 
@@ -33,7 +33,7 @@ def words(path, call):
     if "audited.py" in path.name:
         return
     on_admin = "admin.py" in path.name and getattr(call.func, "attr", "") == "write_down"
-    for argument in call.args[:2]:
+    for argument in call.args:
         if isinstance(argument, ast.Constant) and isinstance(argument.value, str) and not on_admin:
             yield argument.value
         if isinstance(argument, ast.IfExp):

@@ -3,7 +3,6 @@
 import threading
 
 import pytest
-from django.core.cache import caches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,11 +11,6 @@ from security import ratelimits
 from security.ratelimits import DEFAULTS, Limit, Spending, limits, spend, used
 
 START = 1_700_000_000 // 3600 * 3600  # the beginning of a window, whatever its length
-
-
-@pytest.fixture(autouse=True)
-def _empty():
-    caches["limits"].clear()
 
 
 FIVE = Limit(5, 60)
@@ -73,7 +67,7 @@ def test_the_window_slides_over_its_border():
     extra=st.integers(0, 3),
 )
 def test_retry_after_is_true_for_who_waits_so_long(gaps, most, seconds, extra):
-    caches["limits"].clear()
+    ratelimits.forget()
     limit, now = Limit(most + extra, seconds), float(START)
     for gap in gaps:
         now += gap

@@ -106,3 +106,10 @@ def test_a_check_says_what_to_do(browser):
     PostureResult.objects.create(check_id="secure_cookies", status="fail", text="open", ran_at=timezone.now())
     page = browser.get(url(PostureResult, "changelist"), HTTP_ACCEPT_LANGUAGE="en").content.decode()
     assert "serve the web over HTTPS" in page
+
+
+def test_reading_the_log_here_is_written_down_too(browser):
+    for _ in range(3):
+        browser.get(url(AuditEntry, "changelist"), {"severity__exact": "warning"})
+    entry = AuditEntry.objects.get(action="audit_log_read")
+    assert entry.metadata["filters"] == {"severity__exact": "warning"}
