@@ -56,7 +56,7 @@ def locked(user: User) -> User:
     """
     if user.is_superuser:
         _lock_administrators()
-    found = User.objects.select_for_update().filter(pk=user.pk).first()
+    found = User.objects.select_for_update().prefetch_related("groups").filter(pk=user.pk).first()
     if found is None:
         raise Http404
     return found

@@ -8,6 +8,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -108,6 +109,7 @@ class UserSerializer(serializers.ModelSerializer[User]):
                 raise from_django(error, NAMES) from error
             if groups is not None:
                 set_groups(user, groups)
+            prefetch_related_objects([user], "groups")  # read once for the log, the ETag and the answer
         return user
 
     def set_fields(self, user: User, given: Mapping[str, Any], groups: list[str] | None) -> None:

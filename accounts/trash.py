@@ -42,7 +42,13 @@ def delete(user: User, now: datetime) -> None:
 
 def find(user_id: int, now: datetime) -> User:
     """Return a user in the trash, locked in the caller's transaction; raises ``Http404``."""
-    user = User.everybody.select_for_update().restorable(oldest_restorable(now)).filter(pk=user_id).first()
+    user = (
+        User.everybody.select_for_update()
+        .restorable(oldest_restorable(now))
+        .filter(pk=user_id)
+        .prefetch_related("groups")
+        .first()
+    )
     if user is None:
         raise Http404
     return user

@@ -42,7 +42,7 @@ class DomainAdmin(ToTrashAdmin):
     """Domains and their limits."""
 
     form = DomainForm
-    list_display = ["__str__", "enabled", "users", "max_users", "max_quota", "created_at"]
+    list_display = ["__str__", "enabled", "people", "max_users", "max_quota", "created_at"]
     list_filter = ["enabled"]
     search_fields = ["name"]
 
@@ -73,8 +73,8 @@ class DomainAdmin(ToTrashAdmin):
         return super().get_form(request, obj, change, **({**kwargs, "form": forms.ModelForm} if obj else kwargs))
 
     @admin.display(description=_("users"), ordering="user_count")
-    def users(self, domain: Domain) -> int:
-        """Say how many users the domain has."""
+    def people(self, domain: Domain) -> int:
+        """Say how many users the domain has. Not called ``users``: one would sort by the relation of that name."""
         return int(getattr(domain, "user_count", 0))
 
 

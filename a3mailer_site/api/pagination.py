@@ -33,7 +33,9 @@ class EnvelopePagination(BasePagination):
         if 0 < len(rows) < self._limit or (not rows and not start):
             self._total = start + len(rows)  # the last page says itself how many there are
         else:
-            self._total = queryset.count()
+            # A view may know how many follow; together with the page that is one pass instead of two.
+            rest = getattr(view, "after", None)
+            self._total = queryset.count() if rest is None or not rows else start + len(rows) + rest(queryset, rows[-1])
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
