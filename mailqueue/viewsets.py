@@ -247,8 +247,11 @@ class QueuedMessageViewSet(QueueIdLookup, mixins.ListModelMixin, viewsets.Generi
         entries, _lane = self._at_rest()
         if act is interventions.retry and not entries.filter(state=QueueEntry.State.QUEUED).exists():
             raise ConflictError(_("The message is held: release it first."))
+        now = timezone.now()
         with transaction.atomic():
-            act(entries, timezone.now(), caller(request), into_audit(f"queue_{act.__name__}", request))
+            changed = act(entries, now, caller(request), into_audit(f"queue_{act.__name__}", request))
+        if not changed and entries.in_flight(now).exists():  # a worker was faster
+            raise ConflictError(_("The message is being delivered just now."))
         return Response(self._detail(self.number()))
 
     def _at_rest(self) -> tuple[QueueEntryQuerySet, str]:

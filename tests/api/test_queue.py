@@ -513,6 +513,22 @@ class TestMessages:
         assert list(QueueEntry.objects.values()) == before
         assert not AuditEntry.objects.exists()
 
+    def test_a_worker_that_is_faster_than_the_act_is_not_disturbed(self, write_api, monkeypatch):
+        from mailqueue import viewsets
+
+        message = put("bob@far.test")
+        attempt()
+        act = viewsets.interventions.hold
+
+        def hold(*args):
+            QueueEntry.objects.update(lease_owner="w", lease_until=later())
+            return act(*args)
+
+        hold.__name__ = "hold"
+        monkeypatch.setattr(viewsets.interventions, "hold", hold)
+        assert write_api.post(f"/api/v1/queue/messages/{message}/hold").status_code == 409
+        assert QueueEntry.objects.get().state == "queued"
+
     def test_taking_one_out_is_a_purge_of_one(self, write_api):
         message = put("bob@far.test")
         answer = write_api.delete(f"/api/v1/queue/messages/{message}")
