@@ -373,6 +373,15 @@ func TestOptionsBecomeHeadersAndAnAnswerHasItsETag(t *testing.T) {
 	same(t, "X-Request-ID", second.Get("X-Request-ID"), "")
 }
 
+func TestAnOptionCannotBecomeAnotherHeader(t *testing.T) {
+	client, requests := serving(t, reply{status: 200, body: map[string]any{}})
+	for _, option := range []Option{WithRequestID("a\r\nX: b"), WithLanguage("a\nb"), WithUserAgent("a\x00b")} {
+		_, err := client.Server.GetInfo(option)
+		same(t, "refused", err != nil, true)
+	}
+	same(t, "requests", len(requests()), 0)
+}
+
 func TestAWalkGoesThroughAllPages(t *testing.T) {
 	page := func(number int, ids ...string) reply {
 		users := []map[string]any{}

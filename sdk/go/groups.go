@@ -2,6 +2,7 @@ package a3mailer
 
 import (
 	"net/http"
+	"time"
 )
 
 // Groups are groups of users.
@@ -9,10 +10,11 @@ type Groups struct{ to *transport }
 
 // UserGroup is a group of users.
 type UserGroup struct {
-	ID      string `json:"id"`
-	Name    string `json:"name"`
-	Members int64  `json:"members"`
-	BuiltIn bool   `json:"built_in"`
+	ID        string     `json:"id"`
+	Name      string     `json:"name"`
+	Members   int64      `json:"members"`
+	BuiltIn   bool       `json:"built_in"`
+	CreatedAt *time.Time `json:"created_at"`
 }
 
 // GroupOptions are a new group, or the new name of one.

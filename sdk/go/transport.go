@@ -94,6 +94,11 @@ func (t *transport) send(c call, options []Option) ([]byte, http.Header, error) 
 		return nil, nil, err
 	}
 	headers := t.headers(c, set, kind)
+	for name, values := range headers {
+		if strings.ContainsAny(values[0], "\r\n\x00") {
+			return nil, nil, fmt.Errorf("%s cannot be %q", name, values[0])
+		}
+	}
 	for tries := 1; ; tries++ {
 		answer, header, err := attempt(c, set, target, headers, content)
 		if err == nil || set.context.Err() != nil {

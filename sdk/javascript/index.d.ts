@@ -139,6 +139,7 @@ export interface UserGroup extends Json {
   name: string;
   members: number;
   built_in: boolean;
+  created_at: string | null;
 }
 
 export interface QueueStatus extends Json {

@@ -308,6 +308,12 @@ def test_a_walk_goes_through_all_pages():
     assert asyncio.run(walk()) == [f"user_{n}" for n in range(1, 8)]
 
 
+@pytest.mark.parametrize("options", [{"request_id": "a\r\nX: b"}, {"language": "a\nb"}, {"user_agent": "a\0b"}])
+def test_an_option_cannot_become_another_header(options):
+    with pytest.raises(ValueError, match="header"):
+        sdk.A3MailerClient("http://127.0.0.1:1", "key", **options).server.get_info()
+
+
 @pytest.mark.parametrize("name", ["", ".", ".."])
 def test_a_name_cannot_leave_its_place_in_the_path(name):
     server = Server((204, None))

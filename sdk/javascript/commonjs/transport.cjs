@@ -35,7 +35,7 @@ class Transport {
    */
   async send(method, path, call = {}, options = {}) {
     const settings = { ...this.options, ...options };
-    const headers = this.#headers(method, call, settings);
+    const headers = new Headers(this.#headers(method, call, settings));
     const body = call.csv ?? (call.body === undefined ? undefined : JSON.stringify(call.body));
     const url = this.baseUrl + path + search(call.query);
     for (let tries = 1; ; tries += 1) {

@@ -214,6 +214,14 @@ test("options become headers, and an answer has its etag beside its members", as
   assert.equal(asked[2].headers["idempotency-key"], "k-1");
 });
 
+test("an option cannot become another header", async () => {
+  const { asked, client } = await serving([200, {}]);
+  for (const options of [{ requestId: "a\r\nX: b" }, { language: "a\nb" }, { ifMatch: "a\0b" }]) {
+    await assert.rejects(client().server.getInfo(options), TypeError);
+  }
+  assert.equal(asked.length, 0);
+});
+
 test("a walk goes through all pages", async () => {
   const { client } = await serving((request) => {
     const page = Number(new URL(request.url, "http://a.example").searchParams.get("page"));

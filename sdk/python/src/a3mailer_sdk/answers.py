@@ -141,6 +141,7 @@ class UserGroup(Record):
     name: str
     members: int
     built_in: bool
+    created_at: datetime | None
 
 
 class UserGroupPage(Page[UserGroup]):

@@ -124,6 +124,9 @@ def _request(call: Call[Any], api_key: str, options: Options) -> Request:
         headers["Idempotency-Key"] = options.idempotency_key or str(uuid.uuid4())
     wished = {"Accept-Language": options.language, "X-Request-ID": options.request_id, "If-Match": call.if_match}
     headers.update({name: value for name, value in wished.items() if value})
+    for name, value in headers.items():
+        if not value.isprintable():
+            raise ValueError(f"the header {name} cannot be {value!r}")
     query = {name: int(value) if isinstance(value, bool) else value for name, value in call.query.items()}
     return Request(call.method, call.path + (f"?{urlencode(query)}" if query else ""), headers, content)
 
