@@ -25,7 +25,7 @@ def register() -> None:
         password_hashes,
         title=_("All passwords are hashed with Argon2id"),
         advice=_("Have these users set a new password."),
-        texts={"weak": _("%(count)s accounts have another hash.")},
+        texts={"weak": _("Accounts with another hash: %(count)s.")},
     )
     check(
         "administrators",
@@ -33,7 +33,7 @@ def register() -> None:
         administrators,
         title=_("There are administrators, but not too many"),
         advice=_("Keep one to five administrators, each with an account of their own."),
-        texts={"none": _("Nobody can administer the server."), "count": _("There are %(count)s administrators.")},
+        texts={"none": _("Nobody can administer the server."), "count": _("Administrators: %(count)s.")},
     )
     check(
         "idle_administrators",
@@ -41,7 +41,7 @@ def register() -> None:
         idle_administrators,
         title=_("All administrators are still about"),
         advice=_("Disable administrators who are not needed any more."),
-        texts={"idle": _("%(count)s administrators have not logged in for 90 days.")},
+        texts={"idle": _("Administrators who have not logged in for 90 days: %(count)s.")},
     )
     check(
         "api_keys",
@@ -49,7 +49,7 @@ def register() -> None:
         api_keys,
         title=_("Powerful API keys have an end"),
         advice=_("Replace keys with `admin` by keys that expire."),
-        texts={"endless": _("%(count)s keys with `admin` never expire.")},
+        texts={"endless": _("Keys with `admin` that never expire: %(count)s.")},
     )
     check(
         "api_key_use",
@@ -57,7 +57,7 @@ def register() -> None:
         api_key_use,
         title=_("All API keys are in use"),
         advice=_("Revoke keys that nobody uses."),
-        texts={"idle": _("%(count)s keys have not been used for 90 days.")},
+        texts={"idle": _("Keys that have not been used for 90 days: %(count)s.")},
     )
 
 

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
@@ -142,8 +142,8 @@ class _ListAdmin(ModelAdmin):  # type: ignore[misc] # unfold has no types
         """Take the selected ones off the list, at once."""
         rows = list(queryset)
         self.delete_queryset(request, queryset)
-        text = ngettext("%(count)d taken off the list.", "%(count)d taken off the list.", len(rows))
-        self.message_user(request, text % {"count": len(rows)}, messages.SUCCESS)
+        text = gettext("Taken off the list: %(count)d.") % {"count": len(rows)}
+        self.message_user(request, text, messages.SUCCESS)
 
 
 @admin.register(BlockedAddress)
@@ -250,4 +250,4 @@ class PostureResultAdmin(ReadOnlyAdmin):
     def advice(self, row: PostureResult) -> str:
         """Say what to do, where something is to be done."""
         one = registered().get(row.check_id)
-        return str(one.advice) if one and row.status == PostureResult.Status.FAIL else gettext("nothing")
+        return str(one.advice) if one and row.status == PostureResult.Status.FAIL else ""

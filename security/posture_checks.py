@@ -105,7 +105,7 @@ def register() -> None:
         migrations,
         title=_("The database is that of this version"),
         advice=_("Run manage.py migrate."),
-        texts={"pending": _("%(count)s migrations have not been applied.")},
+        texts={"pending": _("Migrations that have not been applied: %(count)s.")},
     )
     check(
         "strict_permissions",
