@@ -1,5 +1,6 @@
 """Users, aliases, groups and API keys in the web administration."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -48,6 +49,13 @@ class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
 
     audited_type = AuditEntry.EventType.ADMINISTRATIVE
     form = GroupForm
+    list_display = ["name", "born"]
+    list_select_related = ["birth"]
+
+    @admin.display(description=_("created"), ordering="birth__created_at")
+    def born(self, group: Group) -> datetime | None:
+        """Say when it was made; nobody knows of old ones."""
+        return getattr(getattr(group, "birth", None), "created_at", None)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Administrators."""

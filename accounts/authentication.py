@@ -42,8 +42,8 @@ def key_of(request: Request) -> ApiKey | None:
 
     Raises ``AuthenticationFailed`` for every key that does not hold, always in the same words.
     """
-    parts = get_authorization_header(request).split()
-    if not parts or parts[0].lower() != _SCHEME:
+    parts = _bearer(request)
+    if parts is None:
         return None
     secret = parts[1].decode("ascii", "replace") if len(parts) == 2 else ""
     now = timezone.now()
@@ -121,7 +121,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, ApiKey] | None:
         """Return the key's owner (a key may have none) and the key."""
-        if get_authorization_header(request)[:7].lower() == b"bearer " and not _is_private(request):
+        if _bearer(request) is not None and not _is_private(request):
             raise PermissionDenied(_("API keys are taken over HTTPS only."))
         key = key_of(request)
         return None if key is None else (key.owner, key)
@@ -129,6 +129,12 @@ class ApiKeyAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - the framework passes it
         """Say how to log in; without it the framework would answer 403 instead of 401."""
         return "Bearer"
+
+
+def _bearer(request: Request) -> list[bytes] | None:
+    """Return the words of the header when its first says that a key follows."""
+    parts = get_authorization_header(request).split()
+    return parts if parts and parts[0].lower() == _SCHEME else None
 
 
 def _is_private(request: Request) -> bool:

@@ -20,7 +20,7 @@ from accounts.powers import ADMIN_GROUP, ForbiddenError
 from security.audit import changed, record
 from security.models import AuditEntry
 
-_SHOWN = {"id": "group_3", "name": "support", "members": 0, "built_in": False}
+_SHOWN = {"id": "group_3", "name": "support", "members": 0, "built_in": False, "created_at": "2024-01-15T10:30:00Z"}
 _EXAMPLES = [
     OpenApiExample("A group", value={"name": "support"}, request_only=True),
     OpenApiExample("The group", value=_SHOWN, response_only=True, status_codes=["200", "201"]),

@@ -6,14 +6,16 @@ the web administration, so an administrator alone changes it.
 
 import unicodedata
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.addresses import fold
-from accounts.models import User
+from accounts.models import GroupBirth, User
 from accounts.powers import ADMIN_GROUP
 
 MOST_SIGNS = 150
@@ -27,6 +29,7 @@ class BuiltIn:
     name: str
     members: int
     built_in: bool = True
+    created_at: datetime | None = None
 
 
 def administrators() -> BuiltIn:
@@ -35,8 +38,9 @@ def administrators() -> BuiltIn:
 
 
 def with_members() -> QuerySet[Group]:
-    """Return all groups that are rows, each with its count of ``members``."""
-    return Group.objects.annotate(members=Count("user", filter=Q(user__deleted_at__isnull=True)))
+    """Return all groups that are rows, each with its count of ``members`` and ``created_at`` (``None``: unknown)."""
+    members = Count("user", filter=Q(user__deleted_at__isnull=True))
+    return Group.objects.annotate(members=members, created_at=F("birth__created_at"))
 
 
 class AllGroups:
@@ -53,6 +57,12 @@ class AllGroups:
         start, stop = wanted.start, wanted.stop
         first: list[BuiltIn | Group] = [administrators()] if start == 0 and stop > 0 else []
         return [*first, *self._rows[max(0, start - 1) : max(0, stop - 1)]]
+
+
+def note_birth(sender: type[Group], instance: Group, created: bool, raw: bool = False, **_: Any) -> None:  # noqa: ARG001
+    """Write down when a group is made, by whatever way (a receiver of ``post_save``)."""
+    if created and not raw:
+        GroupBirth.objects.get_or_create(group=instance)
 
 
 def is_built_in(name: str) -> bool:

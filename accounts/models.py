@@ -6,7 +6,7 @@ import unicodedata
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, Group, PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
@@ -216,6 +216,20 @@ class AliasTarget(Cached):
             self.address = normalize(self.address)
         except ValueError as error:
             raise ValidationError({"address": _("This is not a mail address.")}) from error
+
+
+class GroupBirth(models.Model):
+    """When a group was made, which Django's own table does not say. A group from before has none."""
+
+    group = models.OneToOneField(Group, on_delete=models.CASCADE, primary_key=True, related_name="birth")
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("making of a group")
+        verbose_name_plural = _("makings of groups")
+
+    def __str__(self) -> str:
+        return str(self.group)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

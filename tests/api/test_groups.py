@@ -1,5 +1,7 @@
 """Groups over HTTP: the first ones, the built-in one, names, and who may change which."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import Group, Permission
 from rest_framework.test import APIClient
@@ -19,6 +21,17 @@ def test_three_are_there_from_the_start(read_api):
         ("staff", 0, False),
     ]
     assert body["groups"][0]["id"] == "group_admin"
+
+
+def test_when_a_group_was_made_is_known_whoever_made_it(write_api, read_api, domain):
+    """A group that a user is the first to be in is made with the user."""
+    user = {"username": "x", "email": "x@example.com", "password": "secure_password_123", "groups": ["fresh"]}
+    assert write_api.post("/api/v1/users", user).status_code == 201
+    Group.objects.bulk_create([Group(name="from before")])
+    found = {one["name"]: one["created_at"] for one in read_api.get("/api/v1/groups").json()["groups"]}
+    assert found["fresh"].endswith("Z")
+    assert found["users"].endswith("Z")
+    assert (found["admin"], found["from before"]) == (None, None)
 
 
 def test_members_are_counted(admin_api, read_api, make_user):
@@ -66,7 +79,10 @@ def test_the_whole_walk(write_api):
     response = write_api.post("/api/v1/groups", {"name": "support"})
     made = response.json()
     assert response.status_code == 201
+    created = made.pop("created_at")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", created)
     assert made == {"id": made["id"], "name": "support", "members": 0, "built_in": False}
+    made["created_at"] = created
     assert write_api.get(response["Location"]).json() == made
     assert write_api.put(response["Location"], {"name": "\u5ba2\u670d"}).json()["name"] == "\u5ba2\u670d"
     assert write_api.patch(response["Location"], {}).json()["name"] == "\u5ba2\u670d"

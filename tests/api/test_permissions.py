@@ -90,6 +90,10 @@ def test_a_key_is_never_taken_from_the_url(db):
 def test_a_key_in_clear_text_from_elsewhere_is_refused(client_with, monkeypatch):
     far = client_with("admin", REMOTE_ADDR="192.0.2.9")
     assert far.get("/api/v1/users").status_code == 403
+    _key, secret = ApiKey.issue("tab", ["admin"])
+    for header in (f"Bearer\t{secret}", f"bearer  {secret}", f" BEARER {secret}"):
+        client = APIClient(REMOTE_ADDR="192.0.2.9", HTTP_AUTHORIZATION=header)
+        assert client.get("/api/v1/users").status_code == 403, header
     assert far.get("/api/v1/users", secure=True).status_code == 200
     import dataclasses
 

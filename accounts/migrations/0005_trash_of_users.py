@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0003_first_groups'),
+        ('accounts', '0004_first_groups'),
         ('auth', '0012_alter_user_first_name_max_length'),
         ('domains', '0002_trash_of_domains'),
     ]

@@ -4,15 +4,19 @@ from django.db import migrations
 
 
 def make_groups(apps, schema_editor):
-    groups = apps.get_model("auth", "Group").objects.using(schema_editor.connection.alias)
+    alias = schema_editor.connection.alias
+    groups = apps.get_model("auth", "Group").objects.using(alias)
+    births = apps.get_model("accounts", "GroupBirth").objects.using(alias)
     for name in ("users", "staff"):
-        groups.get_or_create(name=name)
+        group, made = groups.get_or_create(name=name)
+        if made:
+            births.create(group=group)
 
 
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("accounts", "0002_key_networks_and_domains"),
+        ("accounts", "0003_group_birth"),
         ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
