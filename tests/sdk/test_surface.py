@@ -44,13 +44,14 @@ def schema_of(document, content):
 
 
 def resolved(document, part):
-    """A part of the document without a reference on top."""
+    """A part of the document without a reference on top, and as what it is when it is not null."""
     while "$ref" in part:
         found = document
         for name in part["$ref"].removeprefix("#/").split("/"):
             found = found[name]
         part = found
-    parts = part.get("allOf", [])
+    choices = part.get("allOf") or part.get("oneOf") or part.get("anyOf") or []
+    parts = [one for one in choices if one.get("type") != "null"]
     return resolved(document, parts[0]) if len(parts) == 1 else part
 
 

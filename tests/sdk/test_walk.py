@@ -6,6 +6,7 @@ The languages walk one after the other over the same server, each with things of
 import itertools
 from pathlib import Path
 
+import httpx
 import pytest
 from callers import LANGUAGES, RefusedError, caller
 from operations import OPERATIONS
@@ -238,6 +239,18 @@ def test_the_audit_log_and_the_rate_limits(api):
     assert {row["action"] for row in rows} == {"api_key_created"}
     limits = api("security.get_rate_limits")
     assert api("security.set_rate_limits", {"per_ip": limits["per_ip"]})["per_ip"] == limits["per_ip"]
+
+
+def test_a_call_beyond_the_rate_limit_waits_until_it_may(api, mail_server):
+    before = api("security.get_rate_limits")["per_ip"]
+    api("security.set_rate_limits", {"per_ip": {"max_requests": 10, "window_seconds": 2}})
+    try:
+        with httpx.Client(base_url=mail_server.url, headers={"Authorization": f"Bearer {mail_server.key}"}) as raw:
+            until(lambda: raw.get("/api/v1/server/info").status_code == 429, 60, "no limit was in force")
+            assert int(raw.get("/api/v1/server/info").headers["Retry-After"]) >= 1
+        assert api("server.get_info")["hostname"] == f"mail.{mail_server.domain}"
+    finally:
+        api("security.set_rate_limits", {"per_ip": before})
 
 
 def test_performance(api):
