@@ -144,7 +144,7 @@ class TestInTheDatabase:
 @pytest.mark.parametrize("count", [10, 20_000])
 def test_asking_costs_the_same_for_many_blocks_as_for_few(count):
     blocks = Blocklist([(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", None) for n in range(count)])
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(2000):
         blocks.covering("192.0.2.1", NOW)
-    assert time.perf_counter() - start < 1.0  # 5 ms here
+    assert time.thread_time() - start < 1.0  # 5 ms here
