@@ -117,6 +117,20 @@ class TestInTheDatabase:
         write_down(at_once=True)
         assert Generation.objects.get(name="blocks").value == before
 
+    def test_of_two_who_read_at_once_the_slower_one_does_not_win(self, monkeypatch):
+        def slow():
+            old = read()
+            BlockedAddress.objects.create(network="192.0.2.1")
+            look()  # another thread, which has heard of the new row
+            return old
+
+        with monkeypatch.context() as patch:
+            patch.setattr(blocklist, "read", slow)
+            blocklist.forget()
+            look()
+        look()
+        assert guard.covers("192.0.2.1")
+
     def test_without_a_database_the_last_list_holds_and_hits_wait(self, monkeypatch):
         BlockedAddress.objects.create(network="192.0.2.1")
         look()
