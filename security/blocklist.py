@@ -20,10 +20,10 @@ from django.db import DatabaseError, InterfaceError, models, transaction
 from django.db.models import F, Value
 from django.utils import timezone
 
-from a3mailer_site.api.peers import Address, Network, trusted_proxies
+from a3mailer_site.api.peers import Address, Network
 from a3mailer_site.generations import Watch, listen
 from security.models import AllowedNetwork, BlockedAddress
-from security.networks import parse_address, parse_network, written
+from security.networks import parse_address, parse_network, trusted_proxies, written
 
 log = structlog.get_logger("security.blocklist")
 
@@ -161,6 +161,7 @@ class _Looks:
 
     def __init__(self) -> None:
         self.stale = True
+        self.reading = threading.Lock()
         self.watch = Watch("blocks", _LOOK_EVERY)
         self.not_before = 0.0
         self.written_at = 0.0
@@ -183,9 +184,13 @@ def look() -> None:
         return
     try:
         _looks.watch.look()
-        if _looks.stale:
-            _looks.stale = False
-            guard.use(read())
+        # One at a time: of two who read at once the slower one could put an older list in force.
+        if _looks.stale and _looks.reading.acquire(blocking=False):
+            try:
+                _looks.stale = False
+                guard.use(read())
+            finally:
+                _looks.reading.release()
     except (DatabaseError, InterfaceError) as error:
         _looks.stale = True
         _looks.not_before = time.monotonic() + _LOOK_EVERY

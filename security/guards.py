@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import psutil
 from django.utils.translation import gettext as _
 
-from a3mailer_site.api.peers import Network, trusted_proxies
+from a3mailer_site.api.peers import Network
 from a3mailer_site.env import DEVELOPMENT_LISTEN, current
 from security.blocklist import ALWAYS_ALLOWED
 from security.models import AllowedNetwork
-from security.networks import overlap, parse_address, parse_network, within
+from security.networks import overlap, parse_address, parse_network, trusted_proxies, within
 
 _LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
 

@@ -7,8 +7,10 @@ without a prefix length, a network as its first address with one: ``192.0.2.100`
 import ipaddress
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from a3mailer_site.api.peers import Address, Network
+from a3mailer_site.env import current
 
 # Longer is no address. ipaddress would also take netmasks, and zones that mean nothing on another machine.
 _FORM = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?")
@@ -53,3 +55,13 @@ def overlap(one: Network, other: Network) -> bool:
 def within(inner: Network, outer: Network) -> bool:
     """Say whether all of ``inner`` lies in ``outer``."""
     return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type] # of one version
+
+
+def trusted_proxies() -> tuple[Network, ...]:
+    """Return the proxies whose headers are believed (the setting of that name)."""
+    return _listed(current().trusted_proxies)
+
+
+@lru_cache(maxsize=4)
+def _listed(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())

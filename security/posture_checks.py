@@ -14,8 +14,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext_lazy as _
 
-from a3mailer_site.api.peers import trusted_proxies
 from a3mailer_site.env import current
+from security.networks import trusted_proxies
 from security.posture import Finding, check, failed, passed, unknown
 
 # A certificate should be renewed before so many days are left.

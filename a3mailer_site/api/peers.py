@@ -68,13 +68,8 @@ def _parsed(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def trusted_proxies() -> tuple[Network, ...]:
-    """Return the proxies whose headers are believed."""
-    return _networks(current().trusted_proxies)
-
-
 def _is_proxy(address: Address) -> bool:
-    return any(address in network for network in trusted_proxies())
+    return any(address in network for network in _networks(current().trusted_proxies))
 
 
 @lru_cache(maxsize=4)

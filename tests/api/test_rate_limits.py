@@ -386,16 +386,16 @@ def test_a_flood_writes_one_row_a_minute_and_kind(client_with):
 
 
 def test_what_it_costs_a_request(rf, client_with, record_property):
-    """Two steps of every call: on arrival, and once the caller is known. About 60 µs in all on a slow machine."""
+    """Two steps of every call: on arrival, and once the caller is known. About 65 µs of CPU in all."""
     request = rf.get(CHEAP, HTTP_AUTHORIZATION="Bearer x")
     put_in_force(**{scope: {"max_requests": 10_000_000} for scope in EXAMPLE})
     budgets.arrive(request, Clock.now)
     rounds = 2000
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(rounds):
         given = budgets.arrive(request, Clock.now)
         budgets.spend_authenticated(given, "key_1", Clock.now)
-    microseconds = (time.perf_counter() - start) / rounds * 1e6
+    microseconds = (time.thread_time() - start) / rounds * 1e6
     record_property("microseconds", microseconds)
-    print(f"rate limits: {microseconds:.0f} µs a request")
-    assert microseconds < 1000
+    print(f"rate limits: {microseconds:.0f} µs of CPU a request")
+    assert microseconds < 400

@@ -117,6 +117,20 @@ class TestInTheDatabase:
         write_down(at_once=True)
         assert Generation.objects.get(name="blocks").value == before
 
+    def test_of_two_who_read_at_once_the_slower_one_does_not_win(self, monkeypatch):
+        def slow():
+            old = read()
+            BlockedAddress.objects.create(network="192.0.2.1")
+            look()  # another thread, which has heard of the new row
+            return old
+
+        with monkeypatch.context() as patch:
+            patch.setattr(blocklist, "read", slow)
+            blocklist.forget()
+            look()
+        look()
+        assert guard.covers("192.0.2.1")
+
     def test_without_a_database_the_last_list_holds_and_hits_wait(self, monkeypatch):
         BlockedAddress.objects.create(network="192.0.2.1")
         look()
@@ -144,7 +158,7 @@ class TestInTheDatabase:
 @pytest.mark.parametrize("count", [10, 20_000])
 def test_asking_costs_the_same_for_many_blocks_as_for_few(count):
     blocks = Blocklist([(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", None) for n in range(count)])
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(2000):
         blocks.covering("192.0.2.1", NOW)
-    assert time.perf_counter() - start < 1.0  # 5 ms here
+    assert time.thread_time() - start < 1.0  # 5 ms here
