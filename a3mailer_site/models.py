@@ -32,7 +32,7 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
             transaction.on_commit(partial(announce, name), using=self.db)
 
     def standing(self, *names: str) -> tuple[tuple[str, int], ...]:
-        """Return where these generations stand, for whoever must know it at every use: 20 microseconds on SQLite."""
+        """Return where these generations stand, for whoever must know it at every use (28 µs on SQLite)."""
         connection = connections[self.db]
         table, marks = connection.ops.quote_name(self.model._meta.db_table), ", ".join(["%s"] * len(names))
         with connection.cursor() as cursor:

@@ -8,6 +8,7 @@ from django import forms
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
@@ -71,13 +72,13 @@ class NewApiKeyForm(forms.ModelForm):  # type: ignore[type-arg] # no subscript a
         choices=[(word, word) for word in ApiKey.PERMISSIONS],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         initial=["read"],
-        label=_("permissions"),
+        label=capfirst(_("permissions")),
     )
 
     allowed_networks = forms.CharField(
         widget=UnfoldAdminTextInputWidget,
         required=False,
-        label=_("networks"),
+        label=capfirst(_("networks")),
         help_text=_(
             "Addresses and networks that the key may be used from, separated by commas. Empty: from everywhere."
         ),
@@ -85,7 +86,7 @@ class NewApiKeyForm(forms.ModelForm):  # type: ignore[type-arg] # no subscript a
     domains = forms.CharField(
         widget=UnfoldAdminTextInputWidget,
         required=False,
-        label=_("domains"),
+        label=capfirst(_("domains")),
         help_text=_("Domains that the key reaches, separated by commas. Empty: all, and what belongs to no domain."),
     )
 
