@@ -35,14 +35,23 @@ _ROWS = [
 ]
 
 NEW_USER = OpenApiExample("A user as it is given", value=_GIVEN, request_only=True)
+# What curl and the SDKs of the reference send.
+SHORT_USER = OpenApiExample(
+    "Only what is needed",
+    value={"username": "john.doe", "email": "john.doe@example.com", "password": "secure_password"},
+    request_only=True,
+)
 USER_CHANGE = OpenApiExample(
     "A change",
     value={"quota": 2147483648, "enabled": True, "groups": ["users", "staff", "admin"]},
     request_only=True,
 )
 USER = OpenApiExample("A user", value=_SHOWN, response_only=True, status_codes=["200", "201"])
-# The generator puts it into the envelope itself.
-USERS = OpenApiExample("Users", value=_SHOWN, response_only=True)
+# As the reference prints it, which has no groups yet.
+_LISTED = {name: value for name, value in _SHOWN.items() if name != "groups"}
+USERS = OpenApiExample(
+    "Users", value={"users": [_LISTED], "total": 1, "page": 1, "limit": 50}, response_only=True, status_codes=["200"]
+)
 NEW_USERS = OpenApiExample("A list of users", value={"users": [_GIVEN]}, request_only=True)
 CSV = OpenApiExample(
     "A file",

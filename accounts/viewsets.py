@@ -115,7 +115,7 @@ class UserViewSet(BulkUsersMixin, viewsets.ModelViewSet[User]):
         parameters=[ETAG],
         request=UserSerializer,
         responses={201: UserSerializer},
-        examples=[examples.NEW_USER, examples.USER],
+        examples=[examples.NEW_USER, examples.SHORT_USER, examples.USER],
     )
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:  # noqa: ARG002 - the router passes them
         """Make a user; the answer says where it lives."""

@@ -13,5 +13,6 @@ _SHOWN = {
 
 NEW_DOMAIN = OpenApiExample("A domain as it is given", value=_GIVEN, request_only=True)
 DOMAIN = OpenApiExample("A domain", value=_SHOWN, response_only=True, status_codes=["200", "201"])
-# The generator puts it into the envelope itself.
-DOMAINS = OpenApiExample("Domains", value=_SHOWN, response_only=True)
+DOMAINS = OpenApiExample(
+    "Domains", value={"domains": [_SHOWN], "total": 1, "page": 1, "limit": 50}, response_only=True, status_codes=["200"]
+)

@@ -14,6 +14,8 @@ from domains.models import Domain
 pytestmark = [pytest.mark.long, pytest.mark.django_db]
 USERS, DOMAINS = 100_000, 50
 ROUNDS = 40
+# Not every database needs these.
+_ASIDE = ("SAVEPOINT", "RELEASE SAVEPOINT", "NOTIFY")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,7 +52,7 @@ def measure(capsys):
                 times.append(1000 * (time.perf_counter() - began))
                 spent.append(1000 * (time.thread_time() - busy))
             assert response.status_code < 300, response.content
-            real = [one["sql"] for one in queries if "SAVEPOINT" not in one["sql"]]
+            real = [one["sql"] for one in queries if not one["sql"].startswith(_ASIDE)]
             counts.add(len(real))
         shown = f"p50 {_percentile(times, 50):.1f} ms, p95 {_percentile(times, 95):.1f} ms"
         with capsys.disabled():
@@ -145,7 +147,7 @@ def test_pages_of_the_admin(client, capsys, name, query):
             began = time.perf_counter()
             response = client.get(path, query)
             times.append(1000 * (time.perf_counter() - began))
-        assert response.status_code == 100
+        assert response.status_code == 200
     with capsys.disabled():
         print(f"\n{connection.vendor}: admin {name} {query}: {sorted(times[1:])[2]:.0f} ms, {len(queries)} queries")
     assert len(queries) <= 12

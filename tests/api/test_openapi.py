@@ -13,7 +13,8 @@ from rest_framework.test import APIClient
 from a3mailer_site.api.schema import AREAS
 
 # Operations whose views are not here yet, or have not got their examples: they come with them.
-AWAITED = {(method, path) for method, path, _query in OPERATIONS} - {("POST", "/api/v1/auth/keys")}
+_THERE = ("/api/v1/auth", "/api/v1/users", "/api/v1/domains")
+AWAITED = {(method, path) for method, path, _query in OPERATIONS if not path.startswith(_THERE)}
 
 
 def test_it_is_made_without_a_warning_and_holds_against_the_specification():
