@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import psutil
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection, models
@@ -22,7 +21,7 @@ from django.db.migrations.executor import MigrationExecutor
 from a3mailer_site.api.errors import UnavailableError
 from a3mailer_site.env import current
 from a3mailer_site.models import Generation
-from monitoring import server, window
+from monitoring import machine, server, window
 from monitoring.measured import Caches, caches, gauges_of, own_caches
 
 Status: TypeAlias = Literal["healthy", "degraded", "unhealthy"]
@@ -136,10 +135,11 @@ def disk_space() -> Finding:
 
 
 def memory() -> Finding:
-    """Look at the machine's memory."""
-    usage = psutil.virtual_memory()
-    details = {"usage_percent": f"{usage.percent:.0f}%", "available_memory": human(usage.available)}
-    return Finding(by_limits(usage.percent, MEMORY_LIMITS), details=details)
+    """Look at the memory that this server may have, as the metrics of the system do."""
+    usage = machine.memory()
+    percent = 100 * usage.used / usage.total
+    details = {"usage_percent": f"{percent:.0f}%", "available_memory": human(usage.total - usage.used)}
+    return Finding(by_limits(percent, MEMORY_LIMITS), details=details)
 
 
 def by_limits(number: float, limits: tuple[float, float]) -> Status:

@@ -18,7 +18,7 @@ from a3mailer_site.api.errors import ConflictError
 from a3mailer_site.env import current
 from a3mailer_site.live import live, set_live
 from a3mailer_site.models import Generation, Setting
-from monitoring import memory
+from monitoring import machine
 from monitoring.models import Optimization
 from security.audit import changed, record
 from security.models import AuditEntry
@@ -39,9 +39,14 @@ class Knob:
     most: Callable[[], int]
 
 
+def total_memory() -> int:
+    """Return the bytes of memory that this server may have: the machine's, or its container's."""
+    return machine.memory().total
+
+
 def most_cache() -> int:
     """Return the most bytes that caches may have on this machine."""
-    return max(MIB, int(memory.total() * CACHE_PART))
+    return max(MIB, int(total_memory() * CACHE_PART))
 
 
 def most_connections() -> int:

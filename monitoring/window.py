@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from a3mailer_site.figures import BOUNDS
+from monitoring.histogram import Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +41,21 @@ def since_start(answer: Mapping[str, Any]) -> Window:
 
 def samples(buckets: Sequence[float]) -> int:
     """Return how often something was timed."""
-    return int(sum(buckets[:-1]))
+    return _histogram(buckets).count
 
 
 def mean(buckets: Sequence[float]) -> float | None:
     """Return the mean in seconds; ``None`` over nothing."""
-    count = samples(buckets)
-    return buckets[-1] / count if count else None
+    return _histogram(buckets).average
 
 
 def percentile(buckets: Sequence[float], part: float) -> float | None:
-    """Return the time in seconds that ``part`` (0 to 1) of all did not exceed, as near as the buckets tell.
+    """Return the time in seconds that ``part`` (0 to 1) of all did not exceed; ``None`` over nothing."""
+    return _histogram(buckets).percentile(100 * part)
 
-    Within a bucket times are taken as spread evenly; beyond the last bound nothing is known but the bound. ``None``
-    over nothing.
-    """
-    count = samples(buckets)
-    if not count:
-        return None
-    wanted, seen, lower = part * count, 0.0, 0.0
-    for bound, number in zip(BOUNDS, buckets, strict=False):
-        if number and seen + number >= wanted:
-            return lower + (bound - lower) * (wanted - seen) / number
-        seen, lower = seen + number, bound
-    return BOUNDS[-1]
+
+def _histogram(buckets: Sequence[float]) -> Histogram:
+    return Histogram.of(BOUNDS, buckets)
 
 
 def milliseconds(seconds: float | None, digits: int = 3) -> float | None:

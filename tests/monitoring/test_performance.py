@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from a3mailer_site.control import ServerAwayError
 from a3mailer_site.figures import BOUNDS, Figures
 from accounts.models import ApiKey
-from monitoring import examples, health, memory, recommendations, server, tuning, window
+from monitoring import examples, health, recommendations, server, tuning, window
 from monitoring.probes import Finding
 
 pytestmark = pytest.mark.django_db
@@ -238,7 +238,7 @@ WELL = [
 @pytest.fixture
 def situation(figures, monkeypatch):
     """Makes the server look like this."""
-    monkeypatch.setattr(memory, "total", lambda: 8192 * MIB)
+    monkeypatch.setattr(tuning, "total_memory", lambda: 8192 * MIB)
     monkeypatch.setattr(tuning.resource, "getrlimit", lambda which: (65536, 65536))
     from monitoring import performance_views
 
@@ -279,7 +279,7 @@ def test_a_ready_optimization_can_be_posted_as_it_is(situation, api):
 
 
 def test_nothing_is_advised_beyond_the_bounds_of_the_machine(situation, api, monkeypatch):
-    monkeypatch.setattr(memory, "total", lambda: 256 * MIB)
+    monkeypatch.setattr(tuning, "total_memory", lambda: 256 * MIB)
     monkeypatch.setattr(tuning.resource, "getrlimit", lambda which: (300, 300))
     for name in ("cache", "waiting"):
         situation(*WRONG[name][:3])

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from a3mailer_site import env
 from a3mailer_site.live import live, set_live
 from accounts.models import ApiKey
-from monitoring import examples, memory, tuning
+from monitoring import examples, tuning
 from monitoring.models import Optimization
 from security.models import AuditEntry
 
@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch):
     """A machine with 8 GiB."""
-    monkeypatch.setattr(memory, "total", lambda: 8192 * MIB)
+    monkeypatch.setattr(tuning, "total_memory", lambda: 8192 * MIB)
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_what_would_not_fit_any_more_is_not_taken_back(api, monkeypatch):
     client = api("write")
     client.post(PATH, wanted(("cache_size", 5 * MIB)))
     (one,) = client.get(HISTORY).json()["optimizations"]
-    monkeypatch.setattr(memory, "total", lambda: 1024 * MIB)
+    monkeypatch.setattr(tuning, "total_memory", lambda: 1024 * MIB)
     assert client.post(f"{HISTORY}/{one['id']}/revert").status_code == 409
     assert tuning.value("cache_size") == 5 * MIB
 
@@ -324,14 +324,3 @@ class TestAdmin:
         assert client.get(reverse("admin:monitoring_optimization_changelist")).status_code == 200
         self.act(client, Optimization.objects.get())
         assert tuning.value("connection_pool_size") == 5
-
-
-def test_memory_is_what_the_control_group_leaves(tmp_path):
-    inner = tmp_path / "a" / "b"
-    inner.mkdir(parents=True)
-    (inner / "memory.max").write_text("max\n")
-    (inner.parent / "memory.max").write_text("1048576\n")
-    own = tmp_path / "self"
-    own.write_text("12:cpu:/elsewhere\n0::/a/b\n")
-    assert list(memory._limits(tmp_path, own)) == [1048576]
-    assert list(memory._limits(tmp_path, tmp_path / "nowhere")) == []
