@@ -5,15 +5,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from a3mailer_site.figures import bounds_of
+from mailqueue.counts import LANES
 from monitoring.counted import Counted
 from monitoring.families import OF_A_PROCESS, OTHER, RESTARTS, Family, Kind, place
 from monitoring.histogram import Histogram
-from monitoring.lanes import LANES, STATES
 from monitoring.models import BOUNDS, CustomSeries
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Labels: TypeAlias = Mapping[str, str]
+
+_STATES = ("total", "active", "deferred", "bounced")
 
 
 class Page:
@@ -106,14 +108,14 @@ def _add_processes(page: Page, counted: Counted) -> None:
         page.add(RESTARTS, process.get("restarts"), labels)
 
 
-def add_queue(page: Page, counts: Mapping[str, int] | None) -> None:
-    """Add the queue by lane and by state, if it can be asked."""
+def add_queue(page: Page, counts: Mapping[str, int]) -> None:
+    """Add the queue by lane and by state."""
     lanes = Family("a3mailer_queue_messages", "gauge", "Messages in the queue by lane; each is in one")
     states = Family("a3mailer_queue_state_messages", "gauge", "Messages in the queue by state; they overlap")
-    for name in LANES if counts else ():
-        page.add(lanes, counts[name] if counts else None, {"lane": name})
-    for name in STATES if counts else ():
-        page.add(states, counts[name] if counts else None, {"state": name})
+    for name in LANES:
+        page.add(lanes, counts[name], {"lane": name})
+    for name in _STATES:
+        page.add(states, counts[name], {"state": name})
 
 
 def add_database(page: Page, *, is_up: bool) -> None:

@@ -74,7 +74,7 @@ def active_connections(counted: Counted) -> int | None:
     return int(sum(known)) if known else None
 
 
-def application(counted: Counted, queued: Mapping[str, int] | None) -> Answer:
+def application(counted: Counted, queued: Mapping[str, int]) -> Answer:
     """Return how the server's own work goes: requests, sessions, queue and caches."""
     answered = requests(counted.ever)
     succeeded = sum(count for (_method, status), count in answered.items() if status < 400)
@@ -92,9 +92,9 @@ def application(counted: Counted, queued: Mapping[str, int] | None) -> Answer:
         "requests_per_second": _rate(minute),
         "active_sessions": _sessions(counted),
         "queue_sizes": {
-            "incoming": None if queued is None else queued["incoming"],
-            "outgoing": None if queued is None else queued["outgoing"],
-            "processing": None if queued is None else queued["active"],
+            "incoming": queued["incoming"],
+            "outgoing": queued["outgoing"],
+            "processing": queued["active"],
         },
         "cache_hit_rates": {
             name: lately.share(f"cache.{ours}.hits", f"cache.{ours}.misses") for name, ours in CACHES.items()

@@ -76,11 +76,11 @@ class SystemMetricsSerializer(serializers.Serializer[dict[str, object]]):
 
 
 class QueueSizesSerializer(serializers.Serializer[dict[str, object]]):
-    """Messages in the queue; null when the queue cannot be asked."""
+    """Messages in the queue."""
 
-    incoming = serializers.IntegerField(allow_null=True)
-    outgoing = serializers.IntegerField(allow_null=True)
-    processing = serializers.IntegerField(allow_null=True)
+    incoming = serializers.IntegerField()
+    outgoing = serializers.IntegerField()
+    processing = serializers.IntegerField()
 
 
 class CacheHitRatesSerializer(serializers.Serializer[dict[str, object]]):

@@ -21,7 +21,8 @@ from a3mailer_site.api.peers import is_among
 from a3mailer_site.api.permissions import ScopePermission
 from a3mailer_site.api.switches import EXPLAIN, explained
 from a3mailer_site.env import current
-from monitoring import counted, custom, exposition, lanes, machine, metric_answers, server
+from mailqueue import counts
+from monitoring import counted, custom, exposition, machine, metric_answers, server
 from monitoring import metric_examples as examples
 from monitoring.metric_serializers import (
     ApplicationMetricsSerializer,
@@ -66,7 +67,7 @@ class ApplicationMetricsView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Say how many requests were answered and how fast, who is logged in, what waits, and how the caches do."""
-        answer = metric_answers.application(counted.ask(), lanes.counts())
+        answer = metric_answers.application(counted.ask(), counts.counts())
         return Response(explained(request, answer.body, answer.sources))
 
 
@@ -118,7 +119,7 @@ class MetricsView(APIView):
 def _add_stored(page: exposition.Page) -> None:
     """Add what is in the database. While it is away there is all the more to see of the rest."""
     try:
-        queued = lanes.counts()
+        queued = counts.counts()
         series = list(CustomSeries.objects.select_related("metric").order_by("metric__name", "pk"))
     except (OperationalError, InterfaceError):
         exposition.add_database(page, is_up=False)

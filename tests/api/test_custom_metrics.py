@@ -8,7 +8,7 @@ from django.db import connection
 from prometheus_client.parser import text_string_to_metric_families
 
 from accounts.models import ApiKey
-from monitoring import counted, custom, lanes
+from monitoring import counted, custom
 from monitoring import metric_examples as examples
 from monitoring.models import CustomMetric, CustomSeries
 from security.models import AuditEntry
@@ -34,7 +34,6 @@ def raw(client, body):
 @pytest.fixture
 def page(client_with, monkeypatch):
     monkeypatch.setattr(counted, "call", lambda command, **_: NOTHING)
-    monkeypatch.setattr(lanes, "counts", lambda: None)
 
     def read():
         text = client_with("read").get("/metrics").content.decode()
