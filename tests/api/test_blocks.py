@@ -369,3 +369,14 @@ class TestOnTheWeb:
         row = client_with("read").get(BLOCKS).json()["blocked_ips"][0]
         assert row["hits"] == 3
         assert row["last_seen"].endswith("Z")
+
+
+def test_how_wide_a_block_may_be_is_a_setting(api, monkeypatch):
+    set_env(monkeypatch, block_prefix_v4=24, block_prefix_v6=64)
+    for network in ("203.0.112.0/23", "2001:db8::/63"):
+        assert api.post(BLOCK, {"ip_address": network}, format="json").status_code == 400
+    for network in ("203.0.113.0/24", "2001:db8::/64"):
+        assert api.post(BLOCK, {"ip_address": network}, format="json").status_code == 201
+    for wrong in ({"block_prefix_v4": 33}, {"block_prefix_v6": 129}):
+        with pytest.raises(env.SettingError, match="A3MAILER_BLOCK_PREFIX"):
+            env.Env(**wrong)
