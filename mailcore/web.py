@@ -141,7 +141,11 @@ class Spoken(http.HTTPChannel):
 
     def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
         figures.count("http.malformed")
-        super()._respondToBadRequestAndDisconnect()  # type: ignore[no-untyped-call]
+        write_refusal(self, _BAD_REQUEST, 400, [])
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002, N802
+        """Refuse a line that is too long."""
+        self._respondToBadRequestAndDisconnect()
 
 
 def _socket_of(transport: Any) -> Any:
@@ -173,9 +177,6 @@ class BoundedFactory(HTTPFactory):  # type: ignore[misc] # daphne has no types
         """Return an HTTP connection."""
         protocol = super().buildProtocol(address)
         protocol.requestFactory = BoundedRequest
-        channel = protocol._channel
-        channel._respondToBadRequestAndDisconnect = lambda: write_refusal(channel, _BAD_REQUEST, 400, [])
-        channel.lineLengthExceeded = lambda line: write_refusal(channel, _BAD_REQUEST, 400, [])  # noqa: ARG005
         figures.count("http.connections")
         return protocol
 

@@ -37,3 +37,14 @@ def write_api(client_with):
 @pytest.fixture
 def read_api(client_with):
     return client_with("read")
+
+
+@pytest.fixture
+def unlimited(monkeypatch):
+    """For tests that call more often than the limits allow; ``test_rate_limits.py`` is about the limits."""
+    from security import ratelimits
+    from security.throttles import CostlyThrottle
+
+    most = ratelimits.Limit(ratelimits.MOST_REQUESTS, 60)
+    monkeypatch.setattr(ratelimits, "DEFAULTS", ratelimits.Limits(most, most, most))
+    monkeypatch.setattr(CostlyThrottle, "allow_request", lambda *_: True)

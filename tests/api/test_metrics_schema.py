@@ -12,7 +12,7 @@ from monitoring import counted
 from monitoring import metric_examples as examples
 from monitoring.counted import read
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
 
 NOTHING = {
     "counters": {"http.requests.GET.200": 3},

@@ -13,7 +13,7 @@ from a3mailer_site import env
 from accounts.models import ApiKey
 from domains.models import Domain
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unlimited")]
 
 EVERYBODY = (None, None)
 READ, WRITE, ADMIN = ("read", "read"), ("write", "write"), ("admin", "admin")
@@ -64,7 +64,7 @@ TABLE = {
     "POST queue/purges/{purge_id}/undo": WRITE,
     "GET queue/messages": READ,
     "GET queue/messages/{message_id}": READ,
-    "DELETE queue/messages/{message_id}": WRITE,
+    "DELETE queue/messages/{message_id}": WRITE_PLUS,
     "POST queue/messages/{message_id}/retry": WRITE,
     "POST queue/messages/{message_id}/hold": WRITE,
     "POST queue/messages/{message_id}/release": WRITE,
@@ -82,7 +82,9 @@ TABLE = {
     "GET security/blocked-ips": READ,
     "POST security/block-ip": WRITE_PLUS,
     "DELETE security/blocked-ips/{ip_address}": WRITE_PLUS,
+    "GET security/blocked-ips/{ip_address}": READ,
     "GET security/allowed-ips": READ,
+    "GET security/allowed-ips/{ip_address}": READ,
     "POST security/allowed-ips": WRITE_PLUS,
     "DELETE security/allowed-ips/{ip_address}": WRITE_PLUS,
     "GET security/audit-logs": READ_PLUS,
@@ -144,7 +146,7 @@ def test_a_key_that_is_bound_to_domains_reaches_nothing_of_others(method, path):
     _key, secret = ApiKey.issue("bound", ["admin"], domains=["own.example"])
     client = APIClient(HTTP_AUTHORIZATION=f"Bearer {secret}", REMOTE_ADDR="192.0.2.55")
     response = client.generic(method, path.format_map(ids), "{}", content_type="application/json", secure=True)
-    assert response.status_code in {200, 400, 403, 404, 415}, response.content
+    assert response.status_code in {200, 202, 400, 403, 404, 415}, response.content
     assert b"described" not in response.content
     if response.status_code == 200:
         assert method == "GET"

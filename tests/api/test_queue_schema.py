@@ -8,7 +8,7 @@ from test_schema import document
 
 from queued import accept, attempt
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
 
 CHECKS = [
     schemathesis.checks.not_a_server_error,

@@ -11,7 +11,7 @@ from described import document, operations, records
 from hypothesis import HealthCheck, given, seed, settings, strategies
 from rest_framework.test import APIClient
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
 # The same requests in every run of CI.
 SEED = 20240115
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from a3mailer_site.live import set_live
 from security import ratelimits
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
 
 OPERATIONS = [
     ("GET", "/api/v1/security/overview"),
