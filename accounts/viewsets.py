@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from a3mailer_site.api.etags import ETAG, IF_MATCH, IF_NONE_MATCH, check_unchanged, is_known
+from a3mailer_site.api.etags import ETAG, IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, check_unchanged, is_known
 from a3mailer_site.api.fields import number_of
 from a3mailer_site.api.pagination import page_of, search_text
 from a3mailer_site.api.permissions import domains_of
@@ -46,7 +46,12 @@ _DELETED = OpenApiParameter(
     list=extend_schema(
         summary="List users", parameters=[_SEARCH, _DELETED], responses=DeletedUserSerializer, examples=[examples.USERS]
     ),
-    retrieve=extend_schema(summary="Show a user", parameters=[IF_NONE_MATCH, ETAG], examples=[examples.USER]),
+    retrieve=extend_schema(
+        summary="Show a user",
+        parameters=[IF_NONE_MATCH, ETAG],
+        responses={200: UserSerializer, 304: NOT_MODIFIED},
+        examples=[examples.USER],
+    ),
     partial_update=extend_schema(
         summary="Change a user", parameters=[IF_MATCH, ETAG], request=UserSerializer(partial=True)
     ),

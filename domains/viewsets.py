@@ -13,7 +13,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from a3mailer_site.api.etags import ETAG, IF_MATCH, IF_NONE_MATCH, check_unchanged, etag_of, is_known
+from a3mailer_site.api.etags import ETAG, IF_MATCH, IF_NONE_MATCH, NOT_MODIFIED, check_unchanged, etag_of, is_known
 from a3mailer_site.api.fields import number_of
 from a3mailer_site.api.pagination import search_text
 from a3mailer_site.api.permissions import domains_of
@@ -38,7 +38,12 @@ _DELETED = OpenApiParameter(
     list=extend_schema(
         summary="List domains", parameters=[_SEARCH, _DELETED], responses=DeletedDomainSerializer, examples=[DOMAINS]
     ),
-    retrieve=extend_schema(summary="Show a domain", parameters=[IF_NONE_MATCH, ETAG], examples=[DOMAIN]),
+    retrieve=extend_schema(
+        summary="Show a domain",
+        parameters=[IF_NONE_MATCH, ETAG],
+        responses={200: DomainSerializer, 304: NOT_MODIFIED},
+        examples=[DOMAIN],
+    ),
     partial_update=extend_schema(
         summary="Change a domain", parameters=[IF_MATCH, ETAG], request=DomainSerializer(partial=True)
     ),

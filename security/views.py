@@ -49,12 +49,6 @@ _OVERVIEW = {
     "rate_limit_violations": 8,
     "last_security_scan": "2024-01-15T09:00:00Z",
     "security_events": {"last_24h": 23, "last_7d": 156, "last_30d": 678},
-    "window": {
-        "threat_level": 3600,
-        "active_threats": 3600,
-        "failed_auth_attempts": 86400,
-        "rate_limit_violations": 86400,
-    },
 }
 _CHECKS = {
     "checks": [

@@ -61,9 +61,6 @@ _ENTRY = {
     "action": "login_failed",
     "description": "Failed login attempt for user john.doe",
     "metadata": {"user_agent": "Mozilla/5.0...", "method": "password"},
-    "sealed": True,
-    "seq": 123456,
-    "request_id": "req_123456789",
 }
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.http import parse_etags
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework.request import Request
 
 from a3mailer_site.api.errors import ChangedSinceError
@@ -36,6 +36,8 @@ ETAG = OpenApiParameter(
     response=[200, 201],
     description="Stands for everything in the object that a caller can change.",
 )
+
+NOT_MODIFIED = OpenApiResponse(description="It is as the ETag in If-None-Match says.")
 
 
 def etag_of(facts: Mapping[str, Any]) -> str:

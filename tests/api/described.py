@@ -69,8 +69,11 @@ def records():
     """
     from django.contrib.auth.models import Group
 
+    from a3mailer_site.ids import to_text
     from accounts.models import Alias, AliasTarget, ApiKey, User
     from domains.models import Domain
+    from monitoring.models import CustomMetric, Optimization
+    from queued import accept
 
     domain = Domain.objects.create(name="described.example")
     user = User.objects.create(username="described", email="described@described.example", domain=domain)
@@ -78,7 +81,11 @@ def records():
     AliasTarget.objects.create(alias=alias, address="x@example.org")
     group = Group.objects.create(name="described")
     key, _secret = ApiKey.issue("described", ["read"])
+    optimization = Optimization.objects.create(kind="cache_size", previous=2**24, value=2**25)
+    CustomMetric.objects.create(name="described", kind="gauge")
     return {
+        "message_id": to_text(accept("x@far.test", sender="described@described.example")),
+        "optimization_id": f"optimization_{optimization.pk}",
         "user_id": f"user_{user.pk}",
         "domain_id": f"domain_{domain.pk}",
         "alias_id": f"alias_{alias.pk}",

@@ -128,10 +128,10 @@ def test_an_answer_in_another_form_is_406(admin_api):
 def test_an_exception_of_ours_is_500_without_its_insides(admin_api, monkeypatch):
     from accounts.viewsets import UserViewSet
 
-    def broken(self):
+    def broken(self, request):
         raise RuntimeError("SELECT secret FROM /etc/passwd")
 
-    monkeypatch.setattr(UserViewSet, "get_queryset", broken)
+    monkeypatch.setattr(UserViewSet, "list", broken)
     error = error_of(admin_api.get("/api/v1/users"), 500, "INTERNAL_ERROR")
     assert "secret" not in json.dumps(error)
 
@@ -149,10 +149,10 @@ def test_an_exception_outside_the_framework_is_500_too(admin_api, client, monkey
 def test_a_database_that_is_locked_is_503_with_retry_after(admin_api, monkeypatch):
     from accounts.viewsets import UserViewSet
 
-    def locked(self):
+    def locked(self, request):
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(UserViewSet, "get_queryset", locked)
+    monkeypatch.setattr(UserViewSet, "list", locked)
     response = admin_api.get("/api/v1/users")
     error_of(response, 503, "SERVICE_UNAVAILABLE")
     assert int(response["Retry-After"]) > 0
