@@ -10,6 +10,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from a3mailer_site.api import idempotency
+from a3mailer_site.figures import figures
 from a3mailer_site.models import KeptAnswer
 from accounts.models import ApiKey
 from domains.models import Domain
@@ -90,6 +91,17 @@ def test_a_revoked_key_is_told_nothing_again(client_with):
     post(api)
     ApiKey.objects.all().revoke(timezone.now())
     assert post(api).status_code == 401
+
+
+@pytest.mark.parametrize("headers", [{}, {"HTTP_IDEMPOTENCY_KEY": "k1"}])
+@pytest.mark.parametrize(("secret", "figure"), [(None, "succeeded"), ("sk_live_wrong", "failed")])
+def test_a_key_is_counted_once_a_request(write_api, monkeypatch, headers, secret, figure):
+    counted = []
+    monkeypatch.setattr(figures, "count", lambda name, number=1: counted.append(name))
+    if secret:
+        write_api.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+    write_api.post(PATH, BODY, format="json", **headers)
+    assert [name for name in counted if name.startswith("login.")] == [f"login.api_key.{figure}"]
 
 
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
