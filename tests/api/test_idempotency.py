@@ -1,5 +1,6 @@
 """``Idempotency-Key``: what comes twice acts once and is answered alike; what should be tried again is not kept."""
 
+import hashlib
 import json
 import threading
 from datetime import timedelta
@@ -119,6 +120,14 @@ def test_a_secret_that_is_shown_once_is_kept_sealed(admin_api):
     row = KeptAnswer.objects.get()
     assert made["api_key"] not in row.answer
     assert made["name"] not in row.answer.split(".")
+
+
+def test_a_password_cannot_be_guessed_at_by_what_is_kept(write_api, domain):
+    body = {"username": "bob", "email": "bob@example.com", "password": "correct horse battery"}
+    assert post(write_api, path="/api/v1/users", body=body).status_code == 201
+    written = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    plain = b"\0".join([b"POST", b"/api/v1/users", b"application/json", written])
+    assert KeptAnswer.objects.get().fingerprint != hashlib.sha256(plain).hexdigest()
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
