@@ -119,6 +119,8 @@ class UserSerializer(serializers.ModelSerializer[User]):
         request = self.context["request"]
         by_admin = is_administrator(request)
         check_domain(given.get("email"), domains_of(request))
+        # A name of the form of an address keeps that address from everybody else, and tells whether it is taken.
+        check_domain(given.get("username"), domains_of(request))
         if groups is not None:
             check_groups(group_names(user), groups, by_admin=by_admin)
             try:
