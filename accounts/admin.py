@@ -148,6 +148,8 @@ class UserAdmin(DjangoUserAdmin, ToTrashAdmin):  # type: ignore[type-arg, misc]
             raise PermissionDenied(gettext("Nobody deletes themselves."))
         with transaction.atomic():
             user = locked(obj)
+            if not self._is_within_reach(request, user):
+                raise PermissionDenied(gettext("Only an administrator may delete or restore an administrator."))
             self.write_down(request, "deleted", user, {"before": self.facts(user)})
             trash.delete(user, timezone.now())
         hint("cut", account_id=user.pk)
