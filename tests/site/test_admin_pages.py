@@ -286,6 +286,15 @@ class TestUsers:
         browser.post(url(User, "changelist"), {"action": "enable", **select})
         assert not User.objects.filter(is_active=False).exists()
 
+    @pytest.mark.django_db(transaction=True)  # locks are taken outside of a test's own transaction, too
+    def test_an_administrator_is_switched_off_while_there_is_another(self, client, make_user):
+        root, other = (make_user(f"root{n}@example.com", is_staff=True, is_superuser=True) for n in range(2))
+        client.force_login(root, backend="accounts.passwords.PasswordBackend")
+        answer = client.post(url(User, "changelist"), {"action": "disable", "_selected_action": [other.pk, root.pk]})
+        assert answer.status_code == 302
+        assert User.objects.filter(is_active=True).count() == 1
+        assert AuditEntry.objects.filter(action="user_updated").count() == 1
+
     def test_a_user_is_deleted_after_a_question(self, browser, make_user, root):
         bob = make_user("bob@example.com")
         path = url(User, "delete", bob.pk)
