@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.utils.translation import gettext as _
 
 from a3mailer_site.caches import SLOT, Allotment, Cache, text_size
@@ -197,6 +198,28 @@ def normalize(address: str) -> str:
     if len(local.encode()) > MAX_LOCAL_PART or len(local.encode()) + 1 + len(domain) > MAX_ADDRESS:
         raise ValueError("the address is too long")
     return f"{local}@{domain}"
+
+
+def hold_domains(*addresses: str) -> None:
+    """Keep everybody else from claiming an address in the domains of these, until the caller's transaction ends.
+
+    Call it before ``claim_address``, for all addresses at once: who waits here sees afterwards what the others have
+    claimed, and whether the domain is still there. Without a transaction (a rehearsal) nothing is held.
+    """
+    # On SQLite there is one writer, and it has the database from the beginning of its transaction.
+    if not connection.in_atomic_block or not connection.features.has_select_for_update:
+        return
+    names = {name for name in map(_home, addresses) if name}
+    if names:
+        list(Domain.objects.select_for_update().filter(name__in=names).order_by("pk").values_list("pk"))
+
+
+def _home(address: str) -> str | None:
+    """Return the domain of what may be an address."""
+    try:
+        return _normalize_alias(address).rpartition("@")[2]
+    except ValueError:
+        return None
 
 
 def claim_address(address: str, user: User | None = None, alias: Alias | None = None) -> tuple[str, Domain]:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -148,6 +148,8 @@ class UserAdmin(DjangoUserAdmin, ToTrashAdmin):  # type: ignore[type-arg, misc]
             raise PermissionDenied(gettext("Nobody deletes themselves."))
         with transaction.atomic():
             user = locked(obj)
+            if not self._is_within_reach(request, user):
+                raise PermissionDenied(gettext("Only an administrator may delete or restore an administrator."))
             self.write_down(request, "deleted", user, {"before": self.facts(user)})
             trash.delete(user, timezone.now())
         hint("cut", account_id=user.pk)
@@ -165,24 +167,28 @@ class UserAdmin(DjangoUserAdmin, ToTrashAdmin):  # type: ignore[type-arg, misc]
     def _switch(self, request: HttpRequest, users: QuerySet[User], *, on: bool) -> None:
         changed = 0
         for user in users.filter(is_active=not on):
-            if not self._is_within_reach(request, user):
-                refusal = gettext("Only an administrator may change an administrator.")
-                self.message_user(request, f"{user}: {refusal}", messages.ERROR)
-                continue
             try:
-                if not on:
-                    check_last_administrator(user)
+                with transaction.atomic():
+                    self._switch_one(request, locked(user), on=on)
             except PermissionDenied as error:
                 self.message_user(request, f"{user}: {error}", messages.ERROR)
                 continue
-            user.is_active = on
-            user.save()
-            self.write_down(request, "updated", user, {"before": {"enabled": not on}, "after": {"enabled": on}})
+            except Http404:
+                continue  # deleted in this very moment
             if not on:
                 hint("cut", account_id=user.pk)
             changed += 1
         text = ngettext("%(count)d user changed.", "%(count)d users changed.", changed)
         self.message_user(request, text % {"count": changed}, messages.SUCCESS)
+
+    def _switch_one(self, request: HttpRequest, user: User, *, on: bool) -> None:
+        if not self._is_within_reach(request, user):
+            raise ForbiddenError(gettext("Only an administrator may change an administrator."))
+        if not on:
+            check_last_administrator(user)
+        user.is_active = on
+        user.save()
+        self.write_down(request, "updated", user, {"before": {"enabled": not on}, "after": {"enabled": on}})
 
 
 @admin.register(DeletedUser)
@@ -315,9 +321,10 @@ class ApiKeyAdmin(AuditedAdmin):
     @admin.action(description=_("Revoke"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """End the selected keys now and for good."""
-        keys = list(queryset.filter(revoked_at__isnull=True))
-        ApiKey.objects.filter(pk__in=[key.pk for key in keys]).revoke(timezone.now())
-        for key in keys:
-            self.write_down(request, "revoked", key, {})
+        with transaction.atomic():
+            keys = list(queryset.filter(revoked_at__isnull=True).select_for_update(of=("self",)))
+            ApiKey.objects.filter(pk__in=[key.pk for key in keys]).revoke(timezone.now())
+            for key in keys:
+                self.write_down(request, "revoked", key, {})
         text = ngettext("%(count)d key revoked.", "%(count)d keys revoked.", len(keys))
         self.message_user(request, text % {"count": len(keys)}, messages.SUCCESS)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import Http404
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import viewsets
 from rest_framework.request import Request
@@ -13,7 +14,7 @@ from rest_framework.serializers import BaseSerializer
 from a3mailer_site.api.fields import number_of
 from a3mailer_site.api.pagination import search_text
 from a3mailer_site.api.permissions import domains_of
-from accounts.addresses import fold
+from accounts.addresses import fold, hold_domains
 from accounts.alias_serializers import AliasSerializer, facts
 from accounts.models import Alias, AliasTarget
 from security.audit import changed, record
@@ -90,17 +91,29 @@ class AliasViewSet(viewsets.ModelViewSet[Alias]):
     def perform_update(self, serializer: BaseSerializer[Alias]) -> None:
         """Save, and write down what is different."""
         assert serializer.instance is not None  # noqa: S101 - an update has one
-        before = facts(serializer.instance)
         with transaction.atomic():
+            # Both at once, where it moves: locks are taken in one order.
+            hold_domains(serializer.instance.address, serializer.validated_data.get("address", ""))
+            before = facts(alias := self._locked(serializer.instance))
+            serializer.instance = alias
             alias = serializer.save()
             self._record("alias_updated", alias.pk, changed(before, facts(alias)))
 
     def perform_destroy(self, instance: Alias) -> None:
         """Delete, and write down what is gone."""
-        before, pk = facts(instance), instance.pk
         with transaction.atomic():
-            instance.delete()
-            self._record("alias_deleted", pk, changed(before, {}))
+            hold_domains(instance.address)
+            alias = self._locked(instance)
+            before = facts(alias)
+            alias.delete()
+            self._record("alias_deleted", instance.pk, changed(before, {}))
+
+    def _locked(self, alias: Alias) -> Alias:
+        """Return an alias as its row is now; it may be gone since it was looked up, along with its domain."""
+        found = self.get_queryset().select_for_update(of=("self",)).filter(pk=alias.pk).first()
+        if found is None:
+            raise Http404
+        return found
 
     def _record(self, action: str, pk: int, detail: dict[str, Any]) -> None:
         event_type = AuditEntry.EventType.CONFIGURATION_CHANGE

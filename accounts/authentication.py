@@ -126,16 +126,23 @@ class ApiKeyAuthentication(BaseAuthentication):
         try:
             key = key_of(request)
         except AuthenticationFailed:
-            figures.count("login.api_key.failed")
+            _count(request, "login.api_key.failed")
             raise
         if key is None:
             return None
-        figures.count("login.api_key.succeeded")
+        _count(request, "login.api_key.succeeded")
         return key.owner, key
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - the framework passes it
         """Say how to log in; without it the framework would answer 403 instead of 401."""
         return "Bearer"
+
+
+def _count(request: Request, figure: str) -> None:
+    """Count a request once: of one with an ``Idempotency-Key`` the middleware has looked at the key before the view."""
+    if not getattr(request._request, "key_counted", False):
+        request._request.key_counted = True  # type: ignore[attr-defined]
+        figures.count(figure)
 
 
 def _bearer(request: Request) -> list[bytes] | None:

@@ -1,6 +1,8 @@
 """Many users at once: each row by itself, so that one bad row stops no other.
 
-Passwords are hashed by two threads, outside of any transaction, while others are saved: 1,000 take about ten seconds.
+Passwords are hashed by two threads, outside of any transaction, while others are saved: 1,000 take about 35 seconds.
+That is a thread of the web process for as long, so no more than three lists are worked on at a time.
+
 Each user is saved in a short transaction of its own, with the limits checked there. A rehearsal (``dry_run``) checks
 the same and saves nothing: it remembers what the rows before would have taken.
 """
@@ -9,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from threading import BoundedSemaphore
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
@@ -24,6 +27,8 @@ from accounts.serializers import NAMES, UserSerializer
 
 # Rows in one request.
 MOST_ROWS = 1000
+# Lists that one process makes users of at a time. Each has one of the eight threads that answer requests.
+_room = BoundedSemaphore(3)
 # Two for all requests of a process together: logins hash too.
 _hashing = ThreadPoolExecutor(2, thread_name_prefix="bulk-hash")
 
@@ -54,8 +59,17 @@ def make_users(rows: list[Any], context: dict[str, Any], save: Callable[[UserSer
     """Make a user of each row; ``save`` saves one with its audit entry. A row that is an exception has failed already.
 
     When the database goes away in the middle, the rows that are left fail for that reason: the caller learns which were
-    made.
+    made. Raises ``UnavailableError`` (503) while as many lists are being worked on as there may be.
     """
+    if not _room.acquire(blocking=False):
+        raise UnavailableError(_("Other lists of users are being worked on. Try again in a moment."))
+    try:
+        return _make_users(rows, context, save)
+    finally:
+        _room.release()
+
+
+def _make_users(rows: list[Any], context: dict[str, Any], save: Callable[[UserSerializer], User]) -> Outcome:
     outcome, away = Outcome(), False
     for number, hashed in enumerate([_hashed(one) for one in _checked(rows, context)], 1):
         try:

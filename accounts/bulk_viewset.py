@@ -63,7 +63,7 @@ _ANSWERS = {200: OpenApiResponse(OutcomeSerializer, examples=[examples.RESULTS])
 class BulkUsersMixin:
     """The two operations of ``UserViewSet`` on many users."""
 
-    # Hashing 1,000 passwords keeps two threads busy for ten seconds.
+    # Hashing 1,000 passwords keeps two threads busy for half a minute.
     costly = {"bulk": (10, 60), "import_csv": (10, 60)}
 
     @extend_schema(

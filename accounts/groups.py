@@ -5,6 +5,7 @@ the web administration, so an administrator alone changes it.
 """
 
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,6 +81,14 @@ def check_name(name: str, group: Group) -> str:
     if is_built_in(name) or same.exists():
         raise ValidationError(_("There is a group %(name)s."), code="unique", params={"name": name})
     return name
+
+
+def check_new(names: Collection[str]) -> None:
+    """Raise ``ValidationError`` for a name among these that no group has and none may have."""
+    there = {ADMIN_GROUP, *Group.objects.filter(name__in=names).values_list("name", flat=True)}
+    for name in names:
+        if name not in there:
+            check_name(name, Group())
 
 
 def has_power(group: Group) -> bool:

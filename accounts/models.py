@@ -30,8 +30,9 @@ class UserManager(BaseUserManager["User"]):
         """Make a user; an address without its domain here is refused by ``full_clean``."""
         user = self.model(username=username, **fields)
         user.set_password(password)
-        user.full_clean(exclude=["password"])
-        user.save()
+        with transaction.atomic():
+            user.full_clean(exclude=["password"])
+            user.save()
         return user
 
     def create_superuser(self, username: str, password: str | None = None, **fields: object) -> "User":
@@ -119,13 +120,14 @@ class User(Cached, AbstractBaseUser, PermissionsMixin):
 
     def clean(self) -> None:
         """Bring names into their one form; the rules for addresses are in ``addresses.py``."""
-        from accounts.addresses import claim_address, fold  # noqa: PLC0415 - addresses.py reads these models
+        from accounts.addresses import claim_address, fold, hold_domains  # noqa: PLC0415 - addresses.py reads these models
 
         # A form hands over None for what it has refused already.
         self.username = fold((self.username or "").strip())
         if any(unicodedata.category(sign)[0] in "CZ" for sign in self.username):
             raise ValidationError({"username": _("A login name has no spaces and no control characters.")})
         # A login may be a name or an address: one person's name must not be another's address.
+        hold_domains(self.username, self.email or "")
         if User.objects.filter(email=self.username).exclude(pk=self.pk).exists():
             taken = ValidationError(_("This is somebody else's address."), code="unique")
             raise ValidationError({"username": taken})
@@ -186,8 +188,9 @@ class Alias(Cached):
 
     def clean(self) -> None:
         """Bring the address into its one form and see that nobody else has it."""
-        from accounts.addresses import claim_address  # noqa: PLC0415 - addresses.py reads these models
+        from accounts.addresses import claim_address, hold_domains  # noqa: PLC0415 - addresses.py reads these models
 
+        hold_domains(self.address)
         try:
             self.address, self.domain = claim_address(self.address, alias=self)
         except ValidationError as error:

@@ -43,7 +43,10 @@ def check_groups(before: Iterable[str], after: Iterable[str], *, by_admin: bool)
 
 
 def set_groups(user: User, names: Iterable[str]) -> None:
-    """Make these the groups of a saved user; groups that are new are made. The flag is set by the caller's save."""
+    """Make these the groups of a saved user; those that are new (``groups.check_new``) are made.
+
+    The flag is set by the caller's save.
+    """
     ordinary = {name for name in names if fold(name) != ADMIN_GROUP}
     user.groups.set([Group.objects.get_or_create(name=name)[0] for name in sorted(ordinary)])
 

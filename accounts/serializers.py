@@ -1,5 +1,6 @@
 """Users as the API shows and takes them."""
 
+import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,7 @@ from a3mailer_site.api.etags import etag_of
 from a3mailer_site.api.fields import PrefixedIdField, StrictBooleanField, StrictCharField, StrictIntegerField
 from a3mailer_site.api.permissions import domains_of, granted
 from accounts.addresses import fold, normalize
+from accounts.groups import check_new
 from accounts.limits import save_within_limits
 from accounts.models import User
 from accounts.passwords import MAX_PASSWORD
@@ -44,7 +46,7 @@ class GroupsField(serializers.ListField):
 
     def to_internal_value(self, data: Any) -> list[str]:
         """Bring names into one form."""
-        names = {name.strip() for name in super().to_internal_value(data)}
+        names = {unicodedata.normalize("NFC", name.strip()) for name in super().to_internal_value(data)}
         return sorted({ADMIN_GROUP if fold(name) == ADMIN_GROUP else name for name in names})
 
 
@@ -117,8 +119,14 @@ class UserSerializer(serializers.ModelSerializer[User]):
         request = self.context["request"]
         by_admin = is_administrator(request)
         check_domain(given.get("email"), domains_of(request))
+        # A name of the form of an address keeps that address from everybody else, and tells whether it is taken.
+        check_domain(given.get("username"), domains_of(request))
         if groups is not None:
             check_groups(group_names(user), groups, by_admin=by_admin)
+            try:
+                check_new(groups)
+            except DjangoValidationError as error:
+                raise from_django(DjangoValidationError({"groups": error})) from error
         if user.pk and is_powerful(user) and not by_admin:
             raise ForbiddenError(_("Only an administrator may change an administrator."))
         if user.is_superuser and (

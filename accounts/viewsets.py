@@ -152,7 +152,7 @@ class UserViewSet(BulkUsersMixin, viewsets.ModelViewSet[User]):
         serializer.is_valid(raise_exception=True)
         with transaction.atomic():
             assert serializer.instance is not None  # noqa: S101 - it has just been given
-            user = serializer.instance = locked(serializer.instance)
+            user = serializer.instance = self._reached(locked(serializer.instance))
             check_unchanged(request, user_etag(user))
             before = facts(user)
             serializer.save()
@@ -174,7 +174,7 @@ class UserViewSet(BulkUsersMixin, viewsets.ModelViewSet[User]):
         if request.user is not None and user.pk == request.user.pk:
             raise ForbiddenError(_("Nobody deletes themselves."))
         with transaction.atomic():
-            user = locked(user)
+            user = self._reached(locked(user))
             check_unchanged(request, user_etag(user))
             self._check_power(user)
             before = facts(user)
@@ -189,21 +189,25 @@ class UserViewSet(BulkUsersMixin, viewsets.ModelViewSet[User]):
         responses={200: OpenApiResponse(UserSerializer, examples=[examples.USER])},
     )
     @action(detail=True, methods=["post"])
-    def restore(self, request: Request, user_id: str) -> Response:
+    def restore(self, request: Request, user_id: str) -> Response:  # noqa: ARG002 - the framework passes it
         """Take a user out of the trash, with all mail. API keys stay revoked.
 
         409 when name or address is somebody else's by now, or the domain is deleted or full.
         """
         number = number_of(user_id, "user_")
-        within = domains_of(request)
         with transaction.atomic():
-            user = trash.find(number, timezone.now())
-            if within is not None and (user.domain is None or user.domain.name not in within):
-                raise Http404
+            user = self._reached(trash.find(number, timezone.now()))
             self._check_power(user)
             trash.restore(user, timezone.now())
             self._record("user_restored", changed({}, facts(user)), user)
         return self._answer(user)
+
+    def _reached(self, user: User) -> User:
+        """Return a locked user whom the caller reaches; who was looked up before may have been moved away since."""
+        within = domains_of(self.request)
+        if within is not None and (user.domain is None or user.domain.name not in within):
+            raise Http404
+        return user
 
     def _check_power(self, user: User) -> None:
         if is_powerful(user) and not is_administrator(self.request):

@@ -26,12 +26,16 @@ class ToTrashAdmin(AuditedAdmin):
     def get_deleted_objects(
         self,
         objs: Iterable[Any],
-        request: HttpRequest,  # noqa: ARG002 - the admin passes it
+        request: HttpRequest,
     ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
-        """Name what goes. Nothing that belongs to it is looked up: it stays with it, and may be a lot."""
+        """Name what goes. Nothing that belongs to it is looked up: it stays with it, and may be a lot.
+
+        Of several that are chosen in the list each is asked about; Django's own question is about all in general.
+        """
         rows = list(objs)
+        forbidden = {str(self.opts.verbose_name) for row in rows if not self.has_delete_permission(request, row)}
         stay = [f"{row}: {reason}" for row in rows if (reason := self.reason_to_stay(row))]
-        return [str(row) for row in rows], {str(self.opts.verbose_name_plural): len(rows)}, set(), stay
+        return [str(row) for row in rows], {str(self.opts.verbose_name_plural): len(rows)}, forbidden, stay
 
 
 class TrashAdmin(ReadOnlyAdmin):

@@ -10,7 +10,7 @@ from security.audit import record
 from security.models import AuditEntry
 
 
-def into_audit(action: str, request: HttpRequest, **facts: Any) -> Noted:
+def into_audit(action: str, request: HttpRequest | None, **facts: Any) -> Noted:
     """Return what writes an entry for each transaction; ``action`` is a stable verb, ``facts`` go with it."""
 
     def noted(queue_ids: list[str]) -> None:

@@ -68,8 +68,11 @@ def search_queue(entries: "QuerySet[QueueEntry]", text: str) -> "QuerySet[QueueE
     )
 
 
-def search_messages(messages: "QuerySet[QueuedMessage]", text: str) -> "QuerySet[QueuedMessage]":
-    """Find queued messages by queue id, Message-ID, destination, or how the address of sender or recipient begins."""
+def search_messages(messages: "QuerySet[QueuedMessage]", text: str, own: Q) -> "QuerySet[QueuedMessage]":
+    """Find queued messages by queue id, Message-ID, destination, or how the address of sender or recipient begins.
+
+    ``own``, here and below, are the entries that the caller may see: who is found by others would be told of them.
+    """
     number = queue_id(text)
     if number is not None:
         return messages.filter(pk=number)
@@ -77,7 +80,7 @@ def search_messages(messages: "QuerySet[QueuedMessage]", text: str) -> "QuerySet
         return messages.filter(pk__in=MessageTrace.objects.filter(message_id=text[:250]).values("message"))
     beginning = text.casefold()
     either = begins_with("sender", beginning) | begins_with("recipient", beginning)
-    entries = QueueEntry.objects.filter(message=OuterRef("pk"))
+    entries = QueueEntry.objects.filter(own, message=OuterRef("pk"))
     here = begins_with("sender", beginning) | Q(
         Exists(entries.filter(begins_with("recipient", beginning) | Q(destination=beginning)))
     )
@@ -93,15 +96,15 @@ def from_sender(messages: "QuerySet[QueuedMessage]", text: str) -> "QuerySet[Que
     return _narrowed(messages, begins_with("sender", beginning), begins_with("sender", beginning))
 
 
-def to_recipient(messages: "QuerySet[QueuedMessage]", text: str) -> "QuerySet[QueuedMessage]":
+def to_recipient(messages: "QuerySet[QueuedMessage]", text: str, own: Q) -> "QuerySet[QueuedMessage]":
     """Messages of which a recipient's address begins so."""
     begins = begins_with("recipient", text.casefold())
-    return _narrowed(messages, begins, Q(Exists(QueueEntry.objects.filter(begins, message=OuterRef("pk")))))
+    return _narrowed(messages, begins, Q(Exists(QueueEntry.objects.filter(own, begins, message=OuterRef("pk")))))
 
 
-def to_destination(messages: "QuerySet[QueuedMessage]", name: str) -> "QuerySet[QueuedMessage]":
+def to_destination(messages: "QuerySet[QueuedMessage]", name: str, own: Q) -> "QuerySet[QueuedMessage]":
     """Messages with a recipient in this domain (A-labels)."""
-    bound = QueueEntry.objects.filter(destination=name)
+    bound = QueueEntry.objects.filter(own, destination=name)
     if _are_many(bound, WINDOW):
         return messages.filter(Exists(bound.filter(message=OuterRef("pk"))))
     return messages.filter(pk__in=bound.values("message_id"))

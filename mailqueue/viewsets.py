@@ -144,23 +144,23 @@ class QueuedMessageViewSet(QueueIdLookup, mixins.ListModelMixin, viewsets.Generi
         return self.get_paginated_response(QueuedMessageSerializer(shown, many=True, context=context).data)
 
     def _narrowed(self, request: Request) -> "QuerySet[QueuedMessage]":
-        messages = self.get_queryset()
+        messages, own = self.get_queryset(), own_entries(domains_of(request))
         lane, state = choice(request, "lane", LANES), choice(request, "state", STATES)
         if lane:
             messages = messages.filter(lane=lane)
         if state == "active":
-            flying = QueueEntry.objects.in_flight(timezone.now())
+            flying = QueueEntry.objects.filter(own).in_flight(timezone.now())
             messages = messages.filter(pk__in=flying.values("message_id"))
         elif state:
             messages = messages.filter(**{{"queued": "fresh"}.get(state, state): True})
-        ways: dict[str, Callable[[Any, str], Any]] = {"sender": from_sender, "recipient": to_recipient}
-        for name, way in ways.items():
-            if text := text_of(request, name):
-                messages = way(messages, text)
+        if text := text_of(request, "sender"):
+            messages = from_sender(messages, text)
+        if text := text_of(request, "recipient"):
+            messages = to_recipient(messages, text, own)
         if text := text_of(request, "destination"):
-            messages = to_destination(messages, _destination(text))
+            messages = to_destination(messages, _destination(text), own)
         text = search_text(request)
-        return search_messages(messages, text) if text else messages
+        return search_messages(messages, text, own) if text else messages
 
     def _shown(self, page: Iterable[QueuedMessage]) -> Sequence[QueuedMessage]:
         """Return the messages of a page with what only their entries say; one query."""

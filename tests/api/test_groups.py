@@ -1,6 +1,7 @@
 """Groups over HTTP: the first ones, the built-in one, names, and who may change which."""
 
 import re
+import unicodedata
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -73,6 +74,24 @@ def test_a_name_that_is_taken_is_409(write_api, name):
     other = Group.objects.create(name="other")
     assert write_api.put(f"/api/v1/groups/group_{other.pk}", {"name": name}).status_code == 409
     assert not Group.objects.filter(name__iexact="admin").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("a\u200bb", 400), ("a\nb", 400), ("STAFF", 409), ("\uff41dmin", 409), ("cafe\u0301", 200)],
+)
+def test_a_group_made_by_naming_it_of_a_user_has_a_name_by_the_same_rules(write_api, make_user, name, status):
+    Group.objects.get_or_create(name="staff")
+    user, before = make_user("bob@example.com"), Group.objects.count()
+    row = {"username": "eve", "email": "eve@example.com", "password": "secure_password_123", "groups": [name]}
+    rehearsed = write_api.post("/api/v1/users/bulk?dry_run=1", {"users": [row]}).json()
+    assert (rehearsed["created"] == 1) is (status == 200)
+    assert write_api.patch(f"/api/v1/users/user_{user.pk}", {"groups": [name]}).status_code == status
+    assert Group.objects.count() == before + (status == 200)
+    # The same word in its other form is the same group.
+    composed = unicodedata.normalize("NFC", name)
+    assert write_api.patch(f"/api/v1/users/user_{user.pk}", {"groups": [composed]}).status_code == status
+    assert Group.objects.count() == before + (status == 200)
 
 
 def test_the_whole_walk(write_api):

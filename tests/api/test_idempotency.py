@@ -1,5 +1,6 @@
 """``Idempotency-Key``: what comes twice acts once and is answered alike; what should be tried again is not kept."""
 
+import hashlib
 import json
 import threading
 from datetime import timedelta
@@ -10,6 +11,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from a3mailer_site.api import idempotency
+from a3mailer_site.figures import figures
 from a3mailer_site.models import KeptAnswer
 from accounts.models import ApiKey
 from domains.models import Domain
@@ -92,6 +94,17 @@ def test_a_revoked_key_is_told_nothing_again(client_with):
     assert post(api).status_code == 401
 
 
+@pytest.mark.parametrize("headers", [{}, {"HTTP_IDEMPOTENCY_KEY": "k1"}])
+@pytest.mark.parametrize(("secret", "figure"), [(None, "succeeded"), ("sk_live_wrong", "failed")])
+def test_a_key_is_counted_once_a_request(write_api, monkeypatch, headers, secret, figure):
+    counted = []
+    monkeypatch.setattr(figures, "count", lambda name, number=1: counted.append(name))
+    if secret:
+        write_api.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+    write_api.post(PATH, BODY, format="json", **headers)
+    assert [name for name in counted if name.startswith("login.")] == [f"login.api_key.{figure}"]
+
+
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
 def test_other_methods_do_without(admin_api, domain, method):
     path = f"/api/v1/domains/domain_{domain.pk}"
@@ -107,6 +120,14 @@ def test_a_secret_that_is_shown_once_is_kept_sealed(admin_api):
     row = KeptAnswer.objects.get()
     assert made["api_key"] not in row.answer
     assert made["name"] not in row.answer.split(".")
+
+
+def test_a_password_cannot_be_guessed_at_by_what_is_kept(write_api, domain):
+    body = {"username": "bob", "email": "bob@example.com", "password": "correct horse battery"}
+    assert post(write_api, path="/api/v1/users", body=body).status_code == 201
+    written = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    plain = b"\0".join([b"POST", b"/api/v1/users", b"application/json", written])
+    assert KeptAnswer.objects.get().fingerprint != hashlib.sha256(plain).hexdigest()
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -7,8 +7,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import ApiKey, User
+from accounts.models import Alias, ApiKey, User
 from domains.models import Domain
+from security.models import AuditEntry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -153,6 +154,49 @@ def test_a_domain_is_deleted_or_gets_a_user_and_never_both():
         assert Domain.objects.count() == User.objects.count()
         User.objects.all().delete()
         Domain.everything.all().delete()
+
+
+def test_an_address_goes_to_a_user_or_to_an_alias_and_never_to_both():
+    domain = Domain.objects.create(name="example.com")
+    for number in range(8):
+        user = User.objects.create(username=f"u{number}", email=f"old{number}@example.com", domain=domain)
+        other = User.objects.create(username=f"o{number}", email=f"other{number}@example.com", domain=domain)
+        address = f"new{number}@example.com"
+        answers = at_once(
+            ("patch", f"users/user_{user.pk}", {"email": address}),
+            ("post", "aliases", {"address": address, "targets": ["x@example.org"]}),
+            ("patch", f"users/user_{other.pk}", {"username": address}),
+        )
+        holders = [User.objects.filter(email=address), Alias.objects.filter(address=address)]
+        assert sum(rows.count() for rows in holders) <= 1, statuses(answers)
+        assert not User.objects.filter(email=address).exists() or not User.objects.filter(username=address).exists()
+        assert set(statuses(answers)) == {200, 409} or 201 in statuses(answers)
+
+
+def test_an_alias_goes_away_with_its_domain_or_is_not_made():
+    for _ in range(5):
+        domain = Domain.objects.create(name="example.com")
+        old = Alias.objects.create(address="old@example.com", domain=domain)
+        alias = {"address": "new@example.com", "targets": ["x@example.org"]}
+        made, changed, gone = at_once(
+            ("post", "aliases", alias),
+            ("patch", f"aliases/alias_{old.pk}", {"enabled": False}),
+            ("delete", f"domains/domain_{domain.pk}"),
+        )
+        assert {made.status_code, changed.status_code, gone.status_code} <= {200, 201, 204, 400, 404}
+        assert not Alias.objects.exists()
+        Domain.everything.all().delete()
+
+
+def test_an_alias_that_is_deleted_does_not_come_back_by_a_change():
+    domain = Domain.objects.create(name="example.com")
+    for number in range(5):
+        alias = Alias.objects.create(address=f"a{number}@example.com", domain=domain)
+        path = f"aliases/alias_{alias.pk}"
+        at_once(("delete", path), ("delete", path), ("patch", path, {"enabled": False}))
+        assert not Alias.objects.exists()
+        entries = AuditEntry.objects.filter(action="alias_deleted", metadata__target=f"alias_{alias.pk}")
+        assert entries.count() == 1
 
 
 def test_the_trash_is_emptied_by_two_at_once():

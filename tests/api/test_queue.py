@@ -564,6 +564,19 @@ class TestRestrictedKeys:
         assert [one["recipient"] for one in shown["attempts"]] == ["bob@far.test"]
         assert len(key.get(f"/api/v1/queue/messages/{from_it}").json()["recipients"]) == 2
 
+    @pytest.mark.parametrize("query", ["recipient", "destination", "search"])
+    def test_it_finds_a_message_by_its_own_recipients_only(self, key, query):
+        message = put("bob@far.test", "eve@other.test", sender="x@else.test")
+        own, foreign = ("far.test", "other.test") if query == "destination" else ("bob@far", "eve@other")
+        found = {text: key.get(f"/api/v1/queue/messages?{query}={text}").json() for text in (own, foreign)}
+        assert [one["id"] for one in found[own]["messages"]] == [message]
+        assert (found[foreign]["messages"], found[foreign]["total"]) == ([], 0)
+
+    def test_it_does_not_find_what_is_active_for_others(self, key):
+        put("bob@far.test", "eve@other.test", sender="x@else.test")
+        QueueEntry.objects.filter(recipient="eve@other.test").update(lease_owner="w", lease_until=later())
+        assert key.get("/api/v1/queue/messages?state=active").json()["total"] == 0
+
     def test_it_changes_its_own_recipients_only(self, key):
         message = put("bob@far.test", "eve@other.test", sender="x@else.test")
         foreign = put("eve@other.test", sender="x@else.test")

@@ -3,6 +3,7 @@
 import pytest
 
 from accounts.models import ApiKey, User
+from accounts.powers import locked
 from domains.models import Domain
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +67,29 @@ def test_nobody_is_made_or_moved_outside(tenant, inside, outside, email):
     rows = tenant.post("/api/v1/users/bulk", {"users": [{**USER, "email": email}, USER]}).json()["results"]
     assert [row.get("error", {}).get("code") for row in rows] == ["FORBIDDEN", None]
     assert User.objects.get(pk=inside.pk).email == "in@example.com"
+
+
+@pytest.mark.parametrize("method", ["patch", "delete"])
+def test_who_is_moved_away_in_this_moment_is_out_of_reach(tenant, inside, outside, monkeypatch, method):
+    def moved(user):
+        User.objects.filter(pk=user.pk).update(email="in@other.example", domain=outside.domain)
+        return locked(user)
+
+    monkeypatch.setattr("accounts.viewsets.locked", moved)
+    assert getattr(tenant, method)(f"/api/v1/users/user_{inside.pk}", {"quota": 1}).status_code == 404
+    assert User.objects.get(pk=inside.pk).quota == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["out@other.example", "free@other.example", "FREE@OTHER.example", '"free"@other.example']
+)
+def test_no_login_name_is_an_address_outside_taken_or_not(tenant, inside, outside, name):
+    assert tenant.post("/api/v1/users", {**USER, "username": name}).status_code == 403
+    assert tenant.patch(f"/api/v1/users/user_{inside.pk}", {"username": name}).status_code == 403
+    for query in ("", "?dry_run=1"):
+        (row,) = tenant.post(f"/api/v1/users/bulk{query}", {"users": [{**USER, "username": name}]}).json()["results"]
+        assert row["error"]["code"] == "FORBIDDEN"
+    assert tenant.patch(f"/api/v1/users/user_{inside.pk}", {"username": "mine@example.com"}).status_code == 200
 
 
 def test_inside_it_works(tenant, inside):

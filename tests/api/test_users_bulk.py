@@ -4,9 +4,11 @@ import json
 
 import pytest
 from django.db import OperationalError
+from rest_framework import serializers
 
 from accounts.models import Alias, User
 from accounts.passwords import verify
+from accounts.viewsets import UserViewSet
 from domains.models import Domain
 from security.models import AuditEntry
 
@@ -317,3 +319,20 @@ def test_a_mistake_of_ours_is_not_put_on_the_caller(write_api, domain, monkeypat
     response = write_api.post(BULK, {"users": [user("a")]}, format="json")
     assert response.status_code == 500
     assert "secret" not in response.content.decode()
+
+
+def test_lists_do_not_take_all_threads_of_the_server(write_api, domain, monkeypatch):
+    inside, answers = [], []
+
+    def save(*_):
+        inside.append(write_api.post("/api/v1/users/bulk", {"users": [user("x")]}, format="json"))
+        raise serializers.ValidationError("not now")
+
+    monkeypatch.setattr(UserViewSet, "save_new", save)
+    for _ in range(2):  # what has ended makes room
+        inside.clear()
+        answers.append(write_api.post("/api/v1/users/bulk", {"users": [user("x")]}, format="json").status_code)
+        assert sorted(answer.status_code for answer in inside) == [200, 200, 503]
+        refused = next(answer for answer in inside if answer.status_code == 503)
+        assert (refused.json()["error"]["code"], refused["Retry-After"]) == ("SERVICE_UNAVAILABLE", "5")
+    assert answers == [200, 200]

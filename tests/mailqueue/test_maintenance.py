@@ -7,10 +7,11 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from a3mailer_site.ids import first_id_at, new_id
+from a3mailer_site.ids import first_id_at, new_id, to_text
 from mailqueue import interventions, purging, retention
 from mailqueue.models import Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
 from mailqueue.standing import reclassify
+from security.models import AuditEntry
 
 pytestmark = pytest.mark.django_db
 
@@ -68,6 +69,18 @@ def test_retryqueue_moves_what_waits_and_nothing_else(queue):
     for entry in (other, held, leased):
         assert kinds(entry) == []
     assert run("retryqueue") == "retryqueue: 1 to be tried now"
+
+
+def test_retryqueue_is_in_the_audit_log(queue):
+    waiting = queue("x@example.org")
+    assert run("retryqueue", "--dry-run") == "retryqueue: 1 to be tried now (dry run)"
+    assert not AuditEntry.objects.exists()
+    run("retryqueue", "--domain", "Example.org."), run("retryqueue")
+    first, second = AuditEntry.objects.order_by("pk")
+    assert (first.action, second.action) == ("queue_retry", "queue_retry")
+    ids = [to_text(waiting.message_id)]
+    assert first.metadata == {"changed": 1, "queue_ids": ids, "domain": "example.org", "by": "command line"}
+    assert second.metadata == {"changed": 0, "queue_ids": [], "by": "command line"}
 
 
 def test_holding_and_releasing(queue):

@@ -286,6 +286,15 @@ class TestUsers:
         browser.post(url(User, "changelist"), {"action": "enable", **select})
         assert not User.objects.filter(is_active=False).exists()
 
+    @pytest.mark.django_db(transaction=True)  # locks are taken outside of a test's own transaction, too
+    def test_an_administrator_is_switched_off_while_there_is_another(self, client, make_user):
+        root, other = (make_user(f"root{n}@example.com", is_staff=True, is_superuser=True) for n in range(2))
+        client.force_login(root, backend="accounts.passwords.PasswordBackend")
+        answer = client.post(url(User, "changelist"), {"action": "disable", "_selected_action": [other.pk, root.pk]})
+        assert answer.status_code == 302
+        assert User.objects.filter(is_active=True).count() == 1
+        assert AuditEntry.objects.filter(action="user_updated").count() == 1
+
     def test_a_user_is_deleted_after_a_question(self, browser, make_user, root):
         bob = make_user("bob@example.com")
         path = url(User, "delete", bob.pk)
@@ -566,7 +575,8 @@ class TestStaffWithEveryPermission:
         assert self.post(staff, "add", **new, **power).status_code == 302
         assert not User.objects.get(username="eve").is_staff
 
-    def test_does_not_touch_administrators(self, staff, root):
+    def test_does_not_touch_administrators(self, staff, root, make_user):
+        make_user("second@example.com", is_staff=True, is_superuser=True)  # the last one stays for another reason
         before = User.objects.values().get(pk=root.pk)
         fields = {"username": "x", "email": "x@example.com", "quota": "0"}
         assert self.post(staff, "change", root.pk, **fields).status_code == 403
@@ -576,6 +586,13 @@ class TestStaffWithEveryPermission:
         for action in ("disable", "delete_selected"):
             staff.post(url(User, "changelist"), {"action": action, "_selected_action": [root.pk], "post": "yes"})
         assert User.objects.values().get(pk=root.pk) == before
+
+    def test_deletes_none_of_several_where_one_has_power(self, staff, root, make_user):
+        make_user("second@example.com", is_staff=True, is_superuser=True)
+        bob = make_user("bob@example.com")
+        select = {"action": "delete_selected", "_selected_action": [bob.pk, root.pk], "post": "yes"}
+        assert staff.post(url(User, "changelist"), select).status_code in {200, 403}
+        assert set(User.objects.filter(pk__in=[bob.pk, root.pk])) == {bob, root}
 
     def test_makes_no_keys_and_changes_no_groups(self, staff):
         assert self.post(staff, "add", model=ApiKey, name="x", permissions="admin").status_code == 403

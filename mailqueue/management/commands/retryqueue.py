@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
+from mailqueue.auditing import into_audit
 from mailqueue.interventions import retry
 from mailqueue.models import QueueEntry
 
@@ -24,6 +25,14 @@ class Command(BaseCommand):
         now = timezone.now()
         entries = QueueEntry.objects.waiting().filter(next_attempt_at__gt=now)
         if domain:
-            entries = entries.filter(destination=domain.strip().rstrip(".").lower())
-        count = entries.count() if dry_run else retry(entries, now, by="command line")
+            domain = domain.strip().rstrip(".").lower()
+            entries = entries.filter(destination=domain)
+        if dry_run:
+            count = entries.count()
+        else:
+            by = "command line"
+            noted = into_audit("queue_retry", None, by=by, **({"domain": domain} if domain else {}))
+            count = retry(entries, now, by, noted)
+            if not count:
+                noted([])  # asking for it is an act, too
         self.stdout.write(f"retryqueue: {count} to be tried now{' (dry run)' if dry_run else ''}")
