@@ -13,7 +13,6 @@ from rest_framework.test import APIClient
 from a3mailer_site.api.schema import AREAS
 
 
-
 def test_it_is_made_without_a_warning_and_holds_against_the_specification():
     call_command("spectacular", "--fail-on-warn", "--validate", stdout=io.StringIO())
 
