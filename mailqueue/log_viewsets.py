@@ -28,7 +28,7 @@ from mailqueue.serializers import (
     message_of,
     moment,
 )
-from mailqueue.timeline import steps
+from mailqueue.timeline import facts, steps
 
 _PAGE_OF_LOG = [
     OpenApiParameter("sender", str, description="The sender's address, or how it begins."),
@@ -114,7 +114,7 @@ class MessageViewSet(QueueIdLookup, mixins.ListModelMixin, viewsets.GenericViewS
                 "kind": event.kind,
                 "time": event.at,
                 "recipient": step.recipient,
-                "detail": event.detail,
+                "detail": facts(event),
                 "title": step.title,
                 "text": step.text,
                 "quote": step.quote,

@@ -62,8 +62,21 @@ def steps(events: Iterable[MessageEvent], recipients: Mapping[int, str]) -> Iter
         yield _WORDS.get(event.kind, _anything)(event, recipients.get(event.trace_id or 0, ""))
 
 
+def facts(event: MessageEvent) -> dict[str, Any]:
+    """Return what is known of an event, with ids as all answers have them: a number of 63 bits is no number in JSON."""
+    told = dict(event.detail)
+    if isinstance(told.get("notice_about"), int):
+        told["notice_about"] = to_text(told["notice_about"])
+    if isinstance(told.get("user"), int):
+        told["user"] = f"user_{told['user']}"
+    return told
+
+
 def _received(event: MessageEvent, recipient: str) -> Step:
     detail = event.detail
+    if isinstance(about := detail.get("notice_about"), int):
+        text = _("Written by this server, about message %(message)s.") % {"message": to_text(about)}
+        return Step(event.at, _("Received and safely stored"), text, recipient=recipient)
     tls = detail.get("tls")
     names = {"peer": detail.get("peer") or _("this server itself"), "helo": detail.get("helo") or "–"}
     lines = [_("From %(peer)s, which called itself %(helo)s.") % names]

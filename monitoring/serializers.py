@@ -206,7 +206,7 @@ class OptimizationSerializer(serializers.ModelSerializer[Optimization]):
         read_only_fields = fields
 
     def get_applied_by(self, row: Optimization) -> str | None:
-        """Return who did it; null for a key without an owner."""
+        """Return who did it: a user, or a key that nobody owns."""
         return row.applied_by or None
 
     def get_reverted_by(self, row: Optimization) -> str | None:

@@ -21,6 +21,7 @@ from a3mailer_site.models import Generation, Setting
 from monitoring import machine
 from monitoring.models import Optimization
 from security.audit import changed, record
+from security.callers import caller_of
 from security.models import AuditEntry
 
 MIB = 1024 * 1024
@@ -141,5 +142,6 @@ def _stored(kind: str) -> int:
 
 
 def _caller(request: HttpRequest) -> str:
-    user = getattr(request, "user", None)
-    return f"user_{user.pk}" if user is not None and user.pk is not None else ""
+    """Return ``user_7``, or ``key_3`` where nobody owns the key."""
+    user = getattr(getattr(request, "user", None), "pk", None)
+    return f"user_{user}" if user is not None else caller_of(request) or ""

@@ -42,6 +42,10 @@ class Attacks:
         return "low"
 
 
+def _thresholds() -> str:
+    return "; ".join(f"{level} from {' or '.join(map(str, numbers))}" for level, numbers in THRESHOLDS.items())
+
+
 def attacks(now: datetime) -> Attacks:
     """Count the attacks of the last hour."""
     lately = LoginFailure.objects.since(now - HOUR).order_by()
@@ -90,7 +94,7 @@ def sources(answer: dict[str, Any]) -> dict[str, Source]:
     events = answer["security_events"]
     return {
         "security_score": Source("weight of the posture checks that passed / of those with a result", samples=known()),
-        "threat_level": Source(f"failed logins, attackers, unblocked attackers against {THRESHOLDS}", hour),
+        "threat_level": Source(f"failed logins, attackers, unblocked attackers; {_thresholds()}", hour),
         "active_threats": Source(
             f"addresses with {ATTACKER_FAILURES} or more failed logins that no block covers", hour
         ),

@@ -22,6 +22,7 @@ def test_every_get_is_a_page(make_user, path, language):
     assert "django-rest-framework.org" not in text
     assert not re.search(r"""(?:src|<link[^>]*href)=["'](?:https?:)?//""", text)
     assert "<script>" not in text
+    assert '<meta name="viewport" content="width=device-width' in text
 
 
 def test_strangers_get_a_page_that_leads_to_the_login(db):

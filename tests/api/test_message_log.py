@@ -199,6 +199,15 @@ class TestEvents:
         assert answer["events"][0]["title"] == "已收到并安全保存"
         assert answer["events"][0]["kind"] == "received"
 
+    def test_ids_are_written_as_everywhere_and_a_notice_says_what_it_is_about(self, read_api):
+        about = accept("bob@far.test")
+        message = accept("bob@far.test", received={"notice_about": about, "sender": "", "recipients": 1, "size": 60})
+        MessageEvent.objects.create(message=message, kind="delivered", detail={"mailbox": "INBOX", "user": 7, "uid": 1})
+        events = read_api.get(f"/api/v1/messages/{to_text(message)}/events").json()["events"]
+        assert events[0]["detail"]["notice_about"] == to_text(about)
+        assert events[0]["text"] == f"Written by this server, about message {to_text(about)}."
+        assert events[-1]["detail"] == {"mailbox": "INBOX", "user": "user_7", "uid": 1}
+
     def test_it_has_pages(self, read_api, message):
         second = read_api.get(f"/api/v1/messages/{message}/events?limit=2&page=2").json()
         assert [one["kind"] for one in second["events"]] == ["attempt", "deferred"]

@@ -152,6 +152,7 @@ def test_explain_says_of_each_figure_where_it_comes_from(api):
     assert set(body["explain"]) == flat
     assert all(one["source"] for one in body["explain"].values())
     assert body["explain"]["failed_auth_attempts"]["window_seconds"] == 86400
+    assert body["explain"]["threat_level"]["source"].endswith("medium from 50 or 3 or 1")
 
 
 def test_it_costs_the_same_queries_however_much_there_is(api, django_assert_max_num_queries):

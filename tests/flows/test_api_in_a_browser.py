@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 
 from browser import CHROMIUM, DRIVER, Browser
 from wire import until
@@ -90,7 +91,16 @@ def test_the_pages_of_the_api_show_and_change_after_a_login(server, browser):
     button = browser.find("#post-generic-content-form button")[0]
     browser.driver.execute_script("arguments[0].scrollIntoView()", button)
     button.click()
-    text = until(lambda: (f := browser.find(".response-info")) and "HTTP 201" in f[0].text and f[0].text, 30, "no 201")
+
+    def answered():
+        """What is shown, once it is the answer to the POST: the old page may go away while it is read."""
+        try:
+            text = "".join(part.text for part in browser.find(".response-info"))
+        except StaleElementReferenceException:
+            return ""
+        return text if "HTTP 201" in text else ""
+
+    text = until(answered, 30, "no 201")
     assert address in text
     look(browser, "pages-created")
 

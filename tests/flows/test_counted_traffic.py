@@ -12,7 +12,7 @@ from running import PASSWORD, deliver, quick_retries, running
 from monitoring import metric_examples as examples
 from wire import Imap, Pop3, Smtp, until
 
-pytestmark = pytest.mark.flow
+pytestmark = [pytest.mark.flow, pytest.mark.xdist_group("counted_traffic")]
 
 CONTENT = b"Subject: hello\r\n\r\nx\r\n"
 CUSTOM = "/api/v1/metrics/custom"

@@ -13,7 +13,8 @@ from fakedns import FakeDns
 from fakemx import HANG, FakeMx
 from wire import until
 
-pytestmark = pytest.mark.flow
+# One worker for all: each of the two servers is started once.
+pytestmark = [pytest.mark.flow, pytest.mark.xdist_group("queue_api")]
 
 NOTHING = {
     "total_messages": 0,
@@ -87,7 +88,7 @@ def on_postgresql(remote, postgres):
         yield one
 
 
-@pytest.fixture(params=["on_sqlite", pytest.param("on_postgresql", marks=pytest.mark.postgresql)])
+@pytest.fixture(scope="module", params=["on_sqlite", pytest.param("on_postgresql", marks=pytest.mark.postgresql)])
 def one(request):
     return request.getfixturevalue(request.param)
 

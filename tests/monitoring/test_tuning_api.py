@@ -199,6 +199,8 @@ def test_a_value_is_taken_back_once(api):
     back = client.post(f"{HISTORY}/{one['id']}/revert")
     assert back.status_code == 200
     assert back.json()["reverted_at"]
+    # Nobody owns the key: it stands for itself.
+    assert (back.json()["applied_by"], back.json()["reverted_by"]) == (key := f"key_{ApiKey.objects.get().pk}", key)
     assert tuning.value("connection_pool_size") == 100
     again = client.post(f"{HISTORY}/{one['id']}/revert")
     assert (again.status_code, again.json()["error"]["code"]) == (409, "CONFLICT")

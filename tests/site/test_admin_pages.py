@@ -192,6 +192,17 @@ def test_the_language_is_chosen_on_the_page(browser):
     assert 'lang="zh-hans"' in browser.get("/admin/").content.decode()
 
 
+@pytest.mark.parametrize(("language", "words"), [("en", "There is no such thing."), ("zh-hans", "资源不存在")])
+def test_what_is_not_there_is_said_in_the_language_and_leads_back(browser, language, words):
+    browser.cookies["django_language"] = language
+    answer = browser.get("/admin/nothing/")
+    text = answer.content.decode()
+    assert answer.status_code == 404
+    assert words in text
+    assert 'href="/admin/"' in text
+    assert '<meta name="viewport" content="width=device-width' in text
+
+
 def test_every_page_has_a_policy_for_scripts(browser):
     policy = browser.get("/admin/")["Content-Security-Policy"]
     assert "script-src 'self' 'unsafe-eval'" in policy
