@@ -50,6 +50,7 @@ def main():
         server.prepare()
         server.python(SEED, [str(TESTS), given.users, given.domains])
         server.start()
+        server.raise_limits()
         url = f"http://127.0.0.1:{server.ports['http']}{given.path}"
         header = f"Authorization: Bearer {server.credentials['api_key']}"
         for number in range(given.rounds + 1):
