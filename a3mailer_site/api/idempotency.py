@@ -4,9 +4,9 @@
     201 Created                   ... and again, with Idempotency-Replayed: true
 
 Honoured on every POST below ``/api/`` of a caller who is known. The key belongs to the caller, and to one request:
-with another path or body it is a conflict. What may go better the next time (429, 5xx) is not kept, so that trying
-again does try again. A request whose process died in the middle keeps its key for ``PATIENCE``; what it has done until
-then nobody knows, so the next one after that acts.
+with another path or body it is a conflict. What may go better the next time (403, 404, 429, 5xx) is not kept, so that
+trying again does try again. A request whose process died in the middle keeps its key for ``PATIENCE``; what it has done
+until then nobody knows, so the next one after that acts.
 """
 
 import json
@@ -41,6 +41,8 @@ PATIENCE = timedelta(seconds=150)
 RETRY_AFTER = 1
 # RFC 9110 section 5.5: field values of visible ASCII; spaces inside are harmless.
 _KEY = re.compile(r"[\x20-\x7e]{1,200}")
+# Nothing was done, and there is nothing that could be done twice: who may only read would fill a table with these.
+_NOTHING = frozenset({403, 404, 405, 429})
 # Headers that belong to what was answered, not to how it was carried.
 _KEPT_HEADERS = ("Content-Type", "Location", "ETag", "Retry-After", "Allow")
 
@@ -75,7 +77,11 @@ class IdempotencyMiddleware:
         # Whoever came after PATIENCE has made the claim his own, and his answer is the one to keep.
         own = KeptAnswer.objects.filter(pk=claim.pk, claimed_at=claim.claimed_at)
         try:
-            if isinstance(response, HttpResponse) and response.status_code < 500 and response.status_code != 429:
+            if (
+                isinstance(response, HttpResponse)
+                and response.status_code < 500
+                and response.status_code not in _NOTHING
+            ):
                 sealed = encrypt(_written(response))
                 own.update(answer=sealed)
             else:

@@ -86,7 +86,10 @@ def set_aside(entries: Collection[int], reason: str) -> None:
         with transaction.atomic():
             messages = set(rows.values_list("message_id", flat=True))
             lock(messages)
-            rows.update(state=QueueEntry.State.HELD, last_reply=reason, lease_owner="", lease_until=None)
+            free = {"last_reply": reason, "lease_owner": "", "lease_until": None}
+            # What is in the trash stays there, or it would go with it; when it is put back, it is held.
+            rows.filter(state=QueueEntry.State.PURGED).update(purged_state=QueueEntry.State.HELD, **free)
+            rows.exclude(state=QueueEntry.State.PURGED).update(state=QueueEntry.State.HELD, **free)
             reclassify(messages)
 
 

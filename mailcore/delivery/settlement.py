@@ -261,7 +261,7 @@ class _Writing:
         if state is None:
             return  # an administrator has deleted it meanwhile
         new_state = decision.state
-        if state in {State.HELD, State.PURGED} and new_state == State.QUEUED:
+        if state in {State.HELD, State.PURGED} and new_state in {State.QUEUED, State.HELD}:
             new_state = state  # ... or set it aside
         self._entry_rows.append(
             (

@@ -130,6 +130,19 @@ def test_a_password_cannot_be_guessed_at_by_what_is_kept(write_api, domain):
     assert KeptAnswer.objects.get().fingerprint != hashlib.sha256(plain).hexdigest()
 
 
+@pytest.mark.parametrize(("path", "status"), [(PATH, 403), ("/api/v1/nothing", 404), ("/api/v1/server/info", 403)])
+def test_who_may_only_read_leaves_nothing_behind(read_api, path, status):
+    assert post(read_api, path=path).status_code == status
+    assert not KeptAnswer.objects.exists()
+
+
+def test_who_is_given_the_permission_can_try_again(client_with):
+    client = client_with("read")
+    assert post(client).status_code == 403
+    ApiKey.objects.update(permissions=["write"])
+    assert post(client).status_code == 201
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_what_may_go_better_is_tried_again(write_api, monkeypatch, status):
     from rest_framework.exceptions import Throttled

@@ -10,7 +10,9 @@ from django.utils import timezone
 
 from a3mailer_site.api.errors import ConflictError
 from a3mailer_site.trash import empty_trash
-from mailcore.store import pruning
+from mailcore.delivery import claims
+from mailcore.delivery.settlement import CRASH_LIMIT, Settlements, settle_crash
+from mailcore.store import commit, pruning
 from mailqueue import interventions, purging
 from mailqueue.bodies import read_body
 from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueuePurge
@@ -115,6 +117,26 @@ def test_an_outcome_that_comes_after_all_ends_the_entry_in_the_trash():
     assert purging.undo(act, timezone.now(), "me") == 1
     assert QueueEntry.objects.get(recipient="amy2@far.test").state == "queued"
     assert in_the_queue()["total"] == 1
+
+
+@pytest.mark.parametrize("how", ["crashed", "set aside"])
+def test_what_is_held_by_a_late_worker_stays_in_the_trash_and_comes_back_whole(how):
+    accept("bob@far.test")
+    QueueEntry.objects.update(crashes=CRASH_LIMIT - 1)
+    (job,) = claim()
+    QueueEntry.objects.update(lease_until=timezone.now() - timedelta(minutes=1))  # its worker has not come back
+    act = purge().purge
+    if how == "crashed":
+        commit.run(Settlements([settle_crash(job, ValueError("x"), timezone.now())]))
+    else:
+        claims.set_aside([entry.id for entry in job.entries], "no")
+    assert in_the_queue()["total"] == 0
+    assert purging.undo(act, timezone.now(), "me") == 1
+    # Otherwise it would be deleted with the trash some day, in the queue or not.
+    entry = QueueEntry.objects.get()
+    assert (entry.state, entry.purge, entry.purged_state) == ("queued" if how == "crashed" else "held", None, "")
+    assert purging.empty(later(10**8), dry_run=False) == 0
+    assert QueueEntry.objects.count() == 1
 
 
 def test_the_trash_keeps_bodies_until_it_is_emptied():
