@@ -34,7 +34,7 @@ from mailcore.threads import WayBack
 from mailcore.transport import plain_address
 from mailcore.tuning import Tuning
 from mailcore.wsgi_bridge import Receive, Scope, Send, WsgiBridge, count_answer
-from security import blocklist
+from security import blocklist, tallies
 
 log = structlog.get_logger("mailcore.web")
 
@@ -260,8 +260,9 @@ class WebProcess:
             await send({"type": "websocket.close"})
 
     def _drain(self) -> Deferred[Any]:
-        """Wait for the views in flight."""
+        """Wait for the views in flight, and then write down what they counted."""
         done: Deferred[Any] = Deferred()
+        done.addCallback(lambda _: deferToThread(in_database_thread, _write_down_all))
 
         def look() -> None:
             if not self._bridge.in_flight and not done.called:
@@ -277,6 +278,13 @@ class WebProcess:
 def _look() -> None:
     blocklist.look()
     blocklist.write_down()
+    tallies.write_down()
+
+
+def _write_down_all() -> None:
+    """Write down what would end with the process."""
+    blocklist.write_down(at_once=True)
+    tallies.write_down(at_once=True)
 
 
 def main() -> None:

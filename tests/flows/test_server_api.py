@@ -148,6 +148,21 @@ def served_certificate(port):
         return inside.getpeercert(binary_form=True)
 
 
+def violations(server):
+    """How many calls of costly operations were refused, as the API says."""
+    usage = api(server, "GET", "/api/v1/security/rate-limits")[1]["usage"]
+    return usage["violations_last_24h"]["costly"]
+
+
+def test_refusals_are_counted_to_the_last_one_before_a_restart(server):
+    before, counted = pids(server), violations(server)
+    answers = [api(server, "POST", "/api/v1/health/check/clock")[0] for _ in range(40)]
+    assert answers.count(429) >= 5
+    server.control("restart")
+    assert is_restarted(server, before)
+    assert violations(server) == counted + answers.count(429)
+
+
 def test_a_reload_refuses_what_is_broken_and_shows_the_new_certificate_to_who_comes_next(server, tmp_path):
     person = server.people[2]
     certificate, key = server.data / "tls" / "self-signed.crt", server.data / "tls" / "self-signed.key"

@@ -1,10 +1,12 @@
 """Retention of the message log, interventions in the queue, and the commands for both."""
 
 import io
+import threading
 from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from a3mailer_site.ids import first_id_at, new_id, to_text
@@ -136,6 +138,35 @@ def test_purgeevents_forgets_old_messages_whole_and_keeps_what_is_queued(queue, 
     assert set(MessageTrace.objects.values_list("message", flat=True)) == {queued.message_id, fresh}
     assert list(MessageEvent.objects.values_list("message", flat=True)) == [fresh]
     assert not Attempt.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_purgeevents_beside_itself_forgets_everything_old_and_nothing_else(monkeypatch):
+    monkeypatch.setattr(retention, "REST", 0)
+    monkeypatch.setattr(retention, "BATCH", 3)
+    old = first_id_at((timezone.now() - timedelta(days=31)).timestamp())
+    fresh = new_id()
+    for number in [*range(old, old + 400, 10), fresh]:
+        MessageTrace.objects.create(pk=number, message=number, direction="in", status="delivered", recipient="b@x.test")
+        MessageEvent.objects.create(message=number, kind="received")
+    said, failures = [], []
+
+    def work():
+        try:
+            said.append(run("purgeevents"))
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sum(int(text.split()[1]) for text in said) == 40
+    assert MessageTrace.objects.get().message == MessageEvent.objects.get().message == fresh
 
 
 def test_purgefailures_keeps_a_month():

@@ -1,5 +1,6 @@
 """Bodies that nothing refers to: what goes, and what must stay."""
 
+import threading
 import time
 from io import StringIO
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.files.storage import storages
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from mailcore.store import mailboxes, pruning
@@ -119,3 +121,34 @@ def test_the_command_says_in_one_line_what_it_did(user, inbox, monkeypatch):
         said = StringIO()
         call_command("prunebodies", *arguments, stdout=said)
         assert said.getvalue() == f"prunebodies: 1 bodies ({size} bytes) and 0 orphaned files deleted{tail}\n"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_command_beside_itself_deletes_each_body_once_and_then_none(monkeypatch, user, inbox):
+    monkeypatch.setattr(pruning, "GRACE", -1)
+    append(user, inbox, *[message(body=LARGE) for _ in range(3)], *[message() for _ in range(21)])
+    run(Expunge(user, inbox, range(1, 24), flagged_only=False))
+    kept = Message.objects.get().body_id
+    said, failures = [], []
+
+    def work():
+        out = StringIO()
+        try:
+            call_command("prunebodies", stdout=out)
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connection.close()
+        said.append(out.getvalue())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sum(int(text.split()[1]) for text in said) == 23
+    assert Body.objects.get().pk == kept
+    out = StringIO()
+    call_command("prunebodies", stdout=out)
+    assert out.getvalue() == "prunebodies: 0 bodies (0 bytes) and 0 orphaned files deleted\n"
