@@ -126,11 +126,13 @@ class ApiKeyAuthentication(BaseAuthentication):
         try:
             key = key_of(request)
         except AuthenticationFailed:
-            _count(request, "login.api_key.failed")
+            if _is_first_look(request):
+                figures.count("login.api_key.failed")
             raise
         if key is None:
             return None
-        _count(request, "login.api_key.succeeded")
+        if _is_first_look(request):
+            figures.count("login.api_key.succeeded")
         return key.owner, key
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - the framework passes it
@@ -138,11 +140,11 @@ class ApiKeyAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-def _count(request: Request, figure: str) -> None:
-    """Count a request once: of one with an ``Idempotency-Key`` the middleware has looked at the key before the view."""
-    if not getattr(request._request, "key_counted", False):
-        request._request.key_counted = True  # type: ignore[attr-defined]
-        figures.count(figure)
+def _is_first_look(request: Request) -> bool:
+    """Say so once a request: of one with an ``Idempotency-Key`` the middleware looks at the key before the view does."""
+    seen = getattr(request._request, "key_seen", False)
+    request._request.key_seen = True  # type: ignore[attr-defined]
+    return not seen
 
 
 def _bearer(request: Request) -> list[bytes] | None:
