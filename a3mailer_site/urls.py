@@ -5,8 +5,9 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
+from a3mailer_site.api.document import DocumentView
 from monitoring.metric_views import MetricsView
 from monitoring.server_views import HealthView, ReadyView
 
@@ -25,7 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("mailqueue.urls")),
     path("api/v1/", include("security.urls")),
     path("api/v1/", include("monitoring.urls")),
-    path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/schema", DocumentView.as_view(), name="schema"),
     path("api/v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]
 

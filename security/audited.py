@@ -1,6 +1,6 @@
 """Web administration that writes down what it does, as the API does."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db.models import Model, QuerySet
@@ -40,6 +40,17 @@ class AuditedAdmin(ModelAdmin):  # type: ignore[misc] # unfold has no types
         super().save_model(request, obj, form, change)
         self.write_down(request, "updated" if change else "created", obj, changed(before, self.facts(obj)))
 
+    def save_related(self, request: HttpRequest, form: "ModelForm[Any]", formsets: Any, change: bool) -> None:
+        """Save what hangs on it (groups, permissions, the rows of a table below), and write down what is different."""
+        instance = form.instance
+        names = [field.name for field in instance._meta.many_to_many]
+        names += [formset.fk.remote_field.get_accessor_name() for formset in formsets]
+        before = _names(instance, names)
+        super().save_related(request, form, formsets, change)
+        different = changed(before, _names(instance, names))
+        if different["after"]:
+            self.write_down(request, "updated", instance, different)
+
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Delete, and write down what is gone."""
         self.write_down(request, "deleted", obj, changed(self.facts(obj), {}))
@@ -49,6 +60,11 @@ class AuditedAdmin(ModelAdmin):  # type: ignore[misc] # unfold has no types
         """Delete one by one: models have things to do when they go."""
         for instance in queryset:
             self.delete_model(request, instance)
+
+
+def _names(instance: Any, relations: Iterable[str]) -> dict[str, list[str]]:
+    """Return by relation what people call the objects in it."""
+    return {name: sorted(map(str, getattr(instance, name).order_by("pk"))) for name in relations}
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc] # unfold has no types

@@ -7,9 +7,12 @@ import yaml
 from described import document, followed, operations, request_examples, response_examples
 from django.core.management import call_command
 from django.urls import path
+from django.utils.translation import trans_real
 from reference_examples import ERROR, EXAMPLES, OPERATIONS
 from rest_framework.test import APIClient
 
+from a3mailer_site.api import document as document_view
+from a3mailer_site.api.document import DocumentView
 from a3mailer_site.api.schema import AREAS
 
 
@@ -115,3 +118,30 @@ def test_an_example_of_a_list_is_one_row_or_the_whole_envelope(monkeypatch, whol
     generator = SchemaGenerator(patterns=[path("api/v1/aliases", Shown.as_view({"get": "list"}))])
     found = generator.get_schema(request=None, public=True)["paths"]["/api/v1/aliases"]["get"]
     assert response_examples(found) == [envelope]
+
+
+def test_it_is_made_once_for_each_language_and_form(db, monkeypatch):
+    made = []
+    make = DocumentView._get_schema_response
+    monkeypatch.setattr(document_view, "_made", {})
+    monkeypatch.setattr(DocumentView, "_get_schema_response", lambda *args: made.append(1) or make(*args))
+    seen = {}
+    for _ in range(2):
+        for accept in ("application/json", "application/yaml"):
+            for lang in ("en", "zh-hans"):
+                answer = APIClient().get("/api/v1/schema", HTTP_ACCEPT=accept, HTTP_ACCEPT_LANGUAGE=lang)
+                assert answer.content == APIClient().get(f"/api/v1/schema?lang={lang}", HTTP_ACCEPT=accept).content
+                assert answer["Content-Type"].startswith(accept)
+                found = answer.content, answer["Content-Type"], answer["Content-Disposition"]
+                assert seen.setdefault((accept, lang), found) == found
+    assert len(made) == len({body for body, *_ in seen.values()}) == 4
+
+
+@pytest.mark.parametrize("query", ["lang=xx", "lang=../..", "lang=a%00b", "version=a%0d%0ab", 'version="', "format=x"])
+def test_odd_parameters_change_nothing(db, monkeypatch, query):
+    monkeypatch.setattr(document_view, "_made", {})
+    known = set(trans_real._translations)
+    answer = APIClient().get(f"/api/v1/schema?{query}")
+    assert answer.status_code == (404 if query == "format=x" else 200)
+    assert "a\r\nb" not in answer.content.decode()
+    assert set(trans_real._translations) <= known | {"en", "zh-hans"}

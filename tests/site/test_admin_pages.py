@@ -346,6 +346,34 @@ def test_an_alias_is_made_with_its_targets(browser, make_user):
     assert browser.post(url(Alias, "add"), {**data, "address": "bob@example.com"}).status_code == 200
 
 
+def test_where_an_alias_leads_is_written_down(browser, make_user):
+    alias = Alias.objects.create(address="team@example.com", domain=make_user("bob@example.com").domain)
+    target = AliasTarget.objects.create(alias=alias, address="bob@example.com")
+    data = {
+        "address": "team@example.com",
+        "enabled": "on",
+        "targets-TOTAL_FORMS": "1",
+        "targets-INITIAL_FORMS": "1",
+        "targets-0-id": str(target.pk),
+        "targets-0-alias": str(alias.pk),
+        "targets-0-address": "eve@example.org",
+    }
+    assert browser.post(url(Alias, "change", alias.pk), data).status_code == 302
+    different = {"before": {"targets": ["bob@example.com"]}, "after": {"targets": ["eve@example.org"]}}
+    assert different in [
+        {name: entry.metadata[name] for name in different}
+        for entry in AuditEntry.objects.filter(action="alias_updated")
+    ]
+
+
+def test_who_gets_which_permissions_is_written_down(browser):
+    group, permission = Group.objects.create(name="g"), Permission.objects.order_by("pk")[0]
+    answer = browser.post(url(Group, "change", group.pk), {"name": "g", "permissions": [permission.pk]})
+    assert answer.status_code == 302
+    entries = [entry.metadata["after"] for entry in AuditEntry.objects.filter(action="group_updated")]
+    assert {"permissions": [str(permission)]} in entries
+
+
 def test_a_key_is_shown_once_and_revoked(browser, client_for):
     data = {"name": "ci", "permissions": ["write", "read"], "expires_at_0": "", "expires_at_1": ""}
     answer = browser.post(url(ApiKey, "add"), data)
