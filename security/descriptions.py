@@ -54,6 +54,7 @@ _THINGS: dict[str, Text] = {
     "apikey": gettext_lazy("API key"),
     "route": gettext_lazy("Route"),
     "custom_metric": gettext_lazy("Metric"),
+    "custommetric": gettext_lazy("Metric"),
     "queueentry": gettext_lazy("Queue entry"),
     "message": gettext_lazy("Message"),
 }
