@@ -7,9 +7,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import translation
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
-from a3mailer_site.api.errors import is_api, plain_error
+from a3mailer_site.api.errors import is_api, plain_error, try_again
 from a3mailer_site.api.peers import client_address, is_loopback
 from a3mailer_site.figures import figures
 from security import blocklist, budgets, ratelimits, tallies
@@ -77,8 +76,7 @@ class RateLimitMiddleware:
     @staticmethod
     def _refuse(request: HttpRequest, verdict: ratelimits.Verdict) -> HttpResponse:
         with translation.override(translation.get_language_from_request(request)):
-            text = ngettext("Try again in %(count)d second.", "Try again in %(count)d seconds.", verdict.reset)
-            text %= {"count": verdict.reset}
+            text = try_again(verdict.reset)
             response: HttpResponse = (
                 plain_error(request, 429, text)
                 if is_api(request)

@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views import defaults
 from rest_framework import exceptions, serializers
 from rest_framework.response import Response
@@ -108,6 +108,11 @@ def plain_error(request: HttpRequest, status: int, details: str = "") -> JsonRes
     return response
 
 
+def try_again(seconds: int) -> str:
+    """Say when a call that was too much may be made again."""
+    return ngettext("Try again in %(count)d second.", "Try again in %(count)d seconds.", seconds) % {"count": seconds}
+
+
 def early_error(request: HttpRequest, status: int) -> JsonResponse:
     """Return an error answer from where nobody has looked yet which language the caller wants."""
     language = translation.get_language_from_request(request)
@@ -152,6 +157,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     fields = None
     if isinstance(error, serializers.ValidationError):
         details, fields = _problems(error.detail)
+    elif isinstance(error, exceptions.Throttled) and "Retry-After" in response:
+        details = try_again(int(response["Retry-After"]))
     else:
         details = str(getattr(error, "detail", "")) if isinstance(error, exceptions.APIException) else ""
     if response.status_code == 503:

@@ -369,6 +369,7 @@ class TestCostly:
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert answers[-1].json()["error"]["code"] == "RATE_LIMITED"
         assert answers[-1]["Retry-After"] == answers[-1]["RateLimit-Reset"]
+        assert answers[-1].json()["error"]["details"] == f"Try again in {answers[-1]['Retry-After']} seconds."
         assert statuses(api, 1) == [200]
         assert statuses(other, 1, view) == [200]
         tallies.write_down(at_once=True)
