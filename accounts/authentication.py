@@ -141,7 +141,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 def _is_first_look(request: Request) -> bool:
-    """Say so once a request: of one with an ``Idempotency-Key`` the middleware looks at the key before the view does."""
+    """Say so once a request: with an ``Idempotency-Key`` the middleware looks at the key before the view does."""
     seen = getattr(request._request, "key_seen", False)
     request._request.key_seen = True  # type: ignore[attr-defined]
     return not seen
