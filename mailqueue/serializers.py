@@ -86,12 +86,18 @@ class QueuePurgeSerializer(serializers.ModelSerializer[QueuePurge]):
     purge_id = PrefixedIdField("purge_")
     queue = serializers.CharField(help_text="Empty: chosen messages.")
     message_id = QueueIdField(source="message", allow_null=True, help_text="Queue id, where one message was chosen.")
-    deleted = serializers.IntegerField(source="messages", help_text="Messages.")
+    deleted = serializers.SerializerMethodField(
+        help_text="Messages; those of the key's domains, if it is bound to some."
+    )
     undo_until = serializers.SerializerMethodField()
 
     class Meta:
         model = QueuePurge
         fields = ["purge_id", "queue", "message_id", "deleted", "by", "deleted_at", "undo_until", "undone_at"]
+
+    def get_deleted(self, act: QueuePurge) -> int:
+        """Count them; the view has annotated how many are the caller's own."""
+        return int(getattr(act, "own", act.messages))
 
     def get_undo_until(self, act: QueuePurge) -> str:
         """Say when it goes for good."""

@@ -73,7 +73,8 @@ class QueuePurgeViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[QueuePurg
         if domains is None:
             return purges
         entries = QueueEntry.objects.filter(own_entries(domains), purge=OuterRef("pk"))
-        return purges.filter(Exists(entries))
+        own = entries.order_by().values("purge").annotate(number=Count("message_id", distinct=True))
+        return purges.filter(Exists(entries)).annotate(own=Subquery(own.values("number")))
 
     @extend_schema(
         summary="Undo a purge",

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from a3mailer_site.ids import to_text
 from accounts.models import ApiKey
+from mailqueue import purging
 from mailqueue.models import MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueuePurge, QueueTally
 from queued import accept, attempt, claim, in_the_queue, later, restricted_to
 from security.models import AuditEntry
@@ -601,6 +602,12 @@ class TestRestrictedKeys:
         assert key.post(f"/api/v1/queue/purges/{purges[1]}/undo").status_code == 404
         assert key.post(f"/api/v1/queue/purges/{purges[0]}/undo").status_code == 200
 
+    def test_of_a_purge_it_is_told_of_its_own_messages_only(self, key):
+        put("bob@far.test", "amy@far.test"), put("bob@far.test", "eve@other.test", sender="x@else.test")
+        put("eve@other.test", sender="x@else.test")
+        purging.purge(QueueEntry.objects.all(), timezone.now(), "me")
+        assert [one["deleted"] for one in key.get("/api/v1/queue/purges").json()["purges"]] == [2]
+
     def test_a_key_for_no_domain_sees_nothing(self, write_api, monkeypatch):
         message = put("bob@far.test")
         restricted_to(monkeypatch)
@@ -611,8 +618,6 @@ class TestRestrictedKeys:
 
 
 def purge_one(recipient):
-    from mailqueue import purging
-
     return purging.purge(QueueEntry.objects.filter(recipient=recipient), timezone.now(), "me").purge
 
 
