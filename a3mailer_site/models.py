@@ -31,13 +31,16 @@ class GenerationQuerySet(models.QuerySet["Generation"]):
             announce(name)
             transaction.on_commit(partial(announce, name), using=self.db)
 
-    def standing(self, *names: str) -> tuple[tuple[str, int], ...]:
-        """Return where these generations stand, for whoever must know it at every use (28 µs on SQLite)."""
+    def standing(self, *names: str) -> int:
+        """Return a number that grows when any of these generations moves, for whoever must know it at every use.
+
+        One row with one number: at every row of an answer SQLite gives the interpreter lock away.
+        """
         connection = connections[self.db]
         table, marks = connection.ops.quote_name(self.model._meta.db_table), ", ".join(["%s"] * len(names))
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT name, value FROM {table} WHERE name IN ({marks}) ORDER BY name", names)  # noqa: S608
-            return tuple(cursor.fetchall())
+            cursor.execute(f"SELECT COALESCE(SUM(value), 0) FROM {table} WHERE name IN ({marks})", names)  # noqa: S608
+            return int(cursor.fetchone()[0])
 
 
 class Generation(models.Model):

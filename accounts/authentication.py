@@ -33,7 +33,7 @@ _REMEMBERED = 10_000
 _KEY_SCHEME = "An API key. Over HTTPS only, except from the server's own machine."
 _SESSION_SCHEME = "An administrator's session of the web admin. Every change also needs `X-CSRFToken`."
 
-_known: dict[str, tuple[tuple[tuple[str, int], ...], ApiKey]] = {}
+_known: dict[str, tuple[int, ApiKey]] = {}
 _told_outside: Expiring[int, bool] = Expiring(_OUTSIDE_STEP, _OUTSIDE_KEYS)
 
 

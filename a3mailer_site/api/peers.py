@@ -60,6 +60,7 @@ def comes_by_stranger(request: HttpRequest) -> bool:
     return (peer is None or not _is_proxy(peer)) and any(header in request.META for header in _FORWARDED)
 
 
+@lru_cache(maxsize=4096)
 def _parsed(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text)
