@@ -166,6 +166,9 @@ class Env:
     # Mail processes (more than one only on PostgreSQL).
     mail_processes: int = 1
 
+    # Keep the web process to one core: its threads take turns anyway, and taking them on one core is faster.
+    web_on_one_core: bool = True
+
     # Default language of pages and messages: en or zh-hans.
     language: str = "en"
 

@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from a3mailer_site.api.errors import ConflictError, UnavailableError, from_django, row_problem
+from a3mailer_site.cores import spread
 from accounts.limits import Planned, check_limits
 from accounts.models import User
 from accounts.serializers import NAMES, UserSerializer
@@ -30,7 +31,7 @@ MOST_ROWS = 1000
 # Lists that one process makes users of at a time. Each has one of the eight threads that answer requests.
 _room = BoundedSemaphore(3)
 # Two for all requests of a process together: logins hash too.
-_hashing = ThreadPoolExecutor(2, thread_name_prefix="bulk-hash")
+_hashing = ThreadPoolExecutor(2, thread_name_prefix="bulk-hash", initializer=spread)
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from twisted.internet.threads import deferToThread
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web import http
 
+from a3mailer_site import cores
 from a3mailer_site.api.errors import bare_error
 from a3mailer_site.env import current
 from a3mailer_site.figures import figures
@@ -289,4 +290,6 @@ def _write_down_all() -> None:
 
 def main() -> None:
     """Serve the web until the supervisor says to end."""
+    if current().web_on_one_core:
+        cores.keep_to_one()
     WebProcess(default_reactor).child.run()
