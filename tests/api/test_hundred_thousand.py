@@ -11,11 +11,14 @@ from django.urls import reverse
 from accounts.models import User
 from domains.models import Domain
 
-pytestmark = [pytest.mark.long, pytest.mark.django_db]
+pytestmark = [pytest.mark.long, pytest.mark.django_db, pytest.mark.usefixtures("unlimited")]
 USERS, DOMAINS = 100_000, 50
 ROUNDS = 40
-# Not every database needs these.
-_ASIDE = ("SAVEPOINT", "RELEASE SAVEPOINT", "NOTIFY")
+# Not every database needs the first three; a look at a generation comes once a second, whatever is asked.
+_ASIDE = ("SAVEPOINT", "RELEASE SAVEPOINT", "NOTIFY", 'SELECT "site_floor_generation"."value"')
+
+# Queries on SQLite: those on either database. PostgreSQL locks the domain in which an address is claimed by one more.
+LOCKS = {number: {number, number + 1} for number in (15, 16, 19)}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,9 +72,9 @@ def body(number):
 
 def test_lists_of_users(read_api, measure):
     assert read_api.get("/api/v1/users").json()["total"] == USERS
-    measure("list", 3, lambda n: read_api.get("/api/v1/users?limit=50"))
-    measure("list of 500", 3, lambda n: read_api.get("/api/v1/users?limit=500"))
-    measure("page 1,000", 3, lambda n: read_api.get("/api/v1/users?limit=50&page=1000"))
+    measure("list", 2, lambda n: read_api.get("/api/v1/users?limit=50"))
+    measure("list of 500", 2, lambda n: read_api.get("/api/v1/users?limit=500"))
+    measure("page 1,000", 2, lambda n: read_api.get("/api/v1/users?limit=50&page=1000"))
 
 
 @pytest.mark.parametrize(
@@ -94,16 +97,16 @@ def test_searches(read_api, measure, text, found, queries):
 def test_one_user(admin_api, measure):
     ids = list(User.objects.order_by("pk").values_list("pk", flat=True)[: ROUNDS + 1])
     measure("read", 3, lambda n: admin_api.get(f"/api/v1/users/user_{ids[n]}"))
-    measure("change", 19, lambda n: admin_api.patch(f"/api/v1/users/user_{ids[n]}", {"quota": 7 + n}))
-    measure("create", 15, lambda n: admin_api.post("/api/v1/users", body(n)))
+    measure("change", LOCKS[19], lambda n: admin_api.patch(f"/api/v1/users/user_{ids[n]}", {"quota": 7 + n}))
+    measure("create", LOCKS[15], lambda n: admin_api.post("/api/v1/users", body(n)))
     measure("delete", 12, lambda n: admin_api.delete(f"/api/v1/users/user_{ids[n]}"))
     measure("trash", 3, lambda n: admin_api.get("/api/v1/users?deleted=1&limit=50"), rounds=10)
-    measure("restore", 19, lambda n: admin_api.post(f"/api/v1/users/user_{ids[n]}/restore"))
+    measure("restore", LOCKS[19], lambda n: admin_api.post(f"/api/v1/users/user_{ids[n]}/restore"))
 
 
 def test_a_full_domain_is_found_full_as_fast(admin_api, measure):
     Domain.objects.update(max_users=USERS, max_quota=2**62)
-    measure("create with limits", 16, lambda n: admin_api.post("/api/v1/users", body(n)))
+    measure("create with limits", LOCKS[16], lambda n: admin_api.post("/api/v1/users", body(n)))
 
 
 def test_many_rows_cost_so_much_each(admin_api, measure):
