@@ -11,11 +11,11 @@ from functools import lru_cache
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from a3mailer_site.api.peers import Network
 from a3mailer_site.env import current
 from domains.models import Domain
 from domains.names import to_ascii
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from security.networks import within
 
 MOST_NETWORKS = 100
 MOST_DOMAINS = 1000
@@ -67,11 +67,7 @@ def _check_length(found: Sequence[str], most: int) -> None:
 
 def covers(allowed: Iterable[str], text: str) -> bool:
     """Say whether an address or network lies in one of the allowed networks."""
-    inner = _parsed(text)
-    return any(
-        inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type] # same version
-        for outer in map(_parsed, allowed)
-    )
+    return any(within(_parsed(text), outer) for outer in map(_parsed, allowed))
 
 
 @lru_cache(maxsize=4096)

@@ -7,9 +7,8 @@ without a prefix length, a network as its first address with one: ``192.0.2.100`
 import ipaddress
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 
-from a3mailer_site.api.peers import Address, Network
+from a3mailer_site.api.peers import Address, Network, listed
 from a3mailer_site.env import current
 
 # Longer is no address. ipaddress would also take netmasks, and zones that mean nothing on another machine.
@@ -59,9 +58,4 @@ def within(inner: Network, outer: Network) -> bool:
 
 def trusted_proxies() -> tuple[Network, ...]:
     """Return the proxies whose headers are believed (the setting of that name)."""
-    return _listed(current().trusted_proxies)
-
-
-@lru_cache(maxsize=4)
-def _listed(text: str) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+    return listed(current().trusted_proxies)

@@ -48,7 +48,7 @@ def is_among(request: HttpRequest, networks: str) -> bool:
     if comes_by_stranger(request):
         return False
     client = ipaddress.ip_address(client_address(request))
-    return any(client in network for network in _networks(networks))
+    return any(client in network for network in listed(networks))
 
 
 def comes_by_stranger(request: HttpRequest) -> bool:
@@ -70,9 +70,10 @@ def _parsed(text: str) -> Address | None:
 
 
 def _is_proxy(address: Address) -> bool:
-    return any(address in network for network in _networks(current().trusted_proxies))
+    return any(address in network for network in listed(current().trusted_proxies))
 
 
 @lru_cache(maxsize=4)
-def _networks(text: str) -> tuple[Network, ...]:
+def listed(text: str) -> tuple[Network, ...]:
+    """Return the networks that a setting lists, separated by commas."""
     return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
