@@ -32,7 +32,7 @@ def is_message(text: bytes) -> bool:
 
 def admit(talk: Talk, event: Announced) -> Generator[CheckAppend, None, Upload]:
     """Return what will take the message, or raise: the command so far is wrong, or the message not welcome."""
-    arguments = Parser(event.text, (*event.literals, None))
+    arguments = talk.parser(event.text, (*event.literals, None))
     appending = talk.appending
     if appending is None:
         arguments.tag()
@@ -41,7 +41,7 @@ def admit(talk: Talk, event: Announced) -> Generator[CheckAppend, None, Upload]:
         arguments.space()
         appending = Appending(arguments.mailbox())
     else:
-        arguments = Parser(event.text, (None,))
+        arguments = talk.parser(event.text, (None,))
         arguments.move_to(appending.read)
     flags, keywords, date = _take_message(arguments)
     limit = talk.policy.message_limit

@@ -1,14 +1,10 @@
 """Commands about the connection itself: CAPABILITY, NOOP, LOGOUT, STARTTLS, ID, ENABLE."""
 
+from mailcore.imap import capabilities as able
 from mailcore.imap import responses
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.talk import AFTER_LOGIN, ANY_STATE, BEFORE_LOGIN, Command, Exchange, Talk
 
-_ALWAYS = b"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE"
-_AFTER_LOGIN = (
-    b" IDLE UIDPLUS MOVE UNSELECT NAMESPACE SPECIAL-USE CHILDREN ESEARCH STATUS=SIZE LIST-EXTENDED LIST-STATUS"
-    b" CONDSTORE MULTIAPPEND"
-)
 # RFC 2971 section 3.3.
 _ID_PAIRS_LIMIT = 30
 _ID_FIELD_LIMIT = 30
@@ -17,13 +13,13 @@ _ID_VALUE_LIMIT = 1024
 
 def capabilities(talk: Talk) -> bytes:
     """Say what can be done now: ``CAPABILITY …``, as a response or as a response code."""
-    able = _ALWAYS
     if talk.account:
-        return b"CAPABILITY " + able + _AFTER_LOGIN
+        return b"CAPABILITY " + b" ".join(able.AFTER_LOGIN)
+    now = [b"CAPABILITY", *able.ALWAYS]
     if talk.may_start_tls:
-        able += b" STARTTLS"
-    able += b" AUTH=PLAIN AUTH=LOGIN" if talk.may_authenticate else b" LOGINDISABLED"
-    return b"CAPABILITY " + able
+        now.append(b"STARTTLS")
+    now += [b"AUTH=PLAIN", b"AUTH=LOGIN"] if talk.may_authenticate else [b"LOGINDISABLED"]
+    return b" ".join(now)
 
 
 def _capability(talk: Talk, arguments: Parser) -> Exchange:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailcore.imap import backend
+from mailcore.imap.answers import appending
 from mailcore.store import mailboxes
 from mailcore.store.notices import doorbells
 from mailcore.store.views import views
@@ -13,7 +13,7 @@ def _nothing_remembered():
     """Ids come again in the next test's database; what this process remembers of them must not."""
     yield
     mailboxes._inboxes.clear()
-    backend._ids.clear()
+    appending._ids.clear()
     views._views.clear()
     views._idle.clear()
     doorbells._bells.clear()

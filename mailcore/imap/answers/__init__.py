@@ -1,0 +1,1 @@
+"""What the questions of an IMAP session mean here, one file a family of questions."""

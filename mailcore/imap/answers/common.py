@@ -1,0 +1,72 @@
+"""What the answers to all questions of an IMAP session have in common: refusals, and names that become ids."""
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, TypeVar
+
+from mailcore.imap.names import INBOX
+from mailcore.imap.questions import Refused
+from mailcore.store import mailboxes
+from mailcore.store.batch import GoneError, OverQuotaError
+from mailcore.store.refusals import (
+    HasChildrenError,
+    LimitError,
+    MailboxExistsError,
+    NameNotAllowedError,
+    NoSuchMailboxError,
+    StoreRefusedError,
+)
+from mailcore.transport import Doors
+
+Q = TypeVar("Q")
+T = TypeVar("T")
+
+_REASONS: dict[type[Exception], Refused] = {
+    NoSuchMailboxError: Refused.NO_SUCH_MAILBOX,
+    MailboxExistsError: Refused.MAILBOX_EXISTS,
+    NameNotAllowedError: Refused.NAME_NOT_ALLOWED,
+    HasChildrenError: Refused.HAS_CHILDREN,
+    LimitError: Refused.LIMIT,
+    OverQuotaError: Refused.OVER_QUOTA,
+    GoneError: Refused.NO_SUCH_MAILBOX,
+}
+
+Answer = Callable[[Q, Doors], Coroutine[Any, Any, T]]
+
+
+def refusing(answer: Answer[Q, T]) -> Answer[Q, T | Refused]:
+    """Make a ``Refused`` of what the store raises."""
+
+    @wraps(answer)
+    async def refused(question: Q, doors: Doors) -> T | Refused:
+        try:
+            return await answer(question, doors)
+        except (StoreRefusedError, GoneError, OverQuotaError) as error:
+            return _REASONS[type(error)]
+
+    return refused
+
+
+def into(answer: Answer[Q, T]) -> Answer[Q, T]:
+    """Say of a missing mailbox that it could be made: messages were to be put into it (RFC 3501 section 7.1)."""
+
+    @wraps(answer)
+    async def invited(question: Q, doors: Doors) -> T:
+        found = await answer(question, doors)
+        return Refused.TRY_CREATE if found is Refused.NO_SUCH_MAILBOX else found  # type: ignore[return-value]
+
+    return invited
+
+
+def with_defaults(function: Callable[..., T], account: int, *args: Any, **kwargs: Any) -> T:
+    """Call a function that looks for a mailbox of this account; a user who has none yet gets those of everybody."""
+    try:
+        return function(account, *args, **kwargs)
+    except NoSuchMailboxError:
+        mailboxes.ensure_defaults(account)
+        return function(account, *args, **kwargs)
+
+
+def find(account: int, name: str) -> int:
+    """Return the id of a mailbox; that of INBOX is remembered in the process."""
+    return mailboxes.inbox_id(account) if name == INBOX else with_defaults(mailboxes.find, account, name)

@@ -1,0 +1,110 @@
+"""The selected mailbox: open it, hear what is new, leave it."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from mailcore.dialogue import Question, UnavailableError
+from mailcore.imap.answers.common import Answer, refusing, with_defaults
+from mailcore.imap.questions import (
+    Changes,
+    CloseMailbox,
+    MailboxChanged,
+    MailboxKey,
+    Opened,
+    OpenMailbox,
+    ReadChanges,
+)
+from mailcore.store.notices import doorbells
+from mailcore.store.views import views
+from mailcore.transport import Connection, Doors
+
+
+@dataclass(frozen=True, slots=True)
+class _Bell:
+    """Rings at one connection."""
+
+    connection: Connection
+
+    def __call__(self, mailbox: int) -> None:
+        """Tell its session."""
+        self.connection.notice(MailboxChanged(mailbox))
+
+
+# Connections that are opening a mailbox, and those of them that went away meanwhile.
+_opening: set[Connection] = set()
+_left: set[Connection] = set()
+
+
+@refusing
+async def open_mailbox(question: OpenMailbox, doors: Doors) -> Opened:
+    """Select a mailbox; from before its state is read the session hears of what is new."""
+    connection = _asker(doors)
+    watched: list[int] = []
+
+    def watch(mailbox: int) -> None:
+        doorbells.watch(mailbox, _Bell(connection))
+        watched.append(mailbox)
+
+    _opening.add(connection)
+    try:
+        opened = await doors.database(
+            with_defaults, views.open, question.account, question.name, read_only=question.read_only, before=watch
+        )
+    except BaseException:
+        for mailbox in watched:
+            doorbells.unwatch(mailbox, _Bell(connection))
+        raise
+    finally:
+        _opening.discard(connection)
+        gone = connection in _left
+        _left.discard(connection)
+    key = MailboxKey(question.account, opened.mailbox)
+    if gone:
+        await _leave(key, doors)
+    return Opened(key, opened.snapshot, opened.recent_from, opened.special_use)
+
+
+async def close_mailbox(question: CloseMailbox, doors: Doors) -> None:
+    """Take note that the session has left its mailbox, or will have as soon as it is in."""
+    if question.key is not None:
+        await _leave(question.key, doors)
+    elif doors.connection in _opening:
+        _left.add(doors.connection)
+
+
+async def _leave(key: MailboxKey, doors: Doors) -> None:
+    doorbells.unwatch(key.mailbox, _Bell(_asker(doors)))
+    # Where it cannot be written how far messages were seen, some are recent once more: no reason to keep the client.
+    with suppress(UnavailableError):
+        await doors.database(views.close, *key)
+
+
+def _asker(doors: Doors) -> Connection:
+    if doors.connection is None:
+        raise RuntimeError("only a connection can select a mailbox")
+    return doors.connection
+
+
+@refusing
+async def read_changes(question: ReadChanges, doors: Doors) -> Changes:
+    """Return what happened in a selected mailbox."""
+    known = None
+    if doorbells.looking_since is not None:
+        known = views.known_changes(
+            *question.key,
+            question.since,
+            read_only=question.read_only,
+            heard=doorbells.heard(question.key.mailbox),
+            looking_since=doorbells.looking_since,
+        )
+    if known is None:
+        known = await doors.database(views.changes, *question.key, question.since, read_only=question.read_only)
+    return Changes(*known)
+
+
+ANSWERS: dict[type[Question], Answer[Any, Any]] = {
+    OpenMailbox: open_mailbox,
+    CloseMailbox: close_mailbox,
+    ReadChanges: read_changes,
+}
