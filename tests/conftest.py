@@ -2,9 +2,12 @@
 
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 # Of every user that ``make_user`` makes; hashed once for all tests of a process.
 PASSWORD = "correct horse battery"
@@ -38,6 +41,23 @@ def pytest_sessionfinish(session, exitstatus):
     if reporter.stats.get("skipped") and exitstatus == 0:
         reporter.write_line("Tests were skipped, and CI must run all of them.", red=True)
         session.exitstatus = 1
+
+
+@pytest.fixture
+def django_assert_max_num_queries():
+    """Count queries, but for looks at a generation: they come when a second is over, whatever is asked."""
+
+    @contextmanager
+    def at_most(number):
+        with CaptureQueriesContext(connection) as context:
+            yield
+        asked = [query["sql"] for query in context if not query["sql"].startswith(_GENERATION_LOOK)]
+        assert len(asked) <= number, asked
+
+    return at_most
+
+
+_GENERATION_LOOK = 'SELECT "site_floor_generation"."value" AS "value" FROM'
 
 
 @pytest.fixture(autouse=True)
