@@ -106,6 +106,10 @@ class Conversation:
             return []
         return self._proceed()
 
+    def waiting(self) -> list[Action]:
+        """Most protocols have no word for it."""
+        return []
+
     def notice(self, news: object) -> list[Action]:  # noqa: ARG002
         """Nothing that happens outside is of interest."""
         return []

@@ -47,11 +47,24 @@ class StartTls:
 
 
 @dataclass(frozen=True, slots=True)
+class StartDeflate:
+    """Flush; then deflate what goes out, and inflate what comes in from now on (RFC 4978 section 3).
+
+    The session has already forgotten everything that it had buffered.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class StopDeflate:
+    """Flush; then go on without compression (RFC 8437 section 4.1). What the session had buffered is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Flush, then close the connection. Nothing that comes after is given to the session."""
 
 
-Action: TypeAlias = Send | Ask | StartTls | Close
+Action: TypeAlias = Send | Ask | StartTls | StartDeflate | StopDeflate | Close
 
 # What a handler is: it yields questions and pieces of output, gets the answers, and returns its last words.
 Exchange: TypeAlias = Generator[Question | bytes, Any, bytes]
@@ -111,6 +124,12 @@ class Session(Protocol):
 
     def tls_started(self, facts: TlsFacts) -> list[Action]:
         """Say that the handshake that was asked for with ``StartTls`` is done."""
+
+    def waiting(self) -> list[Action]:
+        """Say that the open question is still being answered, if there is a word for that: ``Send`` and nothing else.
+
+        Called while a question has been open, and nothing said, for ten seconds; and again every ten seconds.
+        """
 
     def timed_out(self) -> list[Action]:
         """Nothing came for ``patience`` seconds: say goodbye."""

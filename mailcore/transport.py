@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar, cast
 
 import structlog
 from OpenSSL import SSL
@@ -29,12 +29,26 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IPushProducer,
+    IReactorTime,
 )
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from a3mailer_site.figures import figures
-from mailcore.dialogue import Action, Ask, Peer, Question, Send, Session, StartTls, TlsFacts, UnavailableError
+from mailcore.deflate import Inflater, NotDeflatedError, deflate
+from mailcore.dialogue import (
+    Action,
+    Ask,
+    Close,
+    Peer,
+    Question,
+    Send,
+    Session,
+    StartDeflate,
+    StartTls,
+    TlsFacts,
+    UnavailableError,
+)
 
 log = structlog.get_logger("mailcore.transport")
 
@@ -48,6 +62,12 @@ PIECE = 128 * 1024
 HANDSHAKE_PATIENCE = 30.0
 WRITE_PATIENCE = 60.0
 CLOSE_PATIENCE = 10.0
+
+# Seconds without a word while a question is being answered, after which the session may say that it is.
+PROGRESS_AFTER = 10.0
+
+# Octets that are inflated before other connections have their turn.
+INFLATED_AT_ONCE = 256 * 1024
 
 # A command (or a message) may take longer than the session's patience only if it comes at this many bytes a second.
 SLOWEST_PACE = 512
@@ -99,7 +119,11 @@ class Connection:
         "_doors",
         "_heard",
         "_heard_at",
+        "_inflater",
+        "_inflating",
         "_lost",
+        "_quiet_at",
+        "_quiet_bytes",
         "_reading",
         "_running",
         "_server",
@@ -139,10 +163,14 @@ class Connection:
         self._closing = False
         self._direct = False  # the socket can be written to without asking the reactor
         self._lost = False
+        self._inflater: Inflater | None = None  # the session has agreed on compression
+        self._inflating = False
         # The sweep alone looks at the clock; between two sweeps only these marks are set.
         self._heard = self._acted = True
         self._heard_at = self._acted_at = 0.0
         self._acted_bytes = 0
+        self._quiet_at = 0.0  # since when nothing was said ...
+        self._quiet_bytes = 0  # ... beyond so many octets
 
     @property
     def protocol(self) -> str:
@@ -153,6 +181,11 @@ class Connection:
         """Say whose connection this is, so that it can be cut and shown."""
         self.account_id = account_id
         self.login = login
+
+    def logged_out(self) -> None:
+        """Say that it is nobody's connection again."""
+        self.account_id = None
+        self.login = ""
 
     # What the reactor tells.
 
@@ -180,8 +213,16 @@ class Connection:
             return
         if (self._todo or self._asking) and self._reading:
             # Only now, with one chunk kept by the session: a client that waits for its answers costs no system call.
-            self._reading = False
-            self.transport.pauseProducing()
+            self._stop_reading()
+        if self._inflater is None:
+            self._receive(data)
+        else:
+            self._inflater.feed(data)
+            self._inflate()
+
+    def _receive(self, data: bytes) -> None:
+        if self._session is None:
+            return
         try:
             actions = self._session.receive(data)
         except Exception as error:  # noqa: BLE001 - whatever a session does wrong ends its own connection only
@@ -283,6 +324,8 @@ class Connection:
                 self._lose_patience()
         elif self._asking:
             self._heard = self._acted = True  # it waits for us; its own time begins with the answer
+            self._say_waiting(now)
+            return
         elif self._session is not None:
             patience = self._session.patience
             allowed = patience + (self.bytes_in - self._acted_bytes) / SLOWEST_PACE
@@ -290,6 +333,22 @@ class Connection:
                 figures.count(f"{self.protocol}.timeouts")
                 self._acted = self._heard = True  # for a session that gives it another while
                 self._call(self._session.timed_out)
+        self._quiet_at = now
+
+    def _say_waiting(self, now: float) -> None:
+        """Let the session say that an answer takes long. Nothing else can be said before the answer is there."""
+        if self._session is None or self.bytes_out != self._quiet_bytes:
+            self._quiet_at = now
+            self._quiet_bytes = self.bytes_out
+        elif now - self._quiet_at >= PROGRESS_AFTER:
+            self._quiet_at = now
+            try:
+                actions = self._session.waiting()
+            except Exception as error:  # noqa: BLE001 - as above
+                self._broke(error)
+                return
+            self._write([action.data for action in actions if type(action) is Send])
+            self._quiet_bytes = self.bytes_out
 
     def _read_clock(self, now: float) -> None:
         if self._heard:
@@ -360,10 +419,7 @@ class Connection:
                         output = []
                         size = 0
                         self._todo = [*actions[position + 1 :], *self._todo]
-                        if type(action) is StartTls:
-                            self._start_tls()
-                        else:
-                            self._close()
+                        self._change(action)
                     break
         except Exception as error:  # noqa: BLE001 - as above
             self._broke(error)
@@ -371,9 +427,10 @@ class Connection:
         finally:
             self._running = False
         self._write(output)
-        if not (self._todo or self._asking or self._reading or self._closing):
-            self._reading = True
-            self.transport.resumeProducing()
+        if self._inflater is not None and not self._inflating:
+            self._inflate()
+        elif not (self._todo or self._asking or self._reading or self._closing or self._inflater):
+            self._read_on()
 
     def _write_piece(self, output: list[bytes]) -> list[Action]:
         """Write one piece; return what must wait until the peer has taken it."""
@@ -381,10 +438,25 @@ class Connection:
         self._write([data[:PIECE]])
         return [Send(data[PIECE:])] if len(data) > PIECE else []
 
+    def _change(self, action: Action) -> None:
+        """Do what is neither said nor asked: change what lies under the session."""
+        if type(action) is StartTls:
+            self._start_tls()
+        elif type(action) is StartDeflate:
+            self._inflater = Inflater()
+        elif type(action) is Close:
+            self._close()
+        elif self._inflater is not None:
+            rest, self._inflater = self._inflater.rest, None
+            if rest:
+                self._receive(rest)
+
     def _write(self, output: list[bytes]) -> None:
         if not output or self._lost:
             return
         data = output[0] if len(output) == 1 else b"".join(output)
+        if self._inflater is not None:
+            data = deflate(data)
         self.bytes_out += len(data)
         if self._direct:
             data = self._write_at_once(data)
@@ -402,6 +474,50 @@ class Connection:
             return data  # behind what waits already
         sent = transport.writeSomeData(data)
         return data[sent:] if isinstance(sent, int) else data  # a broken connection is the reactor's to find
+
+    def _stop_reading(self) -> None:
+        self._reading = False
+        self.transport.pauseProducing()
+
+    def _read_on(self) -> None:
+        self._reading = True
+        self.transport.resumeProducing()
+
+    def _inflate(self) -> None:
+        """Give the session what has come in, slice by slice; stop while it has a question open or the peer is slow."""
+        self._inflating = True
+        try:
+            self._inflate_slices()
+        except NotDeflatedError:
+            figures.count(f"{self.protocol}.failures")
+            self.abort()
+        finally:
+            self._inflating = False
+
+    def _inflate_slices(self) -> None:
+        done = 0
+        while (inflater := self._inflater) is not None and not (self._todo or self._asking or self._closing):
+            if done >= INFLATED_AT_ONCE:
+                if self._reading:
+                    self._stop_reading()
+                self._later(self._inflate)
+                return
+            data = inflater.take()
+            if not data:
+                if inflater.is_over:
+                    # Without the word that would have ended the compression on this side too.
+                    raise NotDeflatedError("the stream has ended")
+                break
+            done += len(data)
+            self._receive(data)
+        if not (self._todo or self._asking or self._reading or self._closing):
+            self._read_on()
+
+    @staticmethod
+    def _later(function: Callable[[], None]) -> None:
+        from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
+
+        cast("IReactorTime", reactor).callLater(0, function)
 
     def _start_tls(self) -> None:
         self._shaking = self._starting_tls = True

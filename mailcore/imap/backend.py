@@ -3,13 +3,14 @@
 from typing import Any
 
 from mailcore.dialogue import Question
-from mailcore.imap.answers import appending, mailboxes, messages, searching, selection
+from mailcore.imap.answers import appending, connection, mailboxes, messages, searching, selection
 from mailcore.imap.answers.common import Answer
 from mailcore.intake.login import verify_password
 from mailcore.sasl.questions import VerifyPassword
 
 ANSWERS: dict[type[Question], Answer[Any, Any]] = {
     VerifyPassword: verify_password,
+    **connection.ANSWERS,
     **mailboxes.ANSWERS,
     **selection.ANSWERS,
     **messages.ANSWERS,

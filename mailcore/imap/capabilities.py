@@ -6,7 +6,10 @@ What depends on the connection (STARTTLS, AUTH, LOGINDISABLED) stands in ``comma
 # Told to everybody.
 ALWAYS = (
     b"IMAP4rev1",  # RFC 3501
-    b"LITERAL+",  # RFC 7888
+    b"IMAP4rev2",  # RFC 9051; ENABLE IMAP4rev2 makes the difference
+    # RFC 7888. IMAP4rev2 has LITERAL- in itself and lets an extension allow more (RFC 9051 section 4.3): this one does,
+    # whatever is enabled. Both must not be announced at once (RFC 7888 section 5).
+    b"LITERAL+",
     b"SASL-IR",  # RFC 4959
     b"ID",  # RFC 2971
     b"ENABLE",  # RFC 5161
@@ -15,6 +18,10 @@ ALWAYS = (
 # Told after login: about the connection,
 CONNECTION = (
     b"IDLE",  # RFC 2177
+    b"UTF8=ACCEPT",  # RFC 6855
+    b"COMPRESS=DEFLATE",  # RFC 4978
+    b"UNAUTHENTICATE",  # RFC 8437
+    b"INPROGRESS",  # RFC 9585
 )
 
 # about keeping a client's copy the same as the mailbox,

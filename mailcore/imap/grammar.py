@@ -28,11 +28,14 @@ _ASTRING = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]+')
 _TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]+')
 # list-char = ATOM-CHAR / list-wildcards / resp-specials
 _LIST_CHARS = re.compile(rb'[^\x00-\x20\x7f-\xff(){"\\]+')
-# quoted = DQUOTE *QUOTED-CHAR DQUOTE. Octets above 127 are let through: what is text decides what they mean.
+# quoted = DQUOTE *QUOTED-CHAR DQUOTE. Octets above 127 must be UTF-8 (RFC 9051 section 9, RFC 6855 section 3). RFC 3501
+# knows none there; they are understood all the same, because clients send them.
 _QUOTED = re.compile(rb'"((?:[^\x00\r\n"\\]|\\["\\])*)"')
 _ESCAPED = re.compile(rb"\\([\"\\])")
-# literal = "{" number ["+"] "}" CRLF *CHAR8 (RFC 7888 section 8); the octets themselves are kept beside the text.
+# literal = "{" number64 ["+"] "}" CRLF *CHAR8 (RFC 7888 section 8); the octets themselves are kept beside the text.
 _LITERAL = re.compile(rb"\{[0-9]+\+?\}\r\n")
+# literal8 = "~{" number64 ["+"] "}" CRLF *OCTET (RFC 4466 section 6)
+_LITERAL8 = re.compile(rb"~\{[0-9]+\+?\}\r\n")
 _NUMBER = re.compile(rb"[0-9]+")
 # seq-number = nz-number / "*"; seq-range = seq-number ":" seq-number; sequence-set = (seq-number / seq-range) *("," …)
 _SEQUENCE_SET = re.compile(
@@ -173,10 +176,13 @@ class Parser:
     def string(self) -> bytes:
         """Take ``string = quoted / literal``."""
         if self.at(b'"'):
-            return _ESCAPED.sub(rb"\1", self.take(_QUOTED, "a quoted string")[1])
+            return _ESCAPED.sub(rb"\1", _utf8(self.take(_QUOTED, "a quoted string")[1]))
         octets = self.literal()
         if not isinstance(octets, bytes):
             raise SyntaxRefusedError("A literal is not allowed here")
+        if b"\0" in octets:
+            # RFC 3501 section 9: CHAR8 is any octet except NUL.
+            raise SyntaxRefusedError("NUL is not allowed")
         return octets
 
     def astring(self) -> bytes:
@@ -190,8 +196,21 @@ class Parser:
         return None if self.accept_word(b"NIL") else self.string()
 
     def literal(self) -> Any:
-        """Take a literal: its octets, or the sink that took them."""
+        """Take a literal: its octets, or the sink that took them. What looks at octets must mind NUL (``string``)."""
         self.take(_LITERAL, "a string")
+        return self._kept()
+
+    @property
+    def at_literal8(self) -> bool:
+        """A ``literal8`` comes next."""
+        return self.at(b"~{")
+
+    def literal8(self) -> Any:
+        """Take a ``literal8``: its octets, of whatever value, or the sink that took them."""
+        self.take(_LITERAL8, "a binary literal")
+        return self._kept()
+
+    def _kept(self) -> Any:
         if self._taken >= len(self._literals):
             raise SyntaxRefusedError("A literal is missing")
         self._taken += 1
@@ -231,7 +250,8 @@ class Parser:
             raise UnfitNameError(str(error)) from error
 
     def _name(self, wire: bytes) -> str:
-        return names.decode_utf8(wire) if self._utf8 else names.decode(wire)
+        # What is not ASCII cannot be modified UTF-7 (RFC 6855 section 3).
+        return names.decode_utf8(wire) if self._utf8 or not wire.isascii() else names.decode(wire)
 
     def list_mailbox(self) -> str:
         """Take ``list-mailbox = 1*list-char / string``: a name with wildcards.
@@ -310,6 +330,15 @@ class Parser:
             self.space()
             items.append(take())
         return items
+
+
+def _utf8(quoted: bytes) -> bytes:
+    if not quoted.isascii():
+        try:
+            quoted.decode("utf-8")
+        except UnicodeDecodeError:
+            raise SyntaxRefusedError("A quoted string must be UTF-8") from None
+    return quoted
 
 
 def _shown(expected: bytes) -> str:

@@ -51,6 +51,11 @@ class MailboxChanged:
     mailbox: int
 
 
+@dataclass(frozen=True, slots=True)
+class ForgetLogin(Question):
+    """Nobody is logged in any more, and the connection goes on (RFC 8437). Answer: ``None``."""
+
+
 # -- Mailboxes --------------------------------------------------------------------------------------------------------
 
 

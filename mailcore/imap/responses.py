@@ -76,6 +76,8 @@ AUTHENTICATION_CANCELLED = bad(b"Authentication cancelled")
 BAD_RESPONSE = bad(b"Not what the mechanism expects")
 UNKNOWN_MECHANISM = no(b"Mechanism is not supported", b"CANNOT")
 EXPECTED_DONE = bad(b"Expected DONE")
+NO_COMPRESSION_SO = bad(b"Unknown compression")
+COMPRESSED_ALREADY = bad(b"DEFLATE is active already")
 NO_TLS_HERE = bad(b"TLS is not available")
 TLS_ALREADY = bad(b"TLS is active already")
 READ_ONLY = no(b"Mailbox is read-only", b"READ-ONLY")
@@ -108,6 +110,15 @@ _REFUSED = {
 def refused(reason: Refused) -> bytes:
     """Say why something was not done."""
     return _REFUSED[reason]
+
+
+def in_progress(tag: bytes, progress: tuple[int, int] | None) -> bytes:
+    """Write the untagged line that says how far a command is (RFC 9585 section 4). ``progress``: done, to be done."""
+    name = b"NIL" if b"]" in tag else string(tag)  # no "]" may be inside a response code
+    if progress is None or progress[1] <= 0:
+        return untagged(ok(b"Still at it", b"INPROGRESS (%b NIL NIL)" % name))
+    done, goal = progress
+    return untagged(ok(b"Still at it", b"INPROGRESS (%b %d %d)" % (name, min(done, goal - 1), goal)))
 
 
 def completed(command: bytes, code: bytes = b"") -> bytes:

@@ -37,9 +37,21 @@ class Table:
 class Selected:
     """One client's view of one mailbox."""
 
-    __slots__ = ("_keywords", "_pending", "_recent", "_table", "key", "name", "read_only", "rights", "snapshot", "uids")
+    __slots__ = (
+        "_keywords",
+        "_pending",
+        "_recent",
+        "_table",
+        "_tells_recent",
+        "key",
+        "name",
+        "read_only",
+        "rights",
+        "snapshot",
+        "uids",
+    )
 
-    def __init__(self, name: str, opened: Opened, *, read_only: bool) -> None:
+    def __init__(self, name: str, opened: Opened, *, read_only: bool, rev2: bool = False) -> None:
         self.name = name
         self.key: MailboxKey = opened.key
         self.read_only = read_only
@@ -49,6 +61,7 @@ class Selected:
         self._table: Table | None = None  # where it is not the snapshot's own
         self._pending: set[int] = set()  # announced, expunged, and not yet said to be
         self._recent: list[range] = []
+        self._tells_recent = not rev2
         self._claim(opened.recent_from)
         self._keywords: dict[str, str] = {}
         self._learn(opened.snapshot.keywords)
@@ -81,6 +94,11 @@ class Selected:
     def has_recent(self) -> bool:
         r"""There are messages that are ``\Recent`` for this session."""
         return bool(self._recent)
+
+    def ignore_recent(self) -> None:
+        r"""Say nothing of ``\Recent`` any more: IMAP4rev2 does not know it (RFC 9051 appendix E, item 12)."""
+        self._tells_recent = False
+        self._recent.clear()
 
     def is_recent(self, uid: int) -> bool:
         r"""Say whether this session is the first to see the message."""
@@ -171,7 +189,9 @@ class Selected:
         if arrived:
             self._claim(max(changes.recent_from, old_end))
             lines.append(self.introduce(changes.snapshot.keywords[new_from:]))
-            lines.append(b"* %d EXISTS\r\n* %d RECENT\r\n" % (self.exists, self.recent))
+            lines.append(b"* %d EXISTS\r\n" % self.exists)
+            if self._tells_recent:
+                lines.append(b"* %d RECENT\r\n" % self.recent)
         lines += self._tell_flags(changes.updated, old_end, known, condstore=condstore)
         return b"".join(lines)
 
@@ -194,7 +214,7 @@ class Selected:
 
     def _claim(self, recent_from: int) -> None:
         end = self.snapshot.uidnext
-        if recent_from >= end:
+        if recent_from >= end or not self._tells_recent:
             return
         if self._recent and self._recent[-1].stop >= recent_from:
             self._recent[-1] = range(self._recent[-1].start, end)
@@ -227,11 +247,12 @@ class Selected:
                 continue
             lines.append(self.introduce((keywords,)))
             written = self.flags_of(uid, flags, keywords)
+            uid_item = b"" if self._tells_recent else b"UID %d " % uid  # RFC 9051 section 7.5.2
             if condstore:
                 # RFC 7162 section 3.2: UID and MODSEQ with every unsolicited FETCH helps a client that keeps a cache.
                 lines.append(
                     b"* %d FETCH (UID %d FLAGS %b MODSEQ (%d))\r\n" % (number, uid, written, snapshot.modseqs[index])
                 )
             else:
-                lines.append(b"* %d FETCH (FLAGS %b)\r\n" % (number, written))
+                lines.append(b"* %d FETCH (%bFLAGS %b)\r\n" % (number, uid_item, written))
         return lines

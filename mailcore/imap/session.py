@@ -1,4 +1,4 @@
-"""The IMAP server's side of a conversation: takes bytes, gives actions (RFC 3501).
+"""The IMAP server's side of a conversation: takes bytes, gives actions (RFC 9051, RFC 3501).
 
 It collects commands, looks them up in the table, and tells the client what has changed in its mailbox before each
 completion. What a command does stands in ``commands/``, one file a family.
@@ -10,7 +10,18 @@ from typing import Any
 
 from a3mailer_site.figures import figures
 from mailcore.conversation import CommandRefusedError, Conversation
-from mailcore.dialogue import Action, Ask, Login, NoSpaceError, Peer, Question, Send, TlsFacts
+from mailcore.dialogue import (
+    Action,
+    Ask,
+    Login,
+    NoSpaceError,
+    Peer,
+    Question,
+    Send,
+    StartDeflate,
+    StopDeflate,
+    TlsFacts,
+)
 from mailcore.imap import responses
 from mailcore.imap.changes import tell_changes
 from mailcore.imap.collector import Announced, CommandCollector, Dropped
@@ -29,7 +40,19 @@ from mailcore.imap.commands import (
     store,
 )
 from mailcore.imap.grammar import Parser, SyntaxRefusedError, UnfitNameError
-from mailcore.imap.questions import CloseMailbox, MailboxChanged, OpenMailbox, Refused
+from mailcore.imap.questions import (
+    AppendMessages,
+    CloseMailbox,
+    CopyMessages,
+    DeleteMailbox,
+    Expunge,
+    MailboxChanged,
+    OpenMailbox,
+    Refused,
+    RenameMailbox,
+    SearchMessages,
+    StoreFlags,
+)
 from mailcore.imap.selected import NoSuchMessageError
 from mailcore.imap.talk import Command, Exchange, GoodbyeError, Policy, QuestionRefusedError, Talk
 from mailcore.lines import LineTooLongError
@@ -72,6 +95,9 @@ STRANGER_PATIENCE = 60.0
 UNFINISHED_PATIENCE = 300.0
 PATIENCE = 30 * 60.0
 
+# Questions that may take long, and are only asked where an untagged line may stand.
+_LONG = (SearchMessages, StoreFlags, CopyMessages, AppendMessages, Expunge, RenameMailbox, DeleteMailbox)
+
 # What a web browser, or a page in one that was talked into it, would say first.
 _HTTP = re.compile(rb"(?:GET|POST|PUT|HEAD|OPTIONS|DELETE|CONNECT|TRACE|PATCH) |Host:", re.IGNORECASE)
 
@@ -81,7 +107,7 @@ class ImapSession(Conversation):
 
     >>> session = ImapSession(Policy(), Peer("192.0.2.1", 4711), new_body)
     >>> session.greet()
-    [Send(data=b'* OK [CAPABILITY IMAP4rev1 ...] IMAP4rev1 ready\r\n')]
+    [Send(data=b'* OK [CAPABILITY IMAP4rev1 ...] IMAP ready\r\n')]
     """
 
     def __init__(self, policy: Policy, peer: Peer, new_body: Callable[[], BodySink]) -> None:
@@ -90,6 +116,9 @@ class ImapSession(Conversation):
         self._collector = CommandCollector(self._lines)
         self._refusal = b""  # what a dropped command is answered when its end has come
         self._errors = 0
+        self._layer: StartDeflate | StopDeflate | None = (
+            None  # what changes below the conversation after its last words
+        )
 
     @property
     def login(self) -> Login | None:
@@ -109,7 +138,7 @@ class ImapSession(Conversation):
 
     def greet(self) -> list[Action]:
         """Say who we are, and no version (RFC 3501 section 7.1.1)."""
-        return [Send(b"* " + responses.ok(b"IMAP4rev1 ready", connection.capabilities(self._talk)) + b"\r\n")]
+        return [Send(b"* " + responses.ok(b"IMAP ready", connection.capabilities(self._talk)) + b"\r\n")]
 
     def answer(self, value: Any) -> list[Action]:
         """Take the answer to the open question; a ``Refused`` is raised in the command."""
@@ -130,9 +159,15 @@ class ImapSession(Conversation):
         self._wants_tls = False
         self._lines.clear()
         peer = self._talk.peer
-        self._talk = Talk(Peer(peer.address, peer.port, facts), self._talk.policy, self._talk.new_body)
-        self._errors = 0
+        self._begin_anew(Peer(peer.address, peer.port, facts))
         return self._proceed()
+
+    def waiting(self) -> list[Action]:
+        """Say that a command is still being carried out, and how far it is where that is known (RFC 9585)."""
+        talk = self._talk
+        if self._closing or (talk.progress is None and not isinstance(self._question, _LONG)):
+            return []
+        return [Send(responses.in_progress(talk.tag, talk.progress))]
 
     def timed_out(self) -> list[Action]:
         """Say goodbye to a silent client."""
@@ -192,8 +227,32 @@ class ImapSession(Conversation):
             self._lines.clear()
             self._collector.reset()
             self._wants_tls = True
+        elif talk.logging_out:
+            if talk.compressing:
+                self._change_layer(StopDeflate())
+            self._begin_anew(talk.peer)
+        elif talk.starting_deflate:
+            talk.starting_deflate = False
+            self._change_layer(StartDeflate())
         elif self._errors >= (ERROR_LIMIT if talk.account else STRANGER_ERROR_LIMIT):
             self._end(responses.TOO_MANY_ERRORS)
+
+    def _change_layer(self, layer: StartDeflate | StopDeflate) -> None:
+        """Change what lies below once the last words are said. What came before was in the other form."""
+        self._layer = layer
+        self._lines.clear()
+
+    def _begin_anew(self, peer: Peer) -> None:
+        """Know nothing of what was said."""
+        self._talk = Talk(peer, self._talk.policy, self._talk.new_body)
+        self._errors = 0
+
+    def _flush(self) -> list[Action]:
+        actions = super()._flush()
+        if self._layer is not None and not self._closing:
+            actions.append(self._layer)
+        self._layer = None
+        return actions
 
     def _unanswered(self) -> None:
         """Never: ``failed`` makes an answer of it, and every command that was refused has words for it."""
@@ -243,6 +302,7 @@ class ImapSession(Conversation):
             return b""
         finally:
             self._talk.abandon_messages()
+            self._talk.progress = None
         self._errors = self._errors + 1 if completion.startswith(b"BAD") else 0
         return tag + b" " + completion + b"\r\n"
 

@@ -84,7 +84,13 @@ class Talk:
     known: Known = field(default_factory=dict)  # changes that need not be told: the command has told them
     idling: bool = False  # the client waits for news
     appending: Appending | None = None  # an APPEND whose messages the store does not have yet
+    # How far a long command is and how far it has to go, in whatever it counts. Set it at the end of a line, and again
+    # as the work goes on; it is told when the client has heard nothing for a while (RFC 9585).
+    progress: tuple[int, int] | None = None
     starting_tls: bool = False
+    starting_deflate: bool = False
+    compressing: bool = False  # RFC 4978; from the command's completion on
+    logging_out: bool = False  # the connection becomes nobody's again (RFC 8437)
     goodbye: bytes | None = None  # close after the completion, with this for a last line
 
     @property
@@ -147,6 +153,18 @@ class Talk:
         if known or self.selected is None:
             return b""
         return responses.untagged(responses.ok(b"Highest", b"HIGHESTMODSEQ %d" % self.selected.snapshot.modseq))
+
+    def learn_rev2(self) -> bytes:
+        r"""Speak IMAP4rev2 from now on (RFC 9051 appendix A). What is ``\Recent`` is of no interest any more."""
+        self.rev2 = True
+        if self.selected:
+            self.selected.ignore_recent()
+        return b""
+
+    def learn_utf8(self) -> bytes:
+        """Read and write UTF-8 from now on (RFC 6855 section 3)."""
+        self.utf8 = True
+        return b""
 
     def abandon_messages(self) -> None:
         """Forget messages that were being appended."""

@@ -109,6 +109,9 @@ class Script:
     def timed_out(self):
         return self._next("timed_out")
 
+    def waiting(self):
+        return self._next("waiting")
+
     def drain(self):
         return self._next("drain")
 
@@ -431,12 +434,50 @@ def test_waiting_for_our_own_answer_is_not_held_against_the_peer(world):
     protocol, wire = world.connect()
     protocol.dataReceived(b"x")
     sweep(world, 1, 500)
-    assert world.happened()[-1] == "receive"
+    assert world.happened()[-1] != "timed_out"
     waiting.callback(None)
     sweep(world, 501, 590)
     assert not wire.disconnecting
     sweep(world, 602, 603)
     assert wire.disconnecting
+
+
+def test_an_answer_that_takes_long_is_spoken_of_now_and_then(world):
+    waiting = Deferred()
+    world.replies = {"receive": [Ask(Later(waiting))], "waiting": [Send(b"* OK wait\r\n")]}
+    protocol, wire = world.connect()
+    sweep(world, 1, 1000)
+    protocol.dataReceived(b"x")
+    sweep(world, *range(1001, 1010))
+    assert wire.value() == b""
+    sweep(world, *range(1010, 1031))
+    assert wire.value() == b"* OK wait\r\n" * 3
+    waiting.callback(None)
+    sweep(world, *range(1031, 1060))
+    assert wire.value() == b"* OK wait\r\n" * 3
+
+
+def test_nothing_is_said_of_an_answer_while_others_are_given(world):
+    questions = [Deferred() for _ in range(40)]
+    world.replies = {
+        "receive": [Ask(Later(questions[0]))],
+        "answer": lambda number: [Send(b"."), Ask(Later(questions[number]))],
+        "waiting": [Send(b"* OK wait\r\n")],
+    }
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"x")
+    for second in range(1, 40):
+        sweep(world, second)
+        questions[second - 1].callback(second)
+    assert wire.value() == b"." * 39
+
+
+def test_a_session_that_breaks_while_an_answer_takes_long_ends_its_own_connection(world):
+    world.replies = {"receive": [Ask(Later(Deferred()))], "waiting": ValueError()}
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"x")
+    sweep(world, 1, 2, 20)
+    assert wire.aborted
 
 
 def test_a_peer_that_does_not_read_is_cut(world):

@@ -1,8 +1,14 @@
-"""Commands about the connection itself: CAPABILITY, NOOP, LOGOUT, STARTTLS, ID, ENABLE."""
+"""Commands about the connection itself: CAPABILITY, NOOP, LOGOUT, STARTTLS, COMPRESS, ID, ENABLE, UNAUTHENTICATE."""
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import NamedTuple
 
 from mailcore.imap import capabilities as able
 from mailcore.imap import responses
+from mailcore.imap.commands.selection import leave
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
+from mailcore.imap.questions import ForgetLogin
 from mailcore.imap.talk import AFTER_LOGIN, ANY_STATE, BEFORE_LOGIN, Command, Exchange, Talk
 
 # RFC 2971 section 3.3.
@@ -55,6 +61,29 @@ def _starttls(talk: Talk, arguments: Parser) -> bytes:
     return responses.ok(b"Begin TLS now")
 
 
+def _compress(talk: Talk, arguments: Parser) -> bytes:
+    """Compress from here on, both ways: ``compress = "COMPRESS" SP algorithm`` (RFC 4978 section 3)."""
+    arguments.space()
+    algorithm = arguments.word()
+    arguments.end()
+    if algorithm != b"DEFLATE":
+        return responses.NO_COMPRESSION_SO
+    if talk.compressing:
+        return responses.COMPRESSED_ALREADY
+    talk.compressing = talk.starting_deflate = True
+    return responses.ok(b"DEFLATE active")
+
+
+def _unauthenticate(talk: Talk, arguments: Parser) -> Exchange:
+    """Go back to before the login (RFC 8437 section 3). TLS stays, and nothing else of what was agreed or said."""
+    arguments.end()
+    if talk.selected:
+        yield from leave(talk)
+    yield ForgetLogin()
+    talk.logging_out = True
+    return responses.completed(b"UNAUTHENTICATE")
+
+
 def _id(talk: Talk, arguments: Parser) -> Exchange:
     """Remember what the client says of itself, and name the server without a version (RFC 2971).
 
@@ -83,23 +112,43 @@ def _id_pair(arguments: Parser) -> tuple[str, str]:
 def _enable(talk: Talk, arguments: Parser) -> Exchange:
     """Switch extensions on that change what the server says unasked (RFC 5161).
 
-    ``enable = "ENABLE" 1*(SP capability)``; what is unknown is passed over.
+    ``enable = "ENABLE" 1*(SP capability)``; what is unknown is passed over, and so is what is on already.
     """
-    enabled = b""
-    while not arguments.is_done:
+    wanted: list[bytes] = []
+    while not (wanted and arguments.is_done):
         arguments.space()
-        if arguments.word() == b"CONDSTORE" and not talk.condstore:
-            yield talk.learn_condstore()
-            enabled = b" CONDSTORE"
-    yield b"* ENABLED%b\r\n" % enabled
+        wanted.append(_NAMES.get(arguments.word(), b""))
+    enabled = []
+    for name in wanted:
+        switch = _SWITCHES.get(name)
+        if switch is not None and not switch.is_on(talk):
+            yield switch.turn_on(talk)
+            enabled.append(b" " + name)
+    yield b"* ENABLED%b\r\n" % b"".join(enabled)
     return responses.completed(b"ENABLE")
 
+
+class _Switch(NamedTuple):
+    """What ENABLE can switch on. ``turn_on`` returns what the client is told then, beside ENABLED."""
+
+    is_on: Callable[[Talk], bool]
+    turn_on: Callable[[Talk], bytes]
+
+
+_SWITCHES = {
+    b"CONDSTORE": _Switch(attrgetter("condstore"), Talk.learn_condstore),  # RFC 7162 section 3.1
+    b"IMAP4rev2": _Switch(attrgetter("rev2"), Talk.learn_rev2),  # RFC 9051 appendix A
+    b"UTF8=ACCEPT": _Switch(attrgetter("utf8"), Talk.learn_utf8),  # RFC 6855 section 3
+}
+_NAMES = {name.upper(): name for name in _SWITCHES}
 
 COMMANDS = {
     b"CAPABILITY": Command(_capability, ANY_STATE),
     b"NOOP": Command(_noop, ANY_STATE, refreshes=True),
     b"LOGOUT": Command(_logout, ANY_STATE, expunges=False),
     b"STARTTLS": Command(_starttls, BEFORE_LOGIN),
+    b"COMPRESS": Command(_compress, AFTER_LOGIN, expunges=False),
+    b"UNAUTHENTICATE": Command(_unauthenticate, AFTER_LOGIN, expunges=False),
     b"ID": Command(_id, ANY_STATE),
     b"ENABLE": Command(_enable, AFTER_LOGIN),
 }

@@ -21,12 +21,18 @@ def _search(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     arguments.space()
     returns = _return_options(arguments)
     if arguments.accept_word(b"CHARSET"):
+        if talk.utf8:
+            # RFC 6855 section 3: it could only contradict what has been agreed.
+            raise SyntaxRefusedError("CHARSET is not allowed after ENABLE UTF8=ACCEPT")
         arguments.space()
         if arguments.astring().upper() not in _CHARSETS:
             return responses.BAD_CHARSET
         arguments.space()
     reader = SearchReader(arguments)
     key = reader.read()
+    if returns is None and talk.rev2:
+        # RFC 9051 section 6.4.4: every answer is an ESEARCH.
+        returns = frozenset({b"ALL"})
     selected = talk.mailbox
     if reader.knows_modseq:
         yield talk.learn_condstore()

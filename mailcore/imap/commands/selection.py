@@ -28,8 +28,12 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
         # RFC 7162 section 3.2.11.
         yield responses.untagged(responses.ok(b"Previous mailbox closed", b"CLOSED"))
     opened: Opened = yield OpenMailbox(talk.account, name, read_only)
-    selected = talk.selected = Selected(name, opened, read_only=read_only)
-    yield _description(selected)
+    selected = talk.selected = Selected(name, opened, read_only=read_only, rev2=talk.rev2)
+    yield _description(selected, rev2=talk.rev2)
+    if talk.rev2:
+        # RFC 9051 section 6.3.2.
+        attributes = opened.special_use.encode("ascii")
+        yield b'* LIST (%b) "/" %b\r\n' % (attributes, talk.mailbox_name(name))
     if read_only:
         return responses.completed(b"EXAMINE", b"READ-ONLY")
     return responses.completed(b"SELECT", b"READ-WRITE")
@@ -43,7 +47,8 @@ def _parameter(arguments: Parser) -> bytes:
     return parameter
 
 
-def _description(selected: Selected) -> bytes:
+def _description(selected: Selected, *, rev2: bool) -> bytes:
+    """Describe the mailbox. RECENT and UNSEEN are of IMAP4rev1 alone (RFC 9051 appendix E, items 11 and 12)."""
     snapshot = selected.snapshot
     flags = responses.flag_list(responses.ALL_FLAGS, selected.keywords)
     permanent = b"()" if selected.read_only else flags[:-1] + b" \\*)"
@@ -51,14 +56,15 @@ def _description(selected: Selected) -> bytes:
         b"FLAGS " + flags,
         responses.ok(b"Flags that are kept", b"PERMANENTFLAGS " + permanent),
         b"%d EXISTS" % selected.exists,
-        b"%d RECENT" % selected.recent,
         responses.ok(b"UIDs are valid", b"UIDVALIDITY %d" % snapshot.uidvalidity),
         responses.ok(b"Next UID", b"UIDNEXT %d" % snapshot.uidnext),
         responses.ok(b"Highest", b"HIGHESTMODSEQ %d" % snapshot.modseq),
     ]
-    unseen = next((number for number, flags in enumerate(snapshot.flags, 1) if not flags & SEEN), 0)
-    if unseen:
-        lines.append(responses.ok(b"First unseen", b"UNSEEN %d" % unseen))
+    if not rev2:
+        lines.insert(3, b"%d RECENT" % selected.recent)
+        unseen = next((number for number, flags in enumerate(snapshot.flags, 1) if not flags & SEEN), 0)
+        if unseen:
+            lines.append(responses.ok(b"First unseen", b"UNSEEN %d" % unseen))
     return b"".join([responses.untagged(line) for line in lines])
 
 

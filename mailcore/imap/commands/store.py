@@ -45,6 +45,7 @@ def _store(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     found = 0
     known = dict(talk.known)
     for start in range(0, len(uids), SLICE):
+        talk.progress = (start, len(uids))
         stored: Stored = yield StoreFlags(
             selected.key, uids[start : start + SLICE], wish.mode, wish.flags, wish.keywords, wish.unchanged_since
         )

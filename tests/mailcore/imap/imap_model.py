@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from mailcore.dialogue import Ask, Close, Login, Peer, Send, StartTls, TlsFacts
+from mailcore.dialogue import Ask, Close, Login, Peer, Send, StartDeflate, StartTls, StopDeflate, TlsFacts
 from mailcore.imap import questions as q
 from mailcore.imap.sections import Cutter
 from mailcore.imap.session import ImapSession
@@ -288,6 +288,9 @@ class Store:
         box = self.by_key(question.key)
         return [uid for uid in question.uids if uid in box.messages and fulfils(question.criterion, uid, box)]
 
+    def forget_login(self, question):
+        return None
+
     def pause(self, question):
         return None
 
@@ -331,6 +334,7 @@ class Client:
         self.said = b""
         self.closed = False
         self.tls = 0
+        self.layers = []  # StartDeflate and StopDeflate, each with what was said before it
         self.answers = answers
         self.pending = None
         self.take(self.session.greet())
@@ -355,6 +359,8 @@ class Client:
                 case StartTls():
                     self.tls += 1
                     self.take(self.session.tls_started(TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384")))
+                case StartDeflate() | StopDeflate():
+                    self.layers.append((type(action), self.said))
                 case Ask(question):
                     self.pending = question
                     if self.answers:
