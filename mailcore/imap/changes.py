@@ -1,12 +1,16 @@
 """Telling a client what has changed in its mailbox, at the end of a command or while it idles."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from itertools import islice
 from typing import Any
 
 from mailcore.dialogue import Question
 from mailcore.imap import responses
-from mailcore.imap.questions import Changes, ReadChanges, Refused
-from mailcore.imap.talk import GoodbyeError, QuestionRefusedError, Talk
+from mailcore.imap.questions import Changes, Pause, ReadChanges, Refused
+from mailcore.imap.talk import GoodbyeError, Piece, QuestionRefusedError, Talk
+
+# Lines that are written before others have their turn.
+LINES_AT_ONCE = 2000
 
 
 def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, Any, bool]:
@@ -25,5 +29,14 @@ def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, A
         talk.news = True
         return False
     known, talk.known = talk.known, {}
-    yield selected.absorb(changes, expunges=expunges, known=known, condstore=talk.condstore)
+    yield from in_turns(selected.absorb(changes, expunges=expunges, known=known, form=talk.form))
     return True
+
+
+def in_turns(lines: Iterable[bytes]) -> Piece:
+    """Say many lines; other sessions have their turn in between, and the client may read."""
+    waiting = iter(lines)
+    while part := list(islice(waiting, LINES_AT_ONCE)):
+        yield b"".join(part)
+        if len(part) == LINES_AT_ONCE:
+            yield Pause()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mailcore.imap import responses
+from mailcore.imap.forms import PLAIN, Form
 from mailcore.imap.grammar import MODSEQ_LIMIT, NUMBER_LIMIT, Parser, SyntaxRefusedError
 from mailcore.imap.questions import FetchMessages, MailboxKey, MessageRow, Section, SectionText, Span
 from mailcore.message.headers import select_fields
@@ -118,12 +119,12 @@ class FetchPlan:
             sections=tuple(wanted.section for wanted in self.sections),
         )
 
-    def finish(self) -> None:
+    def finish(self, form: Form) -> None:
         """Make the template, when all items are known."""
         self._use_cached_header()
         forms = {**_FORMS, "HEADER": self._header_name + b"%b"}
         body = b" ".join([forms[item] for item in self.items])
-        self.template = b"* %d FETCH (" + body + (b"" if self.sections else b")\r\n")
+        self.template = form.template + body + (b"" if self.sections else b")\r\n")
 
     def _use_cached_header(self) -> None:
         """Answer a lone HEADER.FIELDS from the cached header lines, without opening any body."""
@@ -158,7 +159,7 @@ def _picker(fields: frozenset[bytes]) -> Callable[[bytes], bytes]:
     return pick
 
 
-def read_plan(arguments: Parser, *, uid: bool) -> FetchPlan:
+def read_plan(arguments: Parser, *, uid: bool, form: Form = PLAIN) -> FetchPlan:
     """Take the items and modifiers of a FETCH.
 
     ``("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")") [fetch-modifiers]``
@@ -174,12 +175,13 @@ def read_plan(arguments: Parser, *, uid: bool) -> FetchPlan:
             _take_item(plan, arguments)
     if arguments.accept(b" "):
         _take_modifiers(plan, arguments)
-    if uid and "UID" not in plan.items:
+    # A UIDFETCH begins with the UID (RFC 9586 section 3).
+    if uid and "UID" not in plan.items and not form.uidonly:
         plan.items.insert(0, "UID")
     # RFC 7162 section 3.1.4.1: MODSEQ is implied by CHANGEDSINCE.
     if plan.changed_since is not None and "MODSEQ" not in plan.items:
         plan.items.append("MODSEQ")
-    plan.finish()
+    plan.finish(form)
     return plan
 
 

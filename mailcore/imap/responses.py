@@ -78,6 +78,8 @@ UNKNOWN_MECHANISM = no(b"Mechanism is not supported", b"CANNOT")
 EXPECTED_DONE = bad(b"Expected DONE")
 NO_TLS_HERE = bad(b"TLS is not available")
 TLS_ALREADY = bad(b"TLS is active already")
+# RFC 9586 section 3.
+UID_REQUIRED = b"BAD [UIDREQUIRED] Message numbers are switched off"
 READ_ONLY = no(b"Mailbox is read-only", b"READ-ONLY")
 BAD_CHARSET = no(b"Charset is not supported", b"BADCHARSET (US-ASCII UTF-8)")
 EXPUNGE_ISSUED = no(b"Some of the messages no longer exist", b"EXPUNGEISSUED")

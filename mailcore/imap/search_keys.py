@@ -78,8 +78,9 @@ Key: TypeAlias = Known | Both | Either | Neither | Criterion
 class SearchReader:
     """Reads the keys of one SEARCH."""
 
-    def __init__(self, arguments: Parser) -> None:
+    def __init__(self, arguments: Parser, *, uidonly: bool = False) -> None:
         self._arguments = arguments
+        self._uidonly = uidonly
         self._count = 0
         self._depth = 0
         self.knows_modseq = False  # MODSEQ was among the keys
@@ -104,6 +105,8 @@ class SearchReader:
             if arguments.at(b"("):
                 return Both(tuple(arguments.parenthesized(self._key)))
             if arguments.at_sequence_set:
+                if self._uidonly:
+                    raise CommandRefusedError(responses.UID_REQUIRED)
                 ranges = arguments.sequence_set()
                 return Known(lambda selected, places: _among(slices_of_numbers(ranges, selected.exists), places))
             name = arguments.word()

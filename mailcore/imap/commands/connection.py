@@ -1,5 +1,9 @@
 """Commands about the connection itself: CAPABILITY, NOOP, LOGOUT, STARTTLS, ID, ENABLE."""
 
+from collections.abc import Callable
+from operator import attrgetter
+from typing import NamedTuple
+
 from mailcore.imap import capabilities as able
 from mailcore.imap import responses
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
@@ -83,17 +87,32 @@ def _id_pair(arguments: Parser) -> tuple[str, str]:
 def _enable(talk: Talk, arguments: Parser) -> Exchange:
     """Switch extensions on that change what the server says unasked (RFC 5161).
 
-    ``enable = "ENABLE" 1*(SP capability)``; what is unknown is passed over.
+    ``enable = "ENABLE" 1*(SP capability)``; what is unknown is passed over, and so is what is on already.
     """
-    enabled = b""
+    enabled = []
     while not arguments.is_done:
         arguments.space()
-        if arguments.word() == b"CONDSTORE" and not talk.condstore:
-            yield talk.learn_condstore()
-            enabled = b" CONDSTORE"
-    yield b"* ENABLED%b\r\n" % enabled
+        name = arguments.word()
+        switch = _SWITCHES.get(name)
+        if switch is not None and not switch.is_on(talk):
+            yield switch.turn_on(talk)
+            enabled.append(b" " + name)
+    yield b"* ENABLED%b\r\n" % b"".join(enabled)
     return responses.completed(b"ENABLE")
 
+
+class _Switch(NamedTuple):
+    """What ENABLE can switch on. ``turn_on`` returns what the client is told then, beside ENABLED."""
+
+    is_on: Callable[[Talk], bool]
+    turn_on: Callable[[Talk], bytes]
+
+
+_SWITCHES = {
+    b"CONDSTORE": _Switch(attrgetter("condstore"), Talk.learn_condstore),  # RFC 7162 section 3.1
+    b"QRESYNC": _Switch(attrgetter("qresync"), Talk.learn_qresync),  # RFC 7162 section 3.2.3
+    b"UIDONLY": _Switch(attrgetter("uidonly"), Talk.learn_uidonly),  # RFC 9586 section 3
+}
 
 COMMANDS = {
     b"CAPABILITY": Command(_capability, ANY_STATE),

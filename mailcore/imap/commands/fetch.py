@@ -37,7 +37,7 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     arguments.space()
     ranges = arguments.sequence_set()
     arguments.space()
-    plan = read_plan(arguments, uid=uid)
+    plan = read_plan(arguments, uid=uid, form=talk.form)
     arguments.end()
     selected = talk.mailbox
     if plan.knows_modseq:
@@ -89,7 +89,7 @@ class _Fetcher:
         self._plan = plan
         self._table = table
         self._seen = seen
-        self._condstore = talk.condstore
+        self._form = talk.form
         self.missing = False  # a message was expunged by somebody else before it could be read
 
     def from_memory(self, places: list[range]) -> Piece:
@@ -120,7 +120,7 @@ class _Fetcher:
     def _heads(self, places: Sequence[int], rows: Sequence[Sequence[Any]]) -> list[bytes]:
         """Fill the template for each message. Column by column: a call a message and value would cost more than SQL."""
         columns = [self._column(item, places, rows) for item in self._plan.items]
-        numbers = [place + 1 for place in places]
+        numbers = self._column("UID", places, rows) if self._form.uidonly else [place + 1 for place in places]
         return list(map(self._plan.template.__mod__, zip(numbers, *columns, strict=True)))
 
     def _column(self, item: str, places: Sequence[int], rows: Sequence[Sequence[Any]]) -> list[Any]:
@@ -164,12 +164,21 @@ class _Fetcher:
                 yield gap + section.name
                 yield from self._content(row[0], section.cut(content))
                 gap = b" "
-            if row[0] in self._seen and not plan.flags:
-                # They have changed by the reading (RFC 3501 section 6.4.5).
-                yield b" FLAGS " + self._flags(place)
-                if self._condstore and not plan.knows_modseq:
-                    yield b" MODSEQ (%d)" % self._modseq(place)
+            if row[0] in self._seen:
+                yield self._what_reading_changed(place, row[0])
             yield b")\r\n"
+
+    def _what_reading_changed(self, place: int, uid: int) -> bytes:
+        """Add what goes with new flags (RFC 3501 section 6.4.5, RFC 7162 section 3.2.4)."""
+        items = self._plan.items
+        added = b""
+        if "FLAGS" not in items:
+            added += b" FLAGS " + self._flags(place)
+        if self._form.condstore and "MODSEQ" not in items:
+            added += b" MODSEQ (%d)" % self._modseq(place)
+        if self._form.shows_uid and "UID" not in items:
+            added += b" UID %d" % uid
+        return added
 
     def _content(self, uid: int, content: bytes | Span | None) -> Piece:
         if not isinstance(content, Span):

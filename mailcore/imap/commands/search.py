@@ -25,7 +25,7 @@ def _search(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
         if arguments.astring().upper() not in _CHARSETS:
             return responses.BAD_CHARSET
         arguments.space()
-    reader = SearchReader(arguments)
+    reader = SearchReader(arguments, uidonly=talk.uidonly)
     key = reader.read()
     selected = talk.mailbox
     if reader.knows_modseq:

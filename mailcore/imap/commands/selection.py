@@ -29,7 +29,7 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
         yield responses.untagged(responses.ok(b"Previous mailbox closed", b"CLOSED"))
     opened: Opened = yield OpenMailbox(talk.account, name, read_only)
     selected = talk.selected = Selected(name, opened, read_only=read_only)
-    yield _description(selected)
+    yield _description(talk, selected)
     if read_only:
         return responses.completed(b"EXAMINE", b"READ-ONLY")
     return responses.completed(b"SELECT", b"READ-WRITE")
@@ -43,7 +43,7 @@ def _parameter(arguments: Parser) -> bytes:
     return parameter
 
 
-def _description(selected: Selected) -> bytes:
+def _description(talk: Talk, selected: Selected) -> bytes:
     snapshot = selected.snapshot
     flags = responses.flag_list(responses.ALL_FLAGS, selected.keywords)
     permanent = b"()" if selected.read_only else flags[:-1] + b" \\*)"
@@ -57,7 +57,7 @@ def _description(selected: Selected) -> bytes:
         responses.ok(b"Highest", b"HIGHESTMODSEQ %d" % snapshot.modseq),
     ]
     unseen = next((number for number, flags in enumerate(snapshot.flags, 1) if not flags & SEEN), 0)
-    if unseen:
+    if unseen and not talk.uidonly:  # it is a message number
         lines.append(responses.ok(b"First unseen", b"UNSEEN %d" % unseen))
     return b"".join([responses.untagged(line) for line in lines])
 
