@@ -7,7 +7,7 @@ from typing import Any
 from mailcore.dialogue import Question
 from mailcore.imap import responses
 from mailcore.imap.questions import Changes, Pause, ReadChanges, Refused
-from mailcore.imap.talk import GoodbyeError, Piece, QuestionRefusedError, Talk
+from mailcore.imap.talk import Exchange, GoodbyeError, Piece, QuestionRefusedError, Talk
 
 # Lines that are written before others have their turn.
 LINES_AT_ONCE = 2000
@@ -31,6 +31,17 @@ def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, A
     known, talk.known = talk.known, {}
     yield from in_turns(selected.absorb(changes, expunges=expunges, known=known, form=talk.form))
     return True
+
+
+def expunged(talk: Talk, command: bytes) -> Exchange:
+    """End a command that has removed messages: tell a client that knows MODSEQ how far it is now.
+
+    The MODSEQ goes into the completion (RFC 7162 section 3.2.7), and everything up to it must have been told by then.
+    """
+    talk.news = True
+    if not talk.condstore or not (yield from tell_changes(talk, expunges=True)):
+        return responses.completed(command)
+    return responses.completed(command, b"HIGHESTMODSEQ %d" % talk.mailbox.snapshot.modseq)
 
 
 def in_turns(lines: Iterable[bytes]) -> Piece:

@@ -88,6 +88,7 @@ class FetchPlan:
     sections: list[WantedSection] = field(default_factory=list)
     sets_seen: bool = False
     changed_since: int | None = None
+    vanished: bool = False  # and what was expunged since
     pick_header: Callable[[bytes], bytes] | None = None
     template: bytes = b""  # of a message's number and the values of its items
     _header_name: bytes = b""
@@ -174,7 +175,7 @@ def read_plan(arguments: Parser, *, uid: bool, form: Form = PLAIN) -> FetchPlan:
         else:
             _take_item(plan, arguments)
     if arguments.accept(b" "):
-        _take_modifiers(plan, arguments)
+        _take_modifiers(plan, arguments, uid=uid, form=form)
     # A UIDFETCH begins with the UID (RFC 9586 section 3).
     if uid and "UID" not in plan.items and not form.uidonly:
         plan.items.insert(0, "UID")
@@ -185,14 +186,23 @@ def read_plan(arguments: Parser, *, uid: bool, form: Form = PLAIN) -> FetchPlan:
     return plan
 
 
-def _take_modifiers(plan: FetchPlan, arguments: Parser) -> None:
-    # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value (RFC 7162 section 7)
-    arguments.expect(b"(")
-    if arguments.word() != b"CHANGEDSINCE":
+def _take_modifiers(plan: FetchPlan, arguments: Parser, *, uid: bool, form: Form) -> None:
+    """Take ``"(" fetch-modifier *(SP fetch-modifier) ")"`` (RFC 4466 section 2.4)."""
+    arguments.parenthesized(lambda: _take_modifier(plan, arguments))
+    if plan.vanished and (not uid or not form.qresync or plan.changed_since is None):
+        raise SyntaxRefusedError("VANISHED needs UID, QRESYNC and CHANGEDSINCE")  # RFC 7162 section 3.2.6
+
+
+def _take_modifier(plan: FetchPlan, arguments: Parser) -> None:
+    # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value, and "VANISHED" (RFC 7162 section 7)
+    modifier = arguments.word()
+    if modifier == b"CHANGEDSINCE":
+        arguments.space()
+        plan.changed_since = arguments.number(least=1, most=MODSEQ_LIMIT)
+    elif modifier == b"VANISHED":
+        plan.vanished = True
+    else:
         raise SyntaxRefusedError("Unknown modifier")
-    arguments.space()
-    plan.changed_since = arguments.number(least=1, most=MODSEQ_LIMIT)
-    arguments.expect(b")")
 
 
 def _take_item(plan: FetchPlan, arguments: Parser) -> None:

@@ -198,6 +198,18 @@ class Changes(NamedTuple):
     recent_from: int  # new messages with this UID or a greater one are \Recent for this session
 
 
+@dataclass(frozen=True, slots=True)
+class ReadVanished(Question):
+    """The UIDs that were expunged after the MODSEQ ``since``, up to ``until`` (RFC 7162 section 3.2.6).
+
+    Answer: ranges of UIDs, ascending, both ends included; ``None`` when that is not wholly known any more.
+    """
+
+    key: MailboxKey
+    since: int
+    until: int
+
+
 # -- Messages ---------------------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,9 @@ from mailcore.imap.questions import (
     StoreFlags,
     StoreMode,
 )
+from mailcore.imap.resync import overlap, tell_vanished
 from mailcore.imap.selected import Selected, Table
+from mailcore.imap.sequences import resolve
 from mailcore.imap.talk import Command, Exchange, GoodbyeError, Piece, QuestionRefusedError, Talk
 from mailcore.store.flags import SEEN
 
@@ -42,6 +44,10 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     selected = talk.mailbox
     if plan.knows_modseq:
         yield talk.learn_condstore()
+    if plan.vanished and plan.changed_since is not None:
+        # "*" stands for every UID there has been: what was expunged may have had the last one.
+        named = resolve(ranges, selected.snapshot.uidnext - 1)
+        yield from tell_vanished(selected, plan.changed_since, overlap(named, [(1, selected.snapshot.uidnext - 1)]))
     places = selected.places(ranges, uid=uid)
     table = selected.table()
     gone = not table.gone.isdisjoint(place for run in places for place in run) if table.gone else False

@@ -5,6 +5,7 @@ from functools import partial
 from mailcore.imap import responses
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.questions import CloseMailbox, Expunge, Opened, OpenMailbox
+from mailcore.imap.resync import Resync, read_resync, resynchronise
 from mailcore.imap.selected import Selected
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Piece, Talk
 from mailcore.store.flags import SEEN
@@ -18,11 +19,12 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
     """
     arguments.space()
     name = arguments.mailbox()
-    condstore = False
+    parameters: list[Resync | None] = []
     if arguments.accept(b" "):
-        condstore = b"CONDSTORE" in arguments.parenthesized(lambda: _parameter(arguments))
+        parameters = arguments.parenthesized(lambda: _parameter(talk, arguments))
     arguments.end()
-    talk.condstore = talk.condstore or condstore
+    resync = next((parameter for parameter in parameters if parameter), None)
+    talk.condstore = talk.condstore or bool(parameters)  # each of them shows it
     if talk.selected:
         yield from leave(talk)
         # RFC 7162 section 3.2.11.
@@ -30,17 +32,21 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
     opened: Opened = yield OpenMailbox(talk.account, name, read_only)
     selected = talk.selected = Selected(name, opened, read_only=read_only)
     yield _description(talk, selected)
+    if resync is not None:
+        yield from resynchronise(talk, selected, resync)
     if read_only:
         return responses.completed(b"EXAMINE", b"READ-ONLY")
     return responses.completed(b"SELECT", b"READ-WRITE")
 
 
-def _parameter(arguments: Parser) -> bytes:
-    # select-param =/ condstore-param (RFC 7162 section 7)
+def _parameter(talk: Talk, arguments: Parser) -> Resync | None:
+    """Take ``select-param =/ condstore-param / "QRESYNC" SP "(" … ")"`` (RFC 7162 section 7)."""
     parameter = arguments.word()
+    if parameter == b"QRESYNC":
+        return read_resync(talk, arguments)
     if parameter != b"CONDSTORE":
         raise SyntaxRefusedError("Unknown parameter")
-    return parameter
+    return None
 
 
 def _description(talk: Talk, selected: Selected) -> bytes:

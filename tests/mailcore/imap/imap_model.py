@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from mailcore.dialogue import Ask, Close, Login, Peer, Send, StartTls, TlsFacts
 from mailcore.imap import questions as q
 from mailcore.imap.sections import Cutter
+from mailcore.imap.sequences import runs
 from mailcore.imap.session import ImapSession
 from mailcore.imap.talk import Policy
 from mailcore.message import imapform
@@ -55,6 +56,7 @@ class Mailbox:
         self.special_use = special_use
         self.messages = {}
         self.vanished = []  # (modseq, uid)
+        self.history = 0  # what was expunged up to this MODSEQ is forgotten
         self.uidnext = 1
         self.modseq = 1
         self.uidvalidity = 1000 + mailbox
@@ -209,6 +211,12 @@ class Store:
         updated = [uid for uid, message in sorted(box.messages.items()) if message[2] > question.since]
         vanished = sorted(uid for modseq, uid in box.vanished if modseq > question.since)
         return q.Changes(box.snapshot(), updated, vanished, self._claim(box, question.read_only))
+
+    def read_vanished(self, question):
+        box = self.by_key(question.key)
+        if question.since < box.history:
+            return None
+        return list(runs(sorted(uid for modseq, uid in box.vanished if question.since < modseq <= question.until)))
 
     def fetch_messages(self, question):
         assert isinstance(question.uids, Sequence)
