@@ -25,7 +25,12 @@ _FORMS = {
     "ENVELOPE": b"ENVELOPE %b",
     "BODYSTRUCTURE": b"BODYSTRUCTURE %b",
     "BODY": b"BODY %b",
+    "EMAILID": b"EMAILID (%b)",
+    "THREADID": b"THREADID (%b)",
+    "SAVEDATE": b"SAVEDATE %b",
 }
+# What comes of ``ReadOrigins`` (RFC 8474 section 5.3, RFC 8514 section 4.2).
+ORIGINS = frozenset({"EMAILID", "THREADID", "SAVEDATE"})
 # Where a row of the store has it. HEADER is what comes of a lone BODY[HEADER.FIELDS (...)].
 COLUMNS = {
     item: MessageRow._fields.index(column)
@@ -106,7 +111,12 @@ class FetchPlan:
     @property
     def needs_store(self) -> bool:
         """Memory does not suffice."""
-        return bool(self.sections) or not COLUMNS.keys().isdisjoint(self.items)
+        return bool(self.sections) or self.needs_origins or not COLUMNS.keys().isdisjoint(self.items)
+
+    @property
+    def needs_origins(self) -> bool:
+        """Identifiers or save dates are asked for."""
+        return not ORIGINS.isdisjoint(self.items)
 
     def question(self, key: MailboxKey, uids: Sequence[int]) -> FetchMessages:
         """Ask for the columns of some messages."""

@@ -152,6 +152,11 @@ def mailbox(name: str, *, utf8: bool = False) -> bytes:
     return astring(name.encode("ascii") if utf8 else names.encode(name))
 
 
+def mailbox_id(mailbox: int) -> bytes:
+    """Write MAILBOXID: it goes with a mailbox through every RENAME and is never given again (RFC 8474 section 4)."""
+    return b"MAILBOXID (F%d)" % mailbox
+
+
 @lru_cache(maxsize=4096)
 def flag_list(flags: int, keywords: tuple[str, ...] = (), recent: bool = False) -> bytes:
     r"""Write the flags of a message with their parentheses; ``\Recent`` too where it is asked for."""

@@ -4,18 +4,21 @@ A FETCH becomes a plan: which columns to ask for, and a template into which each
 MODSEQs come from the session's memory; the rest is asked for slice by slice, so that no answer is ever held whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any
 
+from mailcore.dialogue import Question
 from mailcore.imap import responses
 from mailcore.imap.fetch_items import COLUMNS, FetchPlan, read_plan
 from mailcore.imap.grammar import Parser
 from mailcore.imap.questions import (
     Fetched,
+    OriginRow,
     Pause,
     ReadBody,
+    ReadOrigins,
     Span,
     Stored,
     StoreFlags,
@@ -96,6 +99,7 @@ class _Fetcher:
         self._table = table
         self._seen = seen
         self._form = talk.form
+        self._origins: dict[int, OriginRow] = {}  # of the messages that are being told
         self.missing = False  # a message was expunged by somebody else before it could be read
 
     def from_memory(self, places: list[range]) -> Piece:
@@ -114,14 +118,24 @@ class _Fetcher:
                 fetched: Fetched = yield self._plan.question(self._selected.key, uids[done:])
                 wanted = slice_[done : done + fetched.done]
                 done += fetched.done
-                if len(fetched.rows) < len(wanted):
+                rows = fetched.rows
+                if self._plan.needs_origins:
+                    rows = yield from self._with_origins(rows)
+                if len(rows) < len(wanted):
                     self.missing = True
-                    present = {row[0] for row in fetched.rows}
+                    present = {row[0] for row in rows}
                     wanted = [place for place in wanted if self._selected.uids[place] in present]
                 if self._plan.sections:
-                    yield from self._with_sections(wanted, fetched.rows)
+                    yield from self._with_sections(wanted, rows)
                 else:
-                    yield b"".join(self._heads(wanted, fetched.rows))
+                    yield b"".join(self._heads(wanted, rows))
+
+    def _with_origins(self, rows: Sequence[Sequence[Any]]) -> Generator[Question, Any, Sequence[Sequence[Any]]]:
+        """Ask for identifiers and save dates of these messages; return the rows of those that are still there."""
+        uids = [row[0] for row in rows]
+        origins: Sequence[OriginRow] = yield ReadOrigins(self._selected.key, uids, "THREADID" in self._plan.items)
+        self._origins = {row.uid: row for row in origins}
+        return [row for row in rows if row[0] in self._origins]
 
     def _heads(self, places: Sequence[int], rows: Sequence[Sequence[Any]]) -> list[bytes]:
         """Fill the template for each message. Column by column: a call a message and value would cost more than SQL."""
@@ -143,6 +157,12 @@ class _Fetcher:
                 return [self._modseq(place) for place in places]
             case "INTERNALDATE":
                 return [responses.date_time(row[2]) for row in rows]
+            case "EMAILID":
+                return [self._origins[row[0]].email_id for row in rows]
+            case "THREADID":
+                return [self._origins[row[0]].thread_id for row in rows]
+            case "SAVEDATE":
+                return [responses.date_time(self._origins[row[0]].saved_at) for row in rows]
             case "HEADER" if self._plan.pick_header:
                 pick = self._plan.pick_header
                 return [pick(row[6]) for row in rows]

@@ -61,6 +61,7 @@ def _description(talk: Talk, selected: Selected) -> bytes:
         responses.ok(b"UIDs are valid", b"UIDVALIDITY %d" % snapshot.uidvalidity),
         responses.ok(b"Next UID", b"UIDNEXT %d" % snapshot.uidnext),
         responses.ok(b"Highest", b"HIGHESTMODSEQ %d" % snapshot.modseq),
+        responses.ok(b"Identifier", responses.mailbox_id(selected.key.mailbox)),  # RFC 8474 section 4.2
     ]
     unseen = next((number for number, flags in enumerate(snapshot.flags, 1) if not flags & SEEN), 0)
     if unseen and not talk.uidonly:  # it is a message number

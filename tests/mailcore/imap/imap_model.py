@@ -243,6 +243,27 @@ class Store:
             )
         return q.Fetched(rows, done)
 
+    def read_origins(self, question):
+        box = self.by_key(question.key)
+        return [self._origin(uid, box) for uid in question.uids if uid in box.messages]
+
+    def _origin(self, uid, box):
+        data = box.messages[uid][4]
+        return q.OriginRow(uid, b"M%d" % len(data), b"T%d" % len(data), 1_700_000_000)
+
+    def find_origins(self, question):
+        box = self.by_key(question.key)
+        rows = [self._origin(uid, box) for uid in question.uids if uid in box.messages]
+        day = datetime.fromtimestamp(1_700_000_000, UTC).date()
+        fits = {
+            q.OriginKey.EMAIL: lambda row: row.email_id == question.text.encode(),
+            q.OriginKey.THREAD: lambda row: row.thread_id == question.text.encode(),
+            q.OriginKey.SAVED_BEFORE: lambda row: day < question.day,
+            q.OriginKey.SAVED_ON: lambda row: day == question.day,
+            q.OriginKey.SAVED_SINCE: lambda row: day >= question.day,
+        }[question.what]
+        return [row.uid for row in rows if fits(row)]
+
     def read_body(self, question):
         message = self.by_key(question.key).messages.get(question.uid)
         if message is None:

@@ -34,6 +34,7 @@ def test_select_describes_the_mailbox():
         b"* OK [UIDVALIDITY 1001] UIDs are valid",
         b"* OK [UIDNEXT 3] Next UID",
         b"* OK [HIGHESTMODSEQ 3] Highest",
+        b"* OK [MAILBOXID (F1)] Identifier",
         b"* OK [UNSEEN 2] First unseen",
         b"a OK [READ-WRITE] SELECT completed",
         b"",
