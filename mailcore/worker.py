@@ -24,6 +24,7 @@ from mailcore.resolver.servers import configured
 from mailcore.resolver.stub import Resolver
 from mailcore.store.commit import Committer
 from mailcore.store.eyes import forget_changes
+from mailcore.store.history import forget_expunged
 from mailcore.threads import WayBack
 from mailcore.tuning import Tuning
 from mailqueue import counts
@@ -34,6 +35,7 @@ log = structlog.get_logger("mailcore.worker")
 
 # Seconds between two rounds of each household task.
 FORGET_CHANGES_EVERY = 20.0
+FORGET_EXPUNGED_EVERY = 3600.0
 SEAL_EVERY = 1.0
 TELL_HEAD_EVERY = 60.0
 FORGET_ANSWERS_EVERY = 600.0
@@ -66,6 +68,7 @@ class WorkerProcess:
         self._tuning.start()
         self._scheduler.start()
         self._regularly(FORGET_CHANGES_EVERY, lambda: forget_changes(time.time()))
+        self._regularly(FORGET_EXPUNGED_EVERY, lambda: forget_expunged(time.time()))
         self._regularly(SEAL_EVERY, seal)
         self._regularly(TELL_HEAD_EVERY, HeadLog().tell)
         self._regularly(FORGET_ANSWERS_EVERY, lambda: KeptAnswer.objects.forget_outlived(timezone.now()))

@@ -27,6 +27,10 @@ CONNECTION = (
 # about keeping a client's copy the same as the mailbox,
 SYNCHRONISING = (
     b"CONDSTORE",  # RFC 7162
+    b"QRESYNC",  # RFC 7162
+    b"OBJECTID",  # RFC 8474
+    b"SAVEDATE",  # RFC 8514
+    b"UIDONLY",  # RFC 9586
     b"UNSELECT",  # RFC 3691
 )
 

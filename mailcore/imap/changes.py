@@ -1,12 +1,16 @@
 """Telling a client what has changed in its mailbox, at the end of a command or while it idles."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from itertools import islice
 from typing import Any
 
 from mailcore.dialogue import Question
 from mailcore.imap import responses
-from mailcore.imap.questions import Changes, ReadChanges, Refused
-from mailcore.imap.talk import GoodbyeError, QuestionRefusedError, Talk
+from mailcore.imap.questions import Changes, Pause, ReadChanges, Refused
+from mailcore.imap.talk import Exchange, GoodbyeError, Piece, QuestionRefusedError, Talk
+
+# Lines that are written before others have their turn.
+LINES_AT_ONCE = 2000
 
 
 def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, Any, bool]:
@@ -25,5 +29,25 @@ def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, A
         talk.news = True
         return False
     known, talk.known = talk.known, {}
-    yield selected.absorb(changes, expunges=expunges, known=known, condstore=talk.condstore)
+    yield from in_turns(selected.absorb(changes, expunges=expunges, known=known, form=talk.form))
     return True
+
+
+def expunged(talk: Talk, command: bytes) -> Exchange:
+    """End a command that has removed messages: tell a client that knows MODSEQ how far it is now.
+
+    The MODSEQ goes into the completion (RFC 7162 section 3.2.7), and everything up to it must have been told by then.
+    """
+    talk.news = True
+    if not talk.condstore or not (yield from tell_changes(talk, expunges=True)):
+        return responses.completed(command)
+    return responses.completed(command, b"HIGHESTMODSEQ %d" % talk.mailbox.snapshot.modseq)
+
+
+def in_turns(lines: Iterable[bytes]) -> Piece:
+    """Say many lines; other sessions have their turn in between, and the client may read."""
+    waiting = iter(lines)
+    while part := list(islice(waiting, LINES_AT_ONCE)):
+        yield b"".join(part)
+        if len(part) == LINES_AT_ONCE:
+            yield Pause()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mailcore.imap import responses
+from mailcore.imap.forms import PLAIN, Form
 from mailcore.imap.grammar import MODSEQ_LIMIT, NUMBER_LIMIT, Parser, SyntaxRefusedError
 from mailcore.imap.questions import FetchMessages, MailboxKey, MessageRow, Section, SectionText, Span
 from mailcore.message.headers import select_fields
@@ -24,7 +25,12 @@ _FORMS = {
     "ENVELOPE": b"ENVELOPE %b",
     "BODYSTRUCTURE": b"BODYSTRUCTURE %b",
     "BODY": b"BODY %b",
+    "EMAILID": b"EMAILID (%b)",
+    "THREADID": b"THREADID (%b)",
+    "SAVEDATE": b"SAVEDATE %b",
 }
+# What comes of ``ReadOrigins`` (RFC 8474 section 5.3, RFC 8514 section 4.2).
+ORIGINS = frozenset({"EMAILID", "THREADID", "SAVEDATE"})
 # Where a row of the store has it. HEADER is what comes of a lone BODY[HEADER.FIELDS (...)].
 COLUMNS = {
     item: MessageRow._fields.index(column)
@@ -87,6 +93,7 @@ class FetchPlan:
     sections: list[WantedSection] = field(default_factory=list)
     sets_seen: bool = False
     changed_since: int | None = None
+    vanished: bool = False  # and what was expunged since
     pick_header: Callable[[bytes], bytes] | None = None
     template: bytes = b""  # of a message's number and the values of its items
     _header_name: bytes = b""
@@ -104,7 +111,12 @@ class FetchPlan:
     @property
     def needs_store(self) -> bool:
         """Memory does not suffice."""
-        return bool(self.sections) or not COLUMNS.keys().isdisjoint(self.items)
+        return bool(self.sections) or self.needs_origins or not COLUMNS.keys().isdisjoint(self.items)
+
+    @property
+    def needs_origins(self) -> bool:
+        """Identifiers or save dates are asked for."""
+        return not ORIGINS.isdisjoint(self.items)
 
     def question(self, key: MailboxKey, uids: Sequence[int]) -> FetchMessages:
         """Ask for the columns of some messages."""
@@ -118,12 +130,12 @@ class FetchPlan:
             sections=tuple(wanted.section for wanted in self.sections),
         )
 
-    def finish(self) -> None:
+    def finish(self, form: Form) -> None:
         """Make the template, when all items are known."""
         self._use_cached_header()
         forms = {**_FORMS, "HEADER": self._header_name + b"%b"}
         body = b" ".join([forms[item] for item in self.items])
-        self.template = b"* %d FETCH (" + body + (b"" if self.sections else b")\r\n")
+        self.template = form.template + body + (b"" if self.sections else b")\r\n")
 
     def _use_cached_header(self) -> None:
         """Answer a lone HEADER.FIELDS from the cached header lines, without opening any body."""
@@ -158,7 +170,7 @@ def _picker(fields: frozenset[bytes]) -> Callable[[bytes], bytes]:
     return pick
 
 
-def read_plan(arguments: Parser, *, uid: bool) -> FetchPlan:
+def read_plan(arguments: Parser, *, uid: bool, form: Form = PLAIN) -> FetchPlan:
     """Take the items and modifiers of a FETCH.
 
     ``("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")") [fetch-modifiers]``
@@ -173,24 +185,34 @@ def read_plan(arguments: Parser, *, uid: bool) -> FetchPlan:
         else:
             _take_item(plan, arguments)
     if arguments.accept(b" "):
-        _take_modifiers(plan, arguments)
-    if uid and "UID" not in plan.items:
+        _take_modifiers(plan, arguments, uid=uid, form=form)
+    # A UIDFETCH begins with the UID (RFC 9586 section 3).
+    if uid and "UID" not in plan.items and not form.uidonly:
         plan.items.insert(0, "UID")
     # RFC 7162 section 3.1.4.1: MODSEQ is implied by CHANGEDSINCE.
     if plan.changed_since is not None and "MODSEQ" not in plan.items:
         plan.items.append("MODSEQ")
-    plan.finish()
+    plan.finish(form)
     return plan
 
 
-def _take_modifiers(plan: FetchPlan, arguments: Parser) -> None:
-    # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value (RFC 7162 section 7)
-    arguments.expect(b"(")
-    if arguments.word() != b"CHANGEDSINCE":
+def _take_modifiers(plan: FetchPlan, arguments: Parser, *, uid: bool, form: Form) -> None:
+    """Take ``"(" fetch-modifier *(SP fetch-modifier) ")"`` (RFC 4466 section 2.4)."""
+    arguments.parenthesized(lambda: _take_modifier(plan, arguments))
+    if plan.vanished and (not uid or not form.qresync or plan.changed_since is None):
+        raise SyntaxRefusedError("VANISHED needs UID, QRESYNC and CHANGEDSINCE")  # RFC 7162 section 3.2.6
+
+
+def _take_modifier(plan: FetchPlan, arguments: Parser) -> None:
+    # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value, and "VANISHED" (RFC 7162 section 7)
+    modifier = arguments.word()
+    if modifier == b"CHANGEDSINCE":
+        arguments.space()
+        plan.changed_since = arguments.number(least=1, most=MODSEQ_LIMIT)
+    elif modifier == b"VANISHED":
+        plan.vanished = True
+    else:
         raise SyntaxRefusedError("Unknown modifier")
-    arguments.space()
-    plan.changed_since = arguments.number(least=1, most=MODSEQ_LIMIT)
-    arguments.expect(b")")
 
 
 def _take_item(plan: FetchPlan, arguments: Parser) -> None:

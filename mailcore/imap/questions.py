@@ -9,6 +9,7 @@ owner. Mailbox names are text, hierarchy separator "/", "INBOX" always in capita
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -203,6 +204,18 @@ class Changes(NamedTuple):
     recent_from: int  # new messages with this UID or a greater one are \Recent for this session
 
 
+@dataclass(frozen=True, slots=True)
+class ReadVanished(Question):
+    """The UIDs that were expunged after the MODSEQ ``since``, up to ``until`` (RFC 7162 section 3.2.6).
+
+    Answer: ranges of UIDs, ascending, both ends included; ``None`` when that is not wholly known any more.
+    """
+
+    key: MailboxKey
+    since: int
+    until: int
+
+
 # -- Messages ---------------------------------------------------------------------------------------------------------
 
 
@@ -282,6 +295,49 @@ class ReadBody(Question):
     uid: int
     offset: int
     length: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOrigins(Question):
+    """Object identifiers and save dates of messages (RFC 8474, RFC 8514), by UID (ascending, at most 1,000).
+
+    Answer: a sequence of ``OriginRow`` of those that still exist, ascending. Without ``threads`` what stands there for
+    THREADID means nothing.
+    """
+
+    key: MailboxKey
+    uids: Sequence[int]
+    threads: bool = False
+
+
+class OriginRow(NamedTuple):
+    """Where a message comes from."""
+
+    uid: int
+    email_id: bytes
+    thread_id: bytes
+    saved_at: int  # seconds since 1970
+
+
+class OriginKey(Enum):
+    """By what messages are looked for."""
+
+    EMAIL = "EMAILID"
+    THREAD = "THREADID"
+    SAVED_BEFORE = "SAVEDBEFORE"
+    SAVED_ON = "SAVEDON"
+    SAVED_SINCE = "SAVEDSINCE"
+
+
+@dataclass(frozen=True, slots=True)
+class FindOrigins(Question):
+    """Which of these messages have that identifier (``text``) or save date (``day``)? Answer: their UIDs, ascending."""
+
+    key: MailboxKey
+    uids: Sequence[int]
+    what: OriginKey
+    text: str = ""
+    day: date | None = None
 
 
 class StoreMode(Enum):

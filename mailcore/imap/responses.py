@@ -80,6 +80,8 @@ NO_COMPRESSION_SO = bad(b"Unknown compression")
 COMPRESSED_ALREADY = bad(b"DEFLATE is active already")
 NO_TLS_HERE = bad(b"TLS is not available")
 TLS_ALREADY = bad(b"TLS is active already")
+# RFC 9586 section 3.
+UID_REQUIRED = b"BAD [UIDREQUIRED] Message numbers are switched off"
 READ_ONLY = no(b"Mailbox is read-only", b"READ-ONLY")
 BAD_CHARSET = no(b"Charset is not supported", b"BADCHARSET (US-ASCII UTF-8)")
 EXPUNGE_ISSUED = no(b"Some of the messages no longer exist", b"EXPUNGEISSUED")
@@ -159,6 +161,11 @@ def mailbox(name: str, *, utf8: bool = False) -> bytes:
         # utf8-quoted of RFC 6855 section 3, quoted of RFC 9051 section 9; a name has no control characters.
         return b'"%b"' % name.replace("\\", "\\\\").replace('"', '\\"').encode("utf-8")
     return astring(name.encode("ascii") if utf8 else names.encode(name))
+
+
+def mailbox_id(mailbox: int) -> bytes:
+    """Write MAILBOXID: it goes with a mailbox through every RENAME and is never given again (RFC 8474 section 4)."""
+    return b"MAILBOXID (F%d)" % mailbox
 
 
 @lru_cache(maxsize=4096)

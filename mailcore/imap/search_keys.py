@@ -7,13 +7,14 @@ resolves those: what remains of the tree is asked of the store, for as few messa
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeAlias
 
 from mailcore.conversation import CommandRefusedError
 from mailcore.dialogue import Question
 from mailcore.imap import responses
 from mailcore.imap.grammar import MODSEQ_LIMIT, Parser, SyntaxRefusedError
-from mailcore.imap.questions import Pause, SearchMessages
+from mailcore.imap.questions import FindOrigins, OriginKey, Pause, SearchMessages
 from mailcore.imap.selected import Selected
 from mailcore.imap.sequences import slices_of_numbers
 from mailcore.store.criteria import (
@@ -52,6 +53,15 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """A key that is asked of the store apart: identifiers (RFC 8474 section 6), save dates (RFC 8514 section 4.3)."""
+
+    what: OriginKey
+    text: str = ""
+    day: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Both:
     """All of the keys hold."""
 
@@ -72,14 +82,15 @@ class Neither:
     key: "Key"
 
 
-Key: TypeAlias = Known | Both | Either | Neither | Criterion
+Key: TypeAlias = Known | Origin | Both | Either | Neither | Criterion
 
 
 class SearchReader:
     """Reads the keys of one SEARCH."""
 
-    def __init__(self, arguments: Parser) -> None:
+    def __init__(self, arguments: Parser, *, uidonly: bool = False) -> None:
         self._arguments = arguments
+        self._uidonly = uidonly
         self._count = 0
         self._depth = 0
         self.knows_modseq = False  # MODSEQ was among the keys
@@ -104,6 +115,8 @@ class SearchReader:
             if arguments.at(b"("):
                 return Both(tuple(arguments.parenthesized(self._key)))
             if arguments.at_sequence_set:
+                if self._uidonly:
+                    raise CommandRefusedError(responses.UID_REQUIRED)
                 ranges = arguments.sequence_set()
                 return Known(lambda selected, places: _among(slices_of_numbers(ranges, selected.exists), places))
             name = arguments.word()
@@ -174,6 +187,13 @@ class SearchReader:
 
         return Known(find)
 
+    def _identity(self, what: OriginKey) -> Key:
+        """Take ``objectid``; one that is none fits no message."""
+        return Origin(what, self._text())
+
+    def _saved(self, what: OriginKey) -> Key:
+        return Origin(what, day=self._arguments.date())
+
     def _or(self) -> Key:
         first = self._key()
         self._arguments.space()
@@ -228,6 +248,7 @@ def _recent(*, wanted: bool) -> Known:
 
 _PLAIN: dict[bytes, Key] = {
     b"ALL": Both(()),
+    b"SAVEDATESUPPORTED": Both(()),
     b"ANSWERED": _flag(ANSWERED, wanted=True),
     b"DELETED": _flag(DELETED, wanted=True),
     b"DRAFT": _flag(DRAFT, wanted=True),
@@ -264,6 +285,11 @@ _WITH_ARGUMENT: dict[bytes, Callable[[SearchReader], Key]] = {
     b"SMALLER": SearchReader._smaller,
     b"UID": SearchReader._uid,
     b"MODSEQ": SearchReader._modseq,
+    b"EMAILID": lambda reader: reader._identity(OriginKey.EMAIL),
+    b"THREADID": lambda reader: reader._identity(OriginKey.THREAD),
+    b"SAVEDBEFORE": lambda reader: reader._saved(OriginKey.SAVED_BEFORE),
+    b"SAVEDON": lambda reader: reader._saved(OriginKey.SAVED_ON),
+    b"SAVEDSINCE": lambda reader: reader._saved(OriginKey.SAVED_SINCE),
     b"OR": SearchReader._or,
     b"NOT": SearchReader._not,
 }
@@ -298,6 +324,10 @@ class Searcher:
         if isinstance(key, Known):
             yield from self._work_on(places)
             return key.find(self._selected, places), None
+        if isinstance(key, Origin):
+            asked = [self._selected.uids[place] for place in sorted(places)]
+            named: Sequence[int] = yield FindOrigins(self._selected.key, asked, key.what, key.text, key.day)
+            return frozenset(number - 1 for number, _ in self._selected.numbers_of(named)), None
         if isinstance(key, Both):
             return (yield from self._narrow_both(key, places))
         if isinstance(key, Either):

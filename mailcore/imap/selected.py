@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mailcore.imap import responses
+from mailcore.imap.forms import Form
 from mailcore.imap.questions import Changes, MailboxKey, Opened
 from mailcore.imap.sequences import Ranges, highest, resolve, slices_of_uids
 from mailcore.store.snapshot import Snapshot
@@ -117,18 +118,24 @@ class Selected:
         return self._table
 
     def _aligned_table(self) -> Table:
+        """Put holes into the snapshot where messages are gone that the client has not been told of."""
         snapshot = self.snapshot
-        flags: list[int] = []
+        flags, modseqs = array("B"), array("Q")
         keywords: list[tuple[str, ...]] = []
-        modseqs: list[int] = []
-        gone: list[int] = []
-        for place, uid in enumerate(self.uids):
-            index = self._index(uid)
-            if index is None:
-                gone.append(place)
-            flags.append(0 if index is None else snapshot.flags[index])
-            keywords.append(() if index is None else snapshot.keywords[index])
-            modseqs.append(0 if index is None else snapshot.modseqs[index])
+        gone = [number - 1 for number, _ in self.numbers_of(sorted(self._pending))]
+        done = 0  # of the snapshot
+        for missing, place in enumerate(gone):
+            end = place - missing
+            flags += snapshot.flags[done:end]
+            keywords += snapshot.keywords[done:end]
+            modseqs += snapshot.modseqs[done:end]
+            flags.append(0)
+            keywords.append(())
+            modseqs.append(0)
+            done = end
+        flags += snapshot.flags[done:]
+        keywords += snapshot.keywords[done:]
+        modseqs += snapshot.modseqs[done:]
         return Table(flags, keywords, modseqs, frozenset(gone))
 
     def numbers_of(self, uids: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -170,10 +177,11 @@ class Selected:
 
     # -- What to tell -------------------------------------------------------------------------------------------------
 
-    def absorb(self, changes: Changes, *, expunges: bool, known: Known, condstore: bool) -> bytes:
-        """Take what has happened and return the untagged responses that tell it.
+    def absorb(self, changes: Changes, *, expunges: bool, known: Known, form: Form) -> Iterator[bytes]:
+        """Take what has happened; the untagged responses that tell it come one after the other.
 
-        ``expunges``: EXPUNGE may be said now; otherwise it waits. ``known``: what need not be told again.
+        ``expunges``: EXPUNGE may be said now; otherwise it waits. ``known``: what need not be told again. Take the
+        responses to their end before anything else is asked of this mailbox.
         """
         self._pending.update(uid for _, uid in self.numbers_of(changes.vanished))
         old_end = self.snapshot.uidnext
@@ -181,19 +189,19 @@ class Selected:
         arrived = len(changes.snapshot.uids) - new_from
         self.snapshot = changes.snapshot
         self._table = None
-        lines = self._tell_expunged() if expunges else []
+        if expunges and self._pending:
+            yield from self._tell_expunged(form)
         if not self._pending:
             self.uids = changes.snapshot.uids
         elif arrived:
             self.uids = array("I", [*self.uids, *changes.snapshot.uids[new_from:]])
         if arrived:
             self._claim(max(changes.recent_from, old_end))
-            lines.append(self.introduce(changes.snapshot.keywords[new_from:]))
-            lines.append(b"* %d EXISTS\r\n" % self.exists)
+            yield self.introduce(changes.snapshot.keywords[new_from:])
+            yield b"* %d EXISTS\r\n" % self.exists
             if self._tells_recent:
-                lines.append(b"* %d RECENT\r\n" % self.recent)
-        lines += self._tell_flags(changes.updated, old_end, known, condstore=condstore)
-        return b"".join(lines)
+                yield b"* %d RECENT\r\n" % self.recent
+        yield from self._tell_flags(changes.updated, old_end, known, form)
 
     def flags_of(self, uid: int, flags: int, keywords: tuple[str, ...]) -> bytes:
         r"""Write the flags of a message, with ``\Recent`` where it is this session's to see."""
@@ -221,20 +229,14 @@ class Selected:
         else:
             self._recent.append(range(recent_from, end))
 
-    def _tell_expunged(self) -> list[bytes]:
-        """Say EXPUNGE for all that wait. Each number counts as if those before it were gone already."""
-        if not self._pending:
-            return []
-        lines = [
-            b"* %d EXPUNGE\r\n" % (number - already)
-            for already, (number, _) in enumerate(self.numbers_of(sorted(self._pending)))
-        ]
-        self.uids = array("I", [uid for uid in self.uids if uid not in self._pending])
+    def _tell_expunged(self, form: Form) -> Iterator[bytes]:
+        """Say that those which wait are expunged."""
+        told, gone = self.uids, sorted(self._pending)
+        yield from form.expunged(self.numbers_of(gone))
+        self.uids = array("I", [uid for uid in told if uid not in self._pending])
         self._pending.clear()
-        return lines
 
-    def _tell_flags(self, updated: Sequence[int], old_end: int, known: Known, *, condstore: bool) -> list[bytes]:
-        lines: list[bytes] = []
+    def _tell_flags(self, updated: Sequence[int], old_end: int, known: Known, form: Form) -> Iterator[bytes]:
         snapshot = self.snapshot
         # What came only now is fetched by the client when it wants it.
         told = self.uids is snapshot.uids
@@ -245,14 +247,8 @@ class Selected:
             flags, keywords = snapshot.flags[index], snapshot.keywords[index]
             if known.get(uid) == (flags, keywords):
                 continue
-            lines.append(self.introduce((keywords,)))
-            written = self.flags_of(uid, flags, keywords)
-            uid_item = b"" if self._tells_recent else b"UID %d " % uid  # RFC 9051 section 7.5.2
-            if condstore:
-                # RFC 7162 section 3.2: UID and MODSEQ with every unsolicited FETCH helps a client that keeps a cache.
-                lines.append(
-                    b"* %d FETCH (UID %d FLAGS %b MODSEQ (%d))\r\n" % (number, uid, written, snapshot.modseqs[index])
-                )
-            else:
-                lines.append(b"* %d FETCH (%bFLAGS %b)\r\n" % (number, uid_item, written))
-        return lines
+            yield self.introduce((keywords,))
+            items = [b"FLAGS " + self.flags_of(uid, flags, keywords)]
+            if form.condstore:
+                items.append(b"MODSEQ (%d)" % snapshot.modseqs[index])
+            yield form.fetch(number, uid, items)

@@ -4,7 +4,7 @@
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 # Stands for "*", the largest number in use.
@@ -52,21 +52,25 @@ def slices_of_numbers(ranges: Ranges, count: int) -> list[range]:
     return [range(low - 1, min(high, count)) for low, high in resolve(ranges, count) if 0 < low <= count]
 
 
-def write(numbers: Iterable[int]) -> bytes:
-    """Write ascending numbers as a sequence set: ``1:3,7``. Nothing gives an empty text."""
-    pieces: list[bytes] = []
+def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Join ascending numbers to ranges; both ends are included."""
     start = previous = -1
     for number in numbers:
         if number == previous + 1 and previous >= 0:
             previous = number
             continue
         if previous >= 0:
-            pieces.append(_range(start, previous))
+            yield start, previous
         start = previous = number
     if previous >= 0:
-        pieces.append(_range(start, previous))
-    return b",".join(pieces)
+        yield start, previous
 
 
-def _range(first: int, last: int) -> bytes:
-    return b"%d" % first if first == last else b"%d:%d" % (first, last)
+def write(numbers: Iterable[int]) -> bytes:
+    """Write ascending numbers as a sequence set: ``1:3,7``. Nothing gives an empty text."""
+    return write_runs(runs(numbers))
+
+
+def write_runs(pairs: Iterable[tuple[int, int]]) -> bytes:
+    """Write ranges, both ends included, as a sequence set."""
+    return b",".join([b"%d" % first if first == last else b"%d:%d" % (first, last) for first, last in pairs])

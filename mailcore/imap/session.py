@@ -319,6 +319,8 @@ class ImapSession(Conversation):
         talk = self._talk
         if talk.state not in command.states:
             return responses.NOT_NOW
+        if talk.uidonly and _uses_numbers(name):
+            return responses.UID_REQUIRED
         done = command.handler(talk, arguments)
         completion = done if isinstance(done, bytes) else (yield from done)
         if talk.goodbye is not None:
@@ -381,3 +383,8 @@ class ImapSession(Conversation):
 def _refusal(error: SyntaxRefusedError | NoSuchMessageError) -> bytes:
     text = str(error).encode("ascii", "replace")
     return responses.no(text, b"CANNOT") if isinstance(error, UnfitNameError) else responses.bad(text)
+
+
+def _uses_numbers(name: bytes) -> bool:
+    """Say whether a command speaks of message numbers: those do that have a form with UIDs, but for EXPUNGE."""
+    return b"UID " + name in COMMANDS and name != b"EXPUNGE"

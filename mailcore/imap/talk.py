@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from mailcore.conversation import CommandRefusedError
 from mailcore.dialogue import Peer, Question
 from mailcore.imap import responses
+from mailcore.imap.forms import Form
 from mailcore.imap.grammar import Parser
 from mailcore.imap.questions import Refused
 from mailcore.imap.selected import Known, Selected
@@ -125,6 +126,11 @@ class Talk:
         return selected
 
     @property
+    def form(self) -> Form:
+        """How this client is told of messages."""
+        return Form(self.condstore, self.qresync, self.uidonly, self.rev2)
+
+    @property
     def unicode_names(self) -> bool:
         """Mailbox names go over the wire in UTF-8, not in modified UTF-7 (RFC 9051 section 5.1, RFC 6855 section 3)."""
         return self.rev2 or self.utf8
@@ -164,6 +170,16 @@ class Talk:
     def learn_utf8(self) -> bytes:
         """Read and write UTF-8 from now on (RFC 6855 section 3)."""
         self.utf8 = True
+        return b""
+
+    def learn_qresync(self) -> bytes:
+        """Say VANISHED from now on (RFC 7162 section 3.2.3); return what the client is told of its mailbox."""
+        self.qresync = True
+        return self.learn_condstore()
+
+    def learn_uidonly(self) -> bytes:
+        """Use no message numbers from now on (RFC 9586 section 3)."""
+        self.uidonly = True
         return b""
 
     def abandon_messages(self) -> None:

@@ -16,6 +16,7 @@ import orjson
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.utils import timezone
 
+from a3mailer_site.ids import new_id
 from a3mailer_site.models import Generation
 from accounts.models import User
 from mailcore.message.summary import Summary
@@ -111,10 +112,14 @@ class News(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A doorbell: this mailbox has reached this MODSEQ. ``news`` spares who rings in this process the reading."""
+    """A doorbell: this mailbox has reached this MODSEQ. ``news`` spares who rings in this process the reading.
+
+    With 0 for the mailbox: names or subscriptions of the owner have changed; ``modseq`` is then an id of the change.
+    """
 
     mailbox_id: int
     modseq: int
+    owner_id: int = 0  # of the mailbox; 0 where that is not known
     news: News | None = field(default=None, compare=False, repr=False)
 
 
@@ -136,6 +141,7 @@ class Batch:
         # How many messages more or less the queue has, and those of which more must be asked once all is written.
         self._queue = standing.Tally()
         self._requeued: set[int] = set()
+        self._rearranged: set[int] = set()
 
     def _lock_users(self, ids: Collection[int]) -> dict[int, LockedUser]:
         return {
@@ -203,6 +209,10 @@ class Batch:
         return mailbox.highestmodseq
 
     touch = modseq
+
+    def names_changed(self, owner_id: int) -> None:
+        """See that it is noticed that mailboxes of this user were made, deleted, renamed or (un)subscribed."""
+        self._rearranged.add(owner_id)
 
     def change_counters(self, mailbox_id: int, *, messages: int = 0, unseen: int = 0, size: int = 0) -> None:
         """Add to the numbers in a mailbox's row."""
@@ -349,6 +359,7 @@ class Batch:
         self._count_queue()
         self._write_users()
         changes = self._write_mailboxes()
+        changes += [Change(0, new_id(), owner) for owner in sorted(self._rearranged)]
         self._ring(changes)
         return changes
 
@@ -389,14 +400,15 @@ class Batch:
             for box in touched
         ]
         self._execute_with_rows(_UPDATE_MAILBOXES + _FROM_ROWS, _BY_ID, 6, rows)
-        return [Change(box.id, box.highestmodseq, _news(box)) for box in touched]
+        return [Change(box.id, box.highestmodseq, box.owner_id, _news(box)) for box in touched]
 
     def _ring(self, changes: Sequence[Change]) -> None:
         if not self._sqlite:
             for payload in _payloads(changes):
                 self.cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, payload])
         else:
-            self._insert(MailboxChange, [(change.mailbox_id, change.modseq, self.seconds) for change in changes])
+            rows = [(change.mailbox_id, change.modseq, self.seconds, change.owner_id) for change in changes]
+            self._insert(MailboxChange, rows)
 
 
 # Tables that others refer to come before those that refer to them.
@@ -474,7 +486,7 @@ def _news(mailbox: LockedMailbox) -> News | None:
 def _payloads(changes: Sequence[Change]) -> Iterable[str]:
     payload = ""
     for change in changes:
-        pair = f"{change.mailbox_id}:{change.modseq} "
+        pair = f"{change.mailbox_id}:{change.modseq}:{change.owner_id} "
         if len(payload) + len(pair) > _PAYLOAD_LIMIT:
             yield payload.rstrip()
             payload = ""

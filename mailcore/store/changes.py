@@ -219,9 +219,9 @@ def _remove(batch: Batch, mailbox: LockedMailbox, where: Condition) -> list[int]
     modseq = batch.modseq(mailbox.id, told=True)
     mailbox.gone += [row[0] for row in rows]
     cursor.execute(
-        f'INSERT INTO "{_EXPUNGED}" (mailbox_id, uid, modseq) '  # noqa: S608
-        f'SELECT mailbox_id, uid, %s FROM "{_MESSAGE}" WHERE mailbox_id = %s AND {where.sql}',
-        [modseq, *parameters],
+        f'INSERT INTO "{_EXPUNGED}" (mailbox_id, uid, modseq, at) '  # noqa: S608
+        f'SELECT mailbox_id, uid, %s, %s FROM "{_MESSAGE}" WHERE mailbox_id = %s AND {where.sql}',
+        [modseq, batch.seconds, *parameters],
     )
     cursor.execute(f'DELETE FROM "{_MESSAGE}" WHERE mailbox_id = %s AND {where.sql}', parameters)  # noqa: S608
     size = sum(row[1] for row in rows)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
@@ -67,7 +68,7 @@ def _transact(works: Sequence[Work[Any]]) -> tuple[list[Any], Sequence[Change]]:
         results = [work.apply(batch) for work in works]
         changes = batch.write()
     if connection.in_atomic_block:  # somebody else's transaction, which is not over: nothing can be said for certain
-        changes = [Change(change.mailbox_id, change.modseq) for change in changes]
+        changes = [replace(change, news=None) for change in changes]
     return results, changes
 
 

@@ -111,17 +111,17 @@ class Eyes:
 _LAST_CHANGE = f'SELECT COALESCE(MAX(id), 0) FROM "{MailboxChange._meta.db_table}"'  # noqa: S608 - the model's name
 # One row, however much is new: each row of an answer gives the interpreter lock away and asks for it again.
 _NEWS = f"""
-SELECT MAX(id), COUNT(*), group_concat(mailbox_id || ':' || modseq, ' '),
+SELECT MAX(id), COUNT(*), group_concat(mailbox_id || ':' || modseq || ':' || owner_id, ' '),
 (SELECT group_concat(name || ':' || value, ' ') FROM "{Generation._meta.db_table}")
-FROM (SELECT id, mailbox_id, modseq FROM "{MailboxChange._meta.db_table}" WHERE id > ? ORDER BY id LIMIT ?)
+FROM (SELECT id, mailbox_id, modseq, owner_id FROM "{MailboxChange._meta.db_table}" WHERE id > ? ORDER BY id LIMIT ?)
 """  # noqa: S608
 
 
 def _parse(payload: str) -> list[Change]:
     changes: list[Change] = []
-    for pair in payload.split():
-        mailbox, _, modseq = pair.partition(":")
-        changes.append(Change(int(mailbox), int(modseq)))
+    for change in payload.split():
+        mailbox, modseq, owner = map(int, change.split(":"))
+        changes.append(Change(mailbox, modseq, owner))
     return changes
 
 

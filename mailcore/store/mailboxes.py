@@ -253,6 +253,7 @@ def _make_defaults(batch: Batch, owner: int) -> None:
 
 
 def _make(batch: Batch, owner: int, names: dict[str, str]) -> list[Mailbox]:
+    batch.names_changed(owner)
     uidvalidity = new_uidvalidity(batch.now)
     return Mailbox.objects.bulk_create(
         Mailbox(owner_id=owner, name=name, special_use=special_use, uidvalidity=uidvalidity)
@@ -288,6 +289,7 @@ class CreateMailbox:
 def _make_with_parents(batch: Batch, owner: int, name: str, like: Mailbox) -> Mailbox:
     """Make a mailbox with the counters of ``like``, below mailboxes."""
     _make_parents(batch, owner, [name], room=1)
+    batch.names_changed(owner)
     like.owner_id, like.name, like.uidvalidity = owner, name, new_uidvalidity(batch.now)
     like.save(force_insert=True)
     return like
@@ -353,6 +355,7 @@ class DeleteMailbox:
             return None
         for statement in _DELETE:
             batch.cursor.execute(statement, [self.mailbox])
+        batch.names_changed(self.owner)
         # Sessions that have it open are told, and find it gone.
         batch.touch(self.mailbox)
         return self.mailbox
@@ -403,6 +406,7 @@ class RenameMailbox:
         # Shorter names first: when a tree moves up, a name is free before another takes it.
         renames = [(targets[name], tree[name]) for name in sorted(tree, key=len)]
         batch.cursor.executemany(_RENAME, renames)
+        batch.names_changed(self.owner)
 
 
 _RENAME = f'UPDATE "{Mailbox._meta.db_table}" SET name = %s WHERE id = %s'  # noqa: S608 - the name is the model's
@@ -450,7 +454,7 @@ class RenameInbox:
         )
         if messages:
             modseq = batch.modseq(self.inbox)
-            cursor.execute(_EXPUNGE_ALL, [modseq, self.inbox])
+            cursor.execute(_EXPUNGE_ALL, [modseq, batch.seconds, self.inbox])
             cursor.execute(_MOVE_ALL, [made.pk, self.inbox])
             batch.change_counters(self.inbox, messages=-messages, unseen=-unseen, size=-size)
 
@@ -461,8 +465,8 @@ _TOTALS = (
     f'FROM "{_MESSAGE}" WHERE mailbox_id = %s'
 )
 _EXPUNGE_ALL = (
-    f'INSERT INTO "{Expunged._meta.db_table}" (mailbox_id, uid, modseq) '  # noqa: S608 - names are the models'
-    f'SELECT mailbox_id, uid, %s FROM "{_MESSAGE}" WHERE mailbox_id = %s'
+    f'INSERT INTO "{Expunged._meta.db_table}" (mailbox_id, uid, modseq, at) '  # noqa: S608 - names are the models'
+    f'SELECT mailbox_id, uid, %s, %s FROM "{_MESSAGE}" WHERE mailbox_id = %s'
 )
 _MOVE_ALL = f'UPDATE "{_MESSAGE}" SET mailbox_id = %s WHERE mailbox_id = %s'  # noqa: S608
 
@@ -481,8 +485,9 @@ class Subscribe:
     mailboxes: Collection[int] = ()
     weight: int = 0
 
-    def apply(self, batch: Batch) -> None:  # noqa: ARG002 - one statement that needs no lock
+    def apply(self, batch: Batch) -> None:
         """Raises ``NoSuchMailboxError`` for a name to be added that is no mailbox; taking away never fails."""
+        batch.names_changed(self.owner)
         mine = Subscription.objects.filter(owner_id=self.owner)
         if not self.subscribed:
             mine.filter(name=self.name).delete()

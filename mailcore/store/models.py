@@ -19,6 +19,7 @@ class Mailbox(models.Model):
     uidvalidity = models.PositiveBigIntegerField()
     uidnext = models.PositiveBigIntegerField(default=1)
     highestmodseq = models.BigIntegerField(default=1)
+    history = models.BigIntegerField(default=0)  # ``Expunged`` has all that were expunged after this MODSEQ
     first_recent_uid = models.PositiveBigIntegerField(default=1)  # RFC 3501 section 2.3.2, \Recent
     special_use = models.CharField(max_length=12, blank=True)  # RFC 6154: \Sent, \Drafts, …
     messages = models.PositiveIntegerField(_("messages"), default=0)
@@ -85,11 +86,12 @@ class Message(models.Model):
 
 
 class Expunged(models.Model):
-    """A UID that is gone, and since when: open sessions and later QRESYNC (RFC 7162) ask for them."""
+    """A UID that is gone, and since when: open sessions and QRESYNC (RFC 7162) ask for them; see ``history.py``."""
 
     mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, db_index=False)
     uid = models.PositiveBigIntegerField()
     modseq = models.BigIntegerField()
+    at = models.BigIntegerField(default=0)  # seconds since 1970
 
     class Meta:
         indexes = [models.Index(fields=["mailbox", "modseq"], name="expunged_modseq")]
@@ -99,14 +101,16 @@ class Expunged(models.Model):
 
 
 class MailboxChange(models.Model):
-    """A doorbell on SQLite: "this mailbox has reached this modseq". Rows are forgotten after a minute.
+    """A doorbell on SQLite: "this mailbox of this user has reached this modseq". Rows are forgotten after a minute.
 
-    No foreign key: a change may be the mailbox's end.
+    With 0 for the mailbox it is the user's names and subscriptions that have changed, and ``modseq`` is an id of the
+    change. No foreign keys: a change may be the mailbox's end.
     """
 
     mailbox_id = models.BigIntegerField()
     modseq = models.BigIntegerField()
     at = models.BigIntegerField()  # seconds since 1970
+    owner_id = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"{self.mailbox_id}@{self.modseq}"

@@ -42,11 +42,13 @@ _LOAD = (
     f'SELECT uid, flags, keywords, modseq FROM "{_MESSAGE}" '  # noqa: S608 - names are the models'
     "WHERE mailbox_id = %s AND uid > %s ORDER BY uid LIMIT %s"
 )
-# One statement is one snapshot on both databases: the mailbox's own numbers, what is new or changed, what is gone.
+# One statement is one snapshot on both databases: the mailbox's own numbers, what is new or changed, what is gone; and
+# a sign that not all of what is gone is known any more (``history.py``).
 _NEWS = f"""
 SELECT 0, uidnext, uidvalidity, '', highestmodseq FROM "{_MAILBOX}" WHERE id = %s AND owner_id = %s
 UNION ALL SELECT 1, uid, flags, keywords, modseq FROM "{_MESSAGE}" WHERE mailbox_id = %s AND modseq > %s
 UNION ALL SELECT 2, uid, 0, '', modseq FROM "{_EXPUNGED}" WHERE mailbox_id = %s AND modseq > %s
+UNION ALL SELECT 3, 0, 0, '', history FROM "{_MAILBOX}" WHERE id = %s AND history > %s
 """  # noqa: S608
 
 
@@ -88,7 +90,12 @@ class View:
             return self.snapshot
         begun = time.monotonic()
         old = self.snapshot or self._load()
-        uidnext, _, modseq, rows, gone = _news(self.owner, self.mailbox, old.modseq)
+        try:
+            uidnext, _, modseq, rows, gone = _news(self.owner, self.mailbox, old.modseq)
+        except _HistoryLostError:
+            # Nobody has looked at this view for a month.
+            self.snapshot, old = None, self._load()
+            uidnext, _, modseq, rows, gone = _news(self.owner, self.mailbox, old.modseq)
         if modseq != old.modseq:
             new, step = advance(old, rows, gone, modseq, uidnext)
             self._remember(step)
@@ -163,14 +170,20 @@ _ROW = itemgetter(1, 2, 3, 4)
 _NEVER = 2**63 - 1
 
 
+class _HistoryLostError(Exception):
+    """What was expunged since then is not wholly known any more."""
+
+
 def _news(owner: int, mailbox: int, since: int) -> tuple[int, int, int, list[Row], list[int]]:
     """Return UIDNEXT, UIDVALIDITY, HIGHESTMODSEQ, changed rows and expunged UIDs, all of one moment."""
     with connection.cursor() as cursor:
-        cursor.execute(_NEWS, [mailbox, owner, mailbox, since, mailbox, since])
+        cursor.execute(_NEWS, [mailbox, owner, mailbox, since, mailbox, since, mailbox, since])
         found = cursor.fetchall()
     found.sort()
     if not found or found[0][0] != 0:
         raise NoSuchMailboxError(f"user {owner} has no mailbox {mailbox}")
+    if found[-1][0] == 3:
+        raise _HistoryLostError
     _, uidnext, uidvalidity, _, modseq = found[0]
     end = bisect_left(found, (2,))
     return uidnext, uidvalidity, modseq, list(map(_ROW, found[1:end])), [row[1] for row in found[end:]]

@@ -1,5 +1,6 @@
 """The selected mailbox: open it, hear what is new, leave it."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,10 @@ from mailcore.imap.questions import (
     Opened,
     OpenMailbox,
     ReadChanges,
+    ReadVanished,
 )
+from mailcore.imap.sequences import runs
+from mailcore.store.history import expunged_between
 from mailcore.store.notices import doorbells
 from mailcore.store.views import views
 from mailcore.transport import Connection, Doors
@@ -103,8 +107,15 @@ async def read_changes(question: ReadChanges, doors: Doors) -> Changes:
     return Changes(*known)
 
 
+async def read_vanished(question: ReadVanished, doors: Doors) -> Sequence[tuple[int, int]] | None:
+    """Return the UIDs that were expunged."""
+    uids = await doors.database(expunged_between, *question.key, question.since, question.until)
+    return None if uids is None else list(runs(uids))
+
+
 ANSWERS: dict[type[Question], Answer[Any, Any]] = {
     OpenMailbox: open_mailbox,
     CloseMailbox: close_mailbox,
     ReadChanges: read_changes,
+    ReadVanished: read_vanished,
 }

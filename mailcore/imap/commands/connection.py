@@ -139,6 +139,8 @@ _SWITCHES = {
     b"CONDSTORE": _Switch(attrgetter("condstore"), Talk.learn_condstore),  # RFC 7162 section 3.1
     b"IMAP4rev2": _Switch(attrgetter("rev2"), Talk.learn_rev2),  # RFC 9051 appendix A
     b"UTF8=ACCEPT": _Switch(attrgetter("utf8"), Talk.learn_utf8),  # RFC 6855 section 3
+    b"QRESYNC": _Switch(attrgetter("qresync"), Talk.learn_qresync),  # RFC 7162 section 3.2.3
+    b"UIDONLY": _Switch(attrgetter("uidonly"), Talk.learn_uidonly),  # RFC 9586 section 3
 }
 _NAMES = {name.upper(): name for name in _SWITCHES}
 

@@ -4,6 +4,7 @@ from collections.abc import Generator
 from functools import partial
 
 from mailcore.imap import responses, sequences
+from mailcore.imap.changes import expunged
 from mailcore.imap.grammar import Parser
 from mailcore.imap.questions import Copied, CopyMessages
 from mailcore.imap.talk import Command, Exchange, Talk
@@ -17,11 +18,13 @@ def _copy(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
 
 def _move(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     """Move messages: COPYUID comes untagged, before the EXPUNGEs that come with the changes (RFC 6851 section 4.3)."""
+    command = b"UID MOVE" if uid else b"MOVE"
     copied = yield from _transfer(talk, arguments, uid=uid, move=True)
     if code := _copyuid(copied):
         yield responses.untagged(responses.ok(b"Moved", code))
+        return (yield from expunged(talk, command))
     talk.news = True
-    return responses.completed(b"UID MOVE" if uid else b"MOVE")
+    return responses.completed(command)
 
 
 def _transfer(talk: Talk, arguments: Parser, *, uid: bool, move: bool) -> Generator[CopyMessages, Copied, Copied]:

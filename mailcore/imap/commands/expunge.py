@@ -1,8 +1,9 @@
 r"""EXPUNGE and UID EXPUNGE: remove what is ``\Deleted`` (RFC 3501 section 6.4.3, RFC 4315 section 2.1)."""
 
 from mailcore.imap import responses
+from mailcore.imap.changes import expunged
 from mailcore.imap.grammar import Parser
-from mailcore.imap.questions import Expunge
+from mailcore.imap.questions import Expunge, Expunged
 from mailcore.imap.talk import Command, Exchange, Talk
 
 
@@ -10,9 +11,8 @@ def _expunge(talk: Talk, arguments: Parser) -> Exchange:
     r"""Remove all messages with ``\Deleted``; the EXPUNGE responses come with the changes."""
     arguments.end()
     selected = talk.demand("e")
-    yield Expunge(selected.key)
-    talk.news = True
-    return responses.completed(b"EXPUNGE")
+    removed: Expunged = yield Expunge(selected.key)
+    return (yield from _completed(talk, removed, b"EXPUNGE"))
 
 
 def _uid_expunge(talk: Talk, arguments: Parser) -> Exchange:
@@ -22,10 +22,17 @@ def _uid_expunge(talk: Talk, arguments: Parser) -> Exchange:
     arguments.end()
     selected = talk.demand("e")
     uids = selected.uids_of(selected.places(ranges, uid=True))
-    if uids:
-        yield Expunge(selected.key, uids)
-        talk.news = True
-    return responses.completed(b"UID EXPUNGE")
+    if not uids:
+        return responses.completed(b"UID EXPUNGE")
+    removed: Expunged = yield Expunge(selected.key, uids)
+    return (yield from _completed(talk, removed, b"UID EXPUNGE"))
+
+
+def _completed(talk: Talk, removed: Expunged, command: bytes) -> Exchange:
+    if removed.uids:
+        return (yield from expunged(talk, command))
+    talk.news = True
+    return responses.completed(command)
 
 
 COMMANDS = {

@@ -4,24 +4,29 @@ A FETCH becomes a plan: which columns to ask for, and a template into which each
 MODSEQs come from the session's memory; the rest is asked for slice by slice, so that no answer is ever held whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any
 
+from mailcore.dialogue import Question
 from mailcore.imap import responses
 from mailcore.imap.fetch_items import COLUMNS, FetchPlan, read_plan
 from mailcore.imap.grammar import Parser
 from mailcore.imap.questions import (
     Fetched,
+    OriginRow,
     Pause,
     ReadBody,
+    ReadOrigins,
     Span,
     Stored,
     StoreFlags,
     StoreMode,
 )
+from mailcore.imap.resync import overlap, tell_vanished
 from mailcore.imap.selected import Selected, Table
+from mailcore.imap.sequences import resolve
 from mailcore.imap.talk import Command, Exchange, GoodbyeError, Piece, QuestionRefusedError, Talk
 from mailcore.store.flags import SEEN
 
@@ -37,11 +42,15 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     arguments.space()
     ranges = arguments.sequence_set()
     arguments.space()
-    plan = read_plan(arguments, uid=uid)
+    plan = read_plan(arguments, uid=uid, form=talk.form)
     arguments.end()
     selected = talk.mailbox
     if plan.knows_modseq:
         yield talk.learn_condstore()
+    if plan.vanished and plan.changed_since is not None:
+        # "*" stands for every UID there has been: what was expunged may have had the last one.
+        named = resolve(ranges, selected.snapshot.uidnext - 1)
+        yield from tell_vanished(selected, plan.changed_since, overlap(named, [(1, selected.snapshot.uidnext - 1)]))
     places = selected.places(ranges, uid=uid)
     table = selected.table()
     gone = not table.gone.isdisjoint(place for run in places for place in run) if table.gone else False
@@ -89,7 +98,8 @@ class _Fetcher:
         self._plan = plan
         self._table = table
         self._seen = seen
-        self._condstore = talk.condstore
+        self._form = talk.form
+        self._origins: dict[int, OriginRow] = {}  # of the messages that are being told
         self.missing = False  # a message was expunged by somebody else before it could be read
 
     def from_memory(self, places: list[range]) -> Piece:
@@ -108,19 +118,29 @@ class _Fetcher:
                 fetched: Fetched = yield self._plan.question(self._selected.key, uids[done:])
                 wanted = slice_[done : done + fetched.done]
                 done += fetched.done
-                if len(fetched.rows) < len(wanted):
+                rows = fetched.rows
+                if self._plan.needs_origins:
+                    rows = yield from self._with_origins(rows)
+                if len(rows) < len(wanted):
                     self.missing = True
-                    present = {row[0] for row in fetched.rows}
+                    present = {row[0] for row in rows}
                     wanted = [place for place in wanted if self._selected.uids[place] in present]
                 if self._plan.sections:
-                    yield from self._with_sections(wanted, fetched.rows)
+                    yield from self._with_sections(wanted, rows)
                 else:
-                    yield b"".join(self._heads(wanted, fetched.rows))
+                    yield b"".join(self._heads(wanted, rows))
+
+    def _with_origins(self, rows: Sequence[Sequence[Any]]) -> Generator[Question, Any, Sequence[Sequence[Any]]]:
+        """Ask for identifiers and save dates of these messages; return the rows of those that are still there."""
+        uids = [row[0] for row in rows]
+        origins: Sequence[OriginRow] = yield ReadOrigins(self._selected.key, uids, "THREADID" in self._plan.items)
+        self._origins = {row.uid: row for row in origins}
+        return [row for row in rows if row[0] in self._origins]
 
     def _heads(self, places: Sequence[int], rows: Sequence[Sequence[Any]]) -> list[bytes]:
         """Fill the template for each message. Column by column: a call a message and value would cost more than SQL."""
         columns = [self._column(item, places, rows) for item in self._plan.items]
-        numbers = [place + 1 for place in places]
+        numbers = self._column("UID", places, rows) if self._form.uidonly else [place + 1 for place in places]
         return list(map(self._plan.template.__mod__, zip(numbers, *columns, strict=True)))
 
     def _column(self, item: str, places: Sequence[int], rows: Sequence[Sequence[Any]]) -> list[Any]:
@@ -137,6 +157,12 @@ class _Fetcher:
                 return [self._modseq(place) for place in places]
             case "INTERNALDATE":
                 return [responses.date_time(row[2]) for row in rows]
+            case "EMAILID":
+                return [self._origins[row[0]].email_id for row in rows]
+            case "THREADID":
+                return [self._origins[row[0]].thread_id for row in rows]
+            case "SAVEDATE":
+                return [responses.date_time(self._origins[row[0]].saved_at) for row in rows]
             case "HEADER" if self._plan.pick_header:
                 pick = self._plan.pick_header
                 return [pick(row[6]) for row in rows]
@@ -164,12 +190,21 @@ class _Fetcher:
                 yield gap + section.name
                 yield from self._content(row[0], section.cut(content))
                 gap = b" "
-            if row[0] in self._seen and not plan.flags:
-                # They have changed by the reading (RFC 3501 section 6.4.5).
-                yield b" FLAGS " + self._flags(place)
-                if self._condstore and not plan.knows_modseq:
-                    yield b" MODSEQ (%d)" % self._modseq(place)
+            if row[0] in self._seen:
+                yield self._what_reading_changed(place, row[0])
             yield b")\r\n"
+
+    def _what_reading_changed(self, place: int, uid: int) -> bytes:
+        """Add what goes with new flags (RFC 3501 section 6.4.5, RFC 7162 section 3.2.4)."""
+        items = self._plan.items
+        added = b""
+        if "FLAGS" not in items:
+            added += b" FLAGS " + self._flags(place)
+        if self._form.condstore and "MODSEQ" not in items:
+            added += b" MODSEQ (%d)" % self._modseq(place)
+        if self._form.shows_uid and "UID" not in items:
+            added += b" UID %d" % uid
+        return added
 
     def _content(self, uid: int, content: bytes | Span | None) -> Piece:
         if not isinstance(content, Span):

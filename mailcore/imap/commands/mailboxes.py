@@ -26,6 +26,7 @@ _STATUS_ITEMS: dict[bytes, Callable[[MailboxRow], int]] = {
     b"UNSEEN": attrgetter("unseen"),
     b"HIGHESTMODSEQ": attrgetter("highestmodseq"),
     b"SIZE": attrgetter("size"),
+    b"MAILBOXID": attrgetter("mailbox"),  # RFC 8474 section 4.3
 }
 
 
@@ -34,8 +35,8 @@ def _create(talk: Talk, arguments: Parser) -> Exchange:
     arguments.space()
     name = arguments.mailbox()
     arguments.end()
-    yield CreateMailbox(talk.account, name.removesuffix(names.SEPARATOR))
-    return responses.completed(b"CREATE")
+    made: int = yield CreateMailbox(talk.account, name.removesuffix(names.SEPARATOR))
+    return responses.completed(b"CREATE", responses.mailbox_id(made))  # RFC 8474 section 4.1
 
 
 def _delete(talk: Talk, arguments: Parser) -> Exchange:
@@ -101,8 +102,12 @@ def _status_item(arguments: Parser) -> bytes:
 
 def status_line(talk: Talk, row: MailboxRow, items: list[bytes]) -> bytes:
     """Write the STATUS response of a mailbox."""
-    numbers = b" ".join([b"%b %d" % (item, _STATUS_ITEMS[item](row)) for item in items])
-    return b"* STATUS %b (%b)\r\n" % (talk.mailbox_name(row.name), numbers)
+    told = b" ".join([_status_value(item, _STATUS_ITEMS[item](row)) for item in items])
+    return b"* STATUS %b (%b)\r\n" % (talk.mailbox_name(row.name), told)
+
+
+def _status_value(item: bytes, value: int) -> bytes:
+    return responses.mailbox_id(value) if item == b"MAILBOXID" else b"%b %d" % (item, value)
 
 
 def _namespace(_talk: Talk, arguments: Parser) -> Exchange:

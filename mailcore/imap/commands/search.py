@@ -28,7 +28,7 @@ def _search(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
         if arguments.astring().upper() not in _CHARSETS:
             return responses.BAD_CHARSET
         arguments.space()
-    reader = SearchReader(arguments)
+    reader = SearchReader(arguments, uidonly=talk.uidonly)
     key = reader.read()
     if returns is None and talk.rev2:
         # RFC 9051 section 6.4.4: every answer is an ESEARCH.

@@ -5,6 +5,7 @@ from functools import partial
 from mailcore.imap import responses
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.questions import CloseMailbox, Expunge, Opened, OpenMailbox
+from mailcore.imap.resync import Resync, read_resync, resynchronise
 from mailcore.imap.selected import Selected
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Piece, Talk
 from mailcore.store.flags import SEEN
@@ -18,36 +19,41 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
     """
     arguments.space()
     name = arguments.mailbox()
-    condstore = False
+    parameters: list[Resync | None] = []
     if arguments.accept(b" "):
-        condstore = b"CONDSTORE" in arguments.parenthesized(lambda: _parameter(arguments))
+        parameters = arguments.parenthesized(lambda: _parameter(talk, arguments))
     arguments.end()
-    talk.condstore = talk.condstore or condstore
+    resync = next((parameter for parameter in parameters if parameter), None)
+    talk.condstore = talk.condstore or bool(parameters)  # each of them shows it
     if talk.selected:
         yield from leave(talk)
         # RFC 7162 section 3.2.11.
         yield responses.untagged(responses.ok(b"Previous mailbox closed", b"CLOSED"))
     opened: Opened = yield OpenMailbox(talk.account, name, read_only)
     selected = talk.selected = Selected(name, opened, read_only=read_only, rev2=talk.rev2)
-    yield _description(selected, rev2=talk.rev2)
+    yield _description(talk, selected)
     if talk.rev2:
         # RFC 9051 section 6.3.2.
         attributes = opened.special_use.encode("ascii")
         yield b'* LIST (%b) "/" %b\r\n' % (attributes, talk.mailbox_name(name))
+    if resync is not None:
+        yield from resynchronise(talk, selected, resync)
     if read_only:
         return responses.completed(b"EXAMINE", b"READ-ONLY")
     return responses.completed(b"SELECT", b"READ-WRITE")
 
 
-def _parameter(arguments: Parser) -> bytes:
-    # select-param =/ condstore-param (RFC 7162 section 7)
+def _parameter(talk: Talk, arguments: Parser) -> Resync | None:
+    """Take ``select-param =/ condstore-param / "QRESYNC" SP "(" … ")"`` (RFC 7162 section 7)."""
     parameter = arguments.word()
+    if parameter == b"QRESYNC":
+        return read_resync(talk, arguments)
     if parameter != b"CONDSTORE":
         raise SyntaxRefusedError("Unknown parameter")
-    return parameter
+    return None
 
 
-def _description(selected: Selected, *, rev2: bool) -> bytes:
+def _description(talk: Talk, selected: Selected) -> bytes:
     """Describe the mailbox. RECENT and UNSEEN are of IMAP4rev1 alone (RFC 9051 appendix E, items 11 and 12)."""
     snapshot = selected.snapshot
     flags = responses.flag_list(responses.ALL_FLAGS, selected.keywords)
@@ -59,11 +65,12 @@ def _description(selected: Selected, *, rev2: bool) -> bytes:
         responses.ok(b"UIDs are valid", b"UIDVALIDITY %d" % snapshot.uidvalidity),
         responses.ok(b"Next UID", b"UIDNEXT %d" % snapshot.uidnext),
         responses.ok(b"Highest", b"HIGHESTMODSEQ %d" % snapshot.modseq),
+        responses.ok(b"Identifier", responses.mailbox_id(selected.key.mailbox)),  # RFC 8474 section 4.2
     ]
-    if not rev2:
+    if not talk.rev2:
         lines.insert(3, b"%d RECENT" % selected.recent)
         unseen = next((number for number, flags in enumerate(snapshot.flags, 1) if not flags & SEEN), 0)
-        if unseen:
+        if unseen and not talk.uidonly:  # it is a message number
             lines.append(responses.ok(b"First unseen", b"UNSEEN %d" % unseen))
     return b"".join([responses.untagged(line) for line in lines])
 

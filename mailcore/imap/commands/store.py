@@ -95,12 +95,13 @@ def _tell(talk: Talk, selected: Selected, wish: _Wish, stored: Stored, *, uid: b
     """Write a FETCH response for each message; with .SILENT only where the client cannot know what has come out."""
     lines: list[bytes] = [selected.introduce({row[2] for row in stored.rows})]
     table = selected.table() if wish.silent else None
+    form = talk.form
     numbers = {each: number for number, each in selected.numbers_of([row[0] for row in stored.rows])}
     for found, flags, keywords, modseq in stored.rows:
         number = numbers.get(found)
         if number is None:
             continue
-        items = [b"UID %d" % found] if uid else []
+        items = []
         if table is None or _is_surprise(wish, table.flags[number - 1], table.keywords[number - 1], flags, keywords):
             items.append(b"FLAGS " + selected.flags_of(found, flags, keywords))
         elif not talk.condstore:
@@ -108,7 +109,7 @@ def _tell(talk: Talk, selected: Selected, wish: _Wish, stored: Stored, *, uid: b
         if talk.condstore:
             # RFC 7162 section 3.1.3: the MODSEQ is told even with .SILENT.
             items.append(b"MODSEQ (%d)" % modseq)
-        lines.append(b"* %d FETCH (%b)\r\n" % (number, b" ".join(items)))
+        lines.append(form.fetch(number, found, items, by_uid=uid))
     return b"".join(lines)
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from mailcore.dialogue import Ask, Close, Login, Peer, Send, StartDeflate, StartTls, StopDeflate, TlsFacts
 from mailcore.imap import questions as q
 from mailcore.imap.sections import Cutter
+from mailcore.imap.sequences import runs
 from mailcore.imap.session import ImapSession
 from mailcore.imap.talk import Policy
 from mailcore.message import imapform
@@ -55,6 +56,7 @@ class Mailbox:
         self.special_use = special_use
         self.messages = {}
         self.vanished = []  # (modseq, uid)
+        self.history = 0  # what was expunged up to this MODSEQ is forgotten
         self.uidnext = 1
         self.modseq = 1
         self.uidvalidity = 1000 + mailbox
@@ -210,6 +212,12 @@ class Store:
         vanished = sorted(uid for modseq, uid in box.vanished if modseq > question.since)
         return q.Changes(box.snapshot(), updated, vanished, self._claim(box, question.read_only))
 
+    def read_vanished(self, question):
+        box = self.by_key(question.key)
+        if question.since < box.history:
+            return None
+        return list(runs(sorted(uid for modseq, uid in box.vanished if question.since < modseq <= question.until)))
+
     def fetch_messages(self, question):
         assert isinstance(question.uids, Sequence)
         assert len(question.uids) <= 1000
@@ -234,6 +242,27 @@ class Store:
                 )
             )
         return q.Fetched(rows, done)
+
+    def read_origins(self, question):
+        box = self.by_key(question.key)
+        return [self._origin(uid, box) for uid in question.uids if uid in box.messages]
+
+    def _origin(self, uid, box):
+        data = box.messages[uid][4]
+        return q.OriginRow(uid, b"M%d" % len(data), b"T%d" % len(data), 1_700_000_000)
+
+    def find_origins(self, question):
+        box = self.by_key(question.key)
+        rows = [self._origin(uid, box) for uid in question.uids if uid in box.messages]
+        day = datetime.fromtimestamp(1_700_000_000, UTC).date()
+        fits = {
+            q.OriginKey.EMAIL: lambda row: row.email_id == question.text.encode(),
+            q.OriginKey.THREAD: lambda row: row.thread_id == question.text.encode(),
+            q.OriginKey.SAVED_BEFORE: lambda row: day < question.day,
+            q.OriginKey.SAVED_ON: lambda row: day == question.day,
+            q.OriginKey.SAVED_SINCE: lambda row: day >= question.day,
+        }[question.what]
+        return [row.uid for row in rows if fits(row)]
 
     def read_body(self, question):
         message = self.by_key(question.key).messages.get(question.uid)

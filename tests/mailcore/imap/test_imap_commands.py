@@ -34,6 +34,7 @@ def test_select_describes_the_mailbox():
         b"* OK [UIDVALIDITY 1001] UIDs are valid",
         b"* OK [UIDNEXT 3] Next UID",
         b"* OK [HIGHESTMODSEQ 3] Highest",
+        b"* OK [MAILBOXID (F1)] Identifier",
         b"* OK [UNSEEN 2] First unseen",
         b"a OK [READ-WRITE] SELECT completed",
         b"",
@@ -560,7 +561,7 @@ def test_a_message_that_has_changed_since_is_left_alone():
     client.store.inbox.flag([2], q.StoreMode.ADD, FLAGGED)
     said = client.do(b"a STORE 1:3 (UNCHANGEDSINCE 4) +FLAGS.SILENT (\\Seen)")
     assert b"\r\na OK [MODIFIED 2] " in said  # RFC 7162 section 3.1.3
-    assert b"* 1 FETCH (MODSEQ (6))" in said
+    assert b"* 1 FETCH (UID 1 MODSEQ (6))" in said
     assert [message[0] for message in client.store.inbox.messages.values()] == [SEEN, FLAGGED, SEEN]
     assert b"[MODIFIED 2] " in client.do(b"b UID STORE 2 (UNCHANGEDSINCE 0) FLAGS ()")
 

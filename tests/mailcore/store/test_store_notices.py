@@ -129,7 +129,8 @@ def test_a_commit_of_another_process_rings(looking, user, inbox):
     heard.wait_for(1)
     program = (
         "import sqlite3, sys; file = sqlite3.connect(sys.argv[1], timeout=5); "
-        "file.execute('INSERT INTO store_mailboxchange (mailbox_id, modseq, at) VALUES (?, 99, 0)', [sys.argv[2]]); "
+        "file.execute('INSERT INTO store_mailboxchange (mailbox_id, modseq, at, owner_id) VALUES (?, 99, 0, 0)', "
+        "[sys.argv[2]]); "
         "file.commit()"
     )
     subprocess.run([sys.executable, "-c", program, connection.settings_dict["NAME"], str(inbox)], check=True)
