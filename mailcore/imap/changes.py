@@ -1,5 +1,6 @@
 """Telling a client what has changed in its mailbox, at the end of a command or while it idles."""
 
+from bisect import bisect_left
 from collections.abc import Generator
 from typing import Any
 
@@ -7,6 +8,7 @@ from mailcore.dialogue import Question
 from mailcore.imap import responses
 from mailcore.imap.questions import Changes, ReadChanges, Refused
 from mailcore.imap.talk import GoodbyeError, QuestionRefusedError, Talk
+from mailcore.imap.updates import tell_leaving, tell_updates
 
 
 def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, Any, bool]:
@@ -25,5 +27,11 @@ def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, A
         talk.news = True
         return False
     known, talk.known = talk.known, {}
+    old_end = selected.snapshot.uidnext
+    if selected.contexts and expunges:
+        yield tell_leaving(selected, selected.pending.union(changes.vanished))
     yield selected.absorb(changes, expunges=expunges, known=known, condstore=talk.condstore)
+    if selected.contexts:
+        arrived = selected.uids[bisect_left(selected.uids, old_end) :]
+        yield from tell_updates(talk, selected, [*changes.updated, *arrived])
     return True

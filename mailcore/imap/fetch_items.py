@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from mailcore.imap import responses
 from mailcore.imap.grammar import MODSEQ_LIMIT, NUMBER_LIMIT, Parser, SyntaxRefusedError
 from mailcore.imap.questions import FetchMessages, MailboxKey, MessageRow, Section, SectionText, Span
+from mailcore.imap.search_results import Partial, read_partial
 from mailcore.message.headers import select_fields
 from mailcore.message.summary import CACHED_FIELDS
 
@@ -87,6 +88,7 @@ class FetchPlan:
     sections: list[WantedSection] = field(default_factory=list)
     sets_seen: bool = False
     changed_since: int | None = None
+    partial: Partial | None = None  # RFC 9394: only so many of the messages
     pick_header: Callable[[bytes], bytes] | None = None
     template: bytes = b""  # of a message's number and the values of its items
     _header_name: bytes = b""
@@ -173,7 +175,7 @@ def read_plan(arguments: Parser, *, uid: bool) -> FetchPlan:
         else:
             _take_item(plan, arguments)
     if arguments.accept(b" "):
-        _take_modifiers(plan, arguments)
+        _take_modifiers(plan, arguments, uid=uid)
     if uid and "UID" not in plan.items:
         plan.items.insert(0, "UID")
     # RFC 7162 section 3.1.4.1: MODSEQ is implied by CHANGEDSINCE.
@@ -183,14 +185,21 @@ def read_plan(arguments: Parser, *, uid: bool) -> FetchPlan:
     return plan
 
 
-def _take_modifiers(plan: FetchPlan, arguments: Parser) -> None:
-    # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value (RFC 7162 section 7)
-    arguments.expect(b"(")
-    if arguments.word() != b"CHANGEDSINCE":
-        raise SyntaxRefusedError("Unknown modifier")
-    arguments.space()
-    plan.changed_since = arguments.number(least=1, most=MODSEQ_LIMIT)
-    arguments.expect(b")")
+def _take_modifiers(plan: FetchPlan, arguments: Parser, *, uid: bool) -> None:
+    def modifier() -> None:
+        name = arguments.word()
+        # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value (RFC 7162 section 7)
+        if name == b"CHANGEDSINCE" and plan.changed_since is None:
+            arguments.space()
+            plan.changed_since = arguments.number(least=1, most=MODSEQ_LIMIT)
+        # uid-fetch-modifier =/ "PARTIAL" SP partial-range (RFC 9394 section 4)
+        elif name == b"PARTIAL" and uid and plan.partial is None:
+            arguments.space()
+            plan.partial = read_partial(arguments)
+        else:
+            raise SyntaxRefusedError("Unknown modifier")
+
+    arguments.parenthesized(modifier)
 
 
 def _take_item(plan: FetchPlan, arguments: Parser) -> None:
