@@ -82,11 +82,12 @@ class Named:
         for low, high in named:
             if STAR not in (low, high):
                 pairs.append((low, high))
-            elif low == high:
+                continue
+            if low != high:
+                pairs.append((low or high, NUMBER_LIMIT))
+            if last and (low == high or (low or high) > last):  # "9:*" is "*:9", and the last message is in it
                 pairs.append((last, last))
-            else:
-                pairs.append((min(low or high, last), NUMBER_LIMIT))
-        return Named(tuple((low, high) for low, high in pairs if low and high) or _NO_UID, uid=True)
+        return Named(tuple(pairs) or _NO_UID, uid=True)
 
 
 # A set that no message is in: UIDs begin at 1, and end where the last cannot be given to a message.
@@ -98,9 +99,10 @@ def _as_uids(ranges: Ranges, selected: Selected) -> Ranges:
     uids, count = selected.uids, selected.exists
     pairs = []
     for first, last in ranges:
-        if STAR in (first, last):
-            number = min(first or last, count)
-            pairs.append((STAR, STAR) if not number else (uids[number - 1], STAR))
+        if first == last == STAR:
+            pairs.append((STAR, STAR))
+        elif STAR in (first, last):
+            pairs.append((uids[min(first or last, count) - 1] if count else 1, STAR))
         elif min(first, last) <= count:
             pairs.append((uids[min(first, last) - 1], uids[min(max(first, last), count) - 1]))
     return tuple(pairs)
