@@ -229,7 +229,15 @@ def test_others_have_their_turn_when_very_many_change(monkeypatch):
 
 # -- Whatever happens, the client's result is what a new search finds ------------------------------------------------
 
-SEARCHES = [b"SEEN", b"NOT SEEN", b"OR FLAGGED SUBJECT odd", b"SUBJECT odd UNSEEN", b"UID 3:4294967295", b"KEYWORD x", b"ALL"]
+SEARCHES = [
+    b"SEEN",
+    b"NOT SEEN",
+    b"OR FLAGGED SUBJECT odd",
+    b"SUBJECT odd UNSEEN",
+    b"UID 3:4294967295",
+    b"KEYWORD x",
+    b"ALL",
+]
 SORTS = [b"ARRIVAL", b"REVERSE ARRIVAL", b"SUBJECT REVERSE ARRIVAL", b"REVERSE SUBJECT"]
 
 
