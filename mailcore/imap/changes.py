@@ -1,5 +1,6 @@
 """Telling a client what has changed in its mailbox, at the end of a command or while it idles."""
 
+from bisect import bisect_left
 from collections.abc import Generator, Iterable
 from itertools import islice
 from typing import Any
@@ -8,6 +9,7 @@ from mailcore.dialogue import Question
 from mailcore.imap import responses
 from mailcore.imap.questions import Changes, Pause, ReadChanges, Refused
 from mailcore.imap.talk import Exchange, GoodbyeError, Piece, QuestionRefusedError, Talk
+from mailcore.imap.updates import tell_leaving, tell_updates
 
 # Lines that are written before others have their turn.
 LINES_AT_ONCE = 2000
@@ -29,7 +31,13 @@ def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, A
         talk.news = True
         return False
     known, talk.known = talk.known, {}
+    old_end = selected.snapshot.uidnext
+    if selected.contexts and expunges:
+        yield tell_leaving(selected, selected.pending.union(changes.vanished))
     yield from in_turns(selected.absorb(changes, expunges=expunges, known=known, form=talk.form))
+    if selected.contexts:
+        arrived = selected.uids[bisect_left(selected.uids, old_end) :]
+        yield from tell_updates(talk, selected, [*changes.updated, *arrived])
     return True
 
 

@@ -12,6 +12,7 @@ from mailcore.imap import responses
 from mailcore.imap.forms import PLAIN, Form
 from mailcore.imap.grammar import MODSEQ_LIMIT, NUMBER_LIMIT, Parser, SyntaxRefusedError
 from mailcore.imap.questions import FetchMessages, MailboxKey, MessageRow, Section, SectionText, Span
+from mailcore.imap.search_results import Partial, read_partial
 from mailcore.message.headers import select_fields
 from mailcore.message.summary import CACHED_FIELDS
 
@@ -94,6 +95,7 @@ class FetchPlan:
     sets_seen: bool = False
     changed_since: int | None = None
     vanished: bool = False  # and what was expunged since
+    partial: Partial | None = None  # RFC 9394: only so many of the messages
     pick_header: Callable[[bytes], bytes] | None = None
     template: bytes = b""  # of a message's number and the values of its items
     _header_name: bytes = b""
@@ -198,19 +200,23 @@ def read_plan(arguments: Parser, *, uid: bool, form: Form = PLAIN) -> FetchPlan:
 
 def _take_modifiers(plan: FetchPlan, arguments: Parser, *, uid: bool, form: Form) -> None:
     """Take ``"(" fetch-modifier *(SP fetch-modifier) ")"`` (RFC 4466 section 2.4)."""
-    arguments.parenthesized(lambda: _take_modifier(plan, arguments))
+    arguments.parenthesized(lambda: _take_modifier(plan, arguments, uid=uid))
     if plan.vanished and (not uid or not form.qresync or plan.changed_since is None):
         raise SyntaxRefusedError("VANISHED needs UID, QRESYNC and CHANGEDSINCE")  # RFC 7162 section 3.2.6
 
 
-def _take_modifier(plan: FetchPlan, arguments: Parser) -> None:
-    # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value, and "VANISHED" (RFC 7162 section 7)
+def _take_modifier(plan: FetchPlan, arguments: Parser, *, uid: bool) -> None:
     modifier = arguments.word()
-    if modifier == b"CHANGEDSINCE":
+    # fetch-modifier =/ "CHANGEDSINCE" SP mod-sequence-value, and "VANISHED" (RFC 7162 section 7)
+    if modifier == b"CHANGEDSINCE" and plan.changed_since is None:
         arguments.space()
         plan.changed_since = arguments.number(least=1, most=MODSEQ_LIMIT)
     elif modifier == b"VANISHED":
         plan.vanished = True
+    # uid-fetch-modifier =/ "PARTIAL" SP partial-range (RFC 9394 section 4)
+    elif modifier == b"PARTIAL" and uid and plan.partial is None:
+        arguments.space()
+        plan.partial = read_partial(arguments)
     else:
         raise SyntaxRefusedError("Unknown modifier")
 

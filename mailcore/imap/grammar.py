@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from mailcore.imap import names
-from mailcore.imap.sequences import STAR, Ranges
+from mailcore.imap.sequences import SAVED, STAR, Ranges
 from mailcore.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ _NUMBER = re.compile(rb"[0-9]+")
 _SEQUENCE_SET = re.compile(
     rb"(?:[1-9][0-9]*|\*)(?::(?:[1-9][0-9]*|\*))?(?:,(?:[1-9][0-9]*|\*)(?::(?:[1-9][0-9]*|\*))?)*"
 )
-_SEQUENCE_STARTS = frozenset({b"*", b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"})
+_SEQUENCE_STARTS = frozenset({b"$", b"*", b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"})
 # date-text = date-day "-" date-month "-" date-year
 _DATE = re.compile(rb'("?)([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\1')
 # date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE
@@ -232,7 +232,12 @@ class Parser:
         return self._text[self._at : self._at + 1] in _SEQUENCE_STARTS
 
     def sequence_set(self) -> Ranges:
-        """Take a sequence set, as pairs of numbers; ``STAR`` stands for ``*``."""
+        """Take a sequence set, as pairs of numbers; ``STAR`` stands for ``*``, and ``SAVED`` for ``$``.
+
+        ``sequence-set =/ seq-last-command``, which is ``"$"`` (RFC 5182 section 4).
+        """
+        if self.accept(b"$"):
+            return SAVED
         pairs = []
         for piece in self.take(_SEQUENCE_SET, "a message set")[0].split(b","):
             first, _, last = piece.partition(b":")

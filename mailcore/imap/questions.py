@@ -17,6 +17,7 @@ from mailcore.dialogue import Question
 from mailcore.message.envelope import BodySink
 from mailcore.store.criteria import Criterion
 from mailcore.store.snapshot import Snapshot
+from mailcore.store.sort_keys import Algorithm, SortCriterion
 
 # RFC 4314 section 2.1: what the owner of a mailbox may do in it.
 ALL_RIGHTS = "lrswipkxtea"
@@ -471,6 +472,36 @@ class SearchMessages(Question):
     key: MailboxKey
     uids: Sequence[int]
     criterion: Criterion
+
+
+@dataclass(frozen=True, slots=True)
+class SortMessages(Question):
+    """These messages in order (RFC 5256). Answer: their UIDs (sequence of int), without those that no longer exist."""
+
+    key: MailboxKey
+    uids: Sequence[int]  # ascending
+    criteria: Sequence[SortCriterion]
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadMessages(Question):
+    """These messages as threads (RFC 5256). Answer: ``*thread-list`` as bytes, without those that no longer exist."""
+
+    key: MailboxKey
+    uids: Sequence[int]  # ascending
+    names: Sequence[int]  # how each is named in the answer: its message number, or its UID
+    algorithm: Algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMailbox(Question):
+    """A mailbox as it is now, without selecting it (RFC 7377). Answer: ``Opened``, or ``NO_SUCH_MAILBOX``.
+
+    No notices come of it, and no message stops being recent.
+    """
+
+    account: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,10 @@ TLS_ALREADY = bad(b"TLS is active already")
 # RFC 9586 section 3.
 UID_REQUIRED = b"BAD [UIDREQUIRED] Message numbers are switched off"
 READ_ONLY = no(b"Mailbox is read-only", b"READ-ONLY")
-BAD_CHARSET = no(b"Charset is not supported", b"BADCHARSET (US-ASCII UTF-8)")
+BAD_CHARSET = no(
+    b"Charset is not supported",
+    b"BADCHARSET (US-ASCII UTF-8 ISO-8859-1 ISO-8859-15 WINDOWS-1252 KOI8-R GB18030 BIG5 SHIFT_JIS EUC-JP EUC-KR)",
+)
 EXPUNGE_ISSUED = no(b"Some of the messages no longer exist", b"EXPUNGEISSUED")
 INBOX_STAYS = no(b"INBOX cannot be deleted", b"CANNOT")
 NUL_IN_LITERAL = bad(b"NUL is not allowed")
@@ -91,6 +94,7 @@ MESSAGE_TOO_BIG = no(b"Message is too big", b"TOOBIG")
 TOO_MANY_MESSAGES = no(b"Too many messages at once", b"LIMIT")
 EMPTY_MESSAGE = no(b"A message of no octets is not stored", b"CANNOT")
 TOO_MUCH_TO_SEARCH = no(b"Too many search keys", b"LIMIT")
+TOO_MANY_MAILBOXES = no(b"Too many mailbox names", b"LIMIT")
 TOO_MANY_PATTERNS = no(b"Too many patterns", b"LIMIT")
 TEMPORARY_FAILURE = no(b"Temporary problem, try again later", b"UNAVAILABLE")
 

@@ -1,7 +1,7 @@
 """What a SEARCH asks for, from the grammar to a tree (RFC 3501 section 9, ``search-key``).
 
-The tree is made of the store's criteria and, for what a session knows by itself, of ``Known`` leaves. ``Searcher``
-resolves those: what remains of the tree is asked of the store, for as few messages as possible.
+The tree is made of the store's criteria and, for what a session knows by itself, of ``Known`` and ``Named`` leaves.
+``Searcher`` resolves those: what remains of the tree is asked of the store, for as few messages as possible.
 """
 
 from bisect import bisect_right
@@ -13,10 +13,11 @@ from typing import Any, TypeAlias
 from mailcore.conversation import CommandRefusedError
 from mailcore.dialogue import Question
 from mailcore.imap import responses
-from mailcore.imap.grammar import MODSEQ_LIMIT, Parser, SyntaxRefusedError
+from mailcore.imap.grammar import MODSEQ_LIMIT, NUMBER_LIMIT, Parser, SyntaxRefusedError
 from mailcore.imap.questions import FindOrigins, OriginKey, Pause, SearchMessages
 from mailcore.imap.selected import Selected
-from mailcore.imap.sequences import slices_of_numbers
+from mailcore.imap.sequences import SAVED, STAR, Ranges, slices_of_numbers
+from mailcore.message import charsets
 from mailcore.store.criteria import (
     AddressContains,
     And,
@@ -32,6 +33,7 @@ from mailcore.store.criteria import (
     Sent,
     Smaller,
     UidIn,
+    Younger,
 )
 from mailcore.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 
@@ -62,6 +64,61 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """The message is in a set: of numbers, of UIDs, or what was saved (RFC 5182)."""
+
+    ranges: Ranges
+    uid: bool
+
+    def find(self, selected: Selected, places: Collection[int]) -> Places:
+        """Return which of these places are in the set; what is not there is passed over in silence."""
+        if self.uid or self.ranges == SAVED:
+            return _among(selected.places(self.ranges, uid=True), places)
+        return _among(slices_of_numbers(self.ranges, selected.exists), places)
+
+    def frozen(self, selected: Selected) -> "Named":
+        """Return the set of UIDs that means the same as long as the mailbox is open, whatever comes and goes.
+
+        What has no end, ``5:*``, has none then either: new messages are in it.
+        """
+        if self.ranges == SAVED:
+            pairs = [
+                (selected.uids[run.start], selected.uids[run.stop - 1]) for run in selected.places(SAVED, uid=True)
+            ]
+            return Named(tuple(pairs) or _NO_UID, uid=True)
+        named = self.ranges if self.uid else _as_uids(self.ranges, selected)
+        last = selected.uids[-1] if selected.uids else 0
+        pairs = []
+        for low, high in named:
+            if STAR not in (low, high):
+                pairs.append((low, high))
+                continue
+            if low != high:
+                pairs.append((low or high, NUMBER_LIMIT))
+            if last and (low == high or (low or high) > last):  # "9:*" is "*:9", and the last message is in it
+                pairs.append((last, last))
+        return Named(tuple(pairs) or _NO_UID, uid=True)
+
+
+# A set that no message is in: UIDs begin at 1, and end where the last cannot be given to a message.
+_NO_UID: Ranges = ((NUMBER_LIMIT, NUMBER_LIMIT),)
+
+
+def _as_uids(ranges: Ranges, selected: Selected) -> Ranges:
+    """Turn message numbers into UIDs; ``*`` stays, and what is beyond the last message is left out."""
+    uids, count = selected.uids, selected.exists
+    pairs = []
+    for first, last in ranges:
+        if first == last == STAR:
+            pairs.append((STAR, STAR))
+        elif STAR in (first, last):
+            pairs.append((uids[min(first or last, count) - 1] if count else 1, STAR))
+        elif min(first, last) <= count:
+            pairs.append((uids[min(first, last) - 1], uids[min(max(first, last), count) - 1]))
+    return tuple(pairs)
+
+
+@dataclass(frozen=True, slots=True)
 class Both:
     """All of the keys hold."""
 
@@ -82,18 +139,36 @@ class Neither:
     key: "Key"
 
 
-Key: TypeAlias = Known | Origin | Both | Either | Neither | Criterion
+Key: TypeAlias = Known | Origin | Named | Both | Either | Neither | Criterion
+
+
+def frozen(key: Key, selected: Selected) -> Key:
+    """Return the tree with every set as it is meant now, for a search that is kept up (RFC 5267)."""
+    match key:
+        case Named():
+            return key.frozen(selected)
+        case Both(keys):
+            return Both(tuple(frozen(each, selected) for each in keys))
+        case Either(keys):
+            return Either(tuple(frozen(each, selected) for each in keys))
+        case Neither(inner):
+            return Neither(frozen(inner, selected))
+    return key
 
 
 class SearchReader:
-    """Reads the keys of one SEARCH."""
+    """Reads the keys of one SEARCH, whose texts are in ``charset`` (one that ``charsets.is_known``)."""
 
-    def __init__(self, arguments: Parser, *, uidonly: bool = False) -> None:
+    def __init__(self, arguments: Parser, *, charset: str = "utf-8", uidonly: bool = False) -> None:
         self._arguments = arguments
+        self._charset = charset
         self._uidonly = uidonly
         self._count = 0
         self._depth = 0
         self.knows_modseq = False  # MODSEQ was among the keys
+        # What only has a meaning in the selected mailbox was among them: message numbers, or "$".
+        self.names_selected = False
+        self.watches_clock = False  # the result changes by mere time: OLDER and YOUNGER
 
     def read(self) -> Key:
         """Take ``search-key *(SP search-key)`` to the end."""
@@ -115,10 +190,11 @@ class SearchReader:
             if arguments.at(b"("):
                 return Both(tuple(arguments.parenthesized(self._key)))
             if arguments.at_sequence_set:
-                if self._uidonly:
-                    raise CommandRefusedError(responses.UID_REQUIRED)
                 ranges = arguments.sequence_set()
-                return Known(lambda selected, places: _among(slices_of_numbers(ranges, selected.exists), places))
+                if self._uidonly and ranges != SAVED:
+                    raise CommandRefusedError(responses.UID_REQUIRED)
+                self.names_selected = True
+                return Named(ranges, uid=False)
             name = arguments.word()
             if name in _PLAIN:
                 return _PLAIN[name]
@@ -133,9 +209,9 @@ class SearchReader:
 
     def _text(self) -> str:
         try:
-            return self._arguments.astring().decode("utf-8")
-        except UnicodeDecodeError:
-            raise SyntaxRefusedError("Text is not UTF-8") from None
+            return charsets.decode_strictly(self._arguments.astring(), self._charset)
+        except ValueError:
+            raise SyntaxRefusedError("Text is not in its charset") from None
 
     def _header(self) -> Key:
         name = self._text().lower()
@@ -164,7 +240,8 @@ class SearchReader:
 
     def _uid(self) -> Key:
         ranges = self._arguments.sequence_set()
-        return Known(lambda selected, places: _among(selected.places(ranges, uid=True), places))
+        self.names_selected = self.names_selected or ranges == SAVED
+        return Named(ranges, uid=True)
 
     def _modseq(self) -> Key:
         """Take ``"MODSEQ" [SP entry-name SP entry-type-req] SP mod-sequence-valzer`` (RFC 7162 section 7).
@@ -203,10 +280,15 @@ class SearchReader:
         return Neither(self._key())
 
     def _larger(self) -> Key:
-        return Larger(self._arguments.number())
+        return Larger(self._arguments.number(most=MODSEQ_LIMIT))  # number64 of RFC 9051 section 9
 
     def _smaller(self) -> Key:
-        return Smaller(self._arguments.number())
+        return Smaller(self._arguments.number(most=MODSEQ_LIMIT))
+
+    def _younger(self) -> Key:
+        """Take ``"YOUNGER" SP nz-number`` (RFC 5032 section 3); OLDER is what YOUNGER is not."""
+        self.watches_clock = True
+        return Younger(self._arguments.number(least=1))
 
     def _arrived(self, comparison: Comparison) -> Key:
         return Arrived(comparison, self._arguments.date())
@@ -283,6 +365,8 @@ _WITH_ARGUMENT: dict[bytes, Callable[[SearchReader], Key]] = {
     b"UNKEYWORD": lambda reader: reader._keyword(wanted=False),
     b"LARGER": SearchReader._larger,
     b"SMALLER": SearchReader._smaller,
+    b"YOUNGER": SearchReader._younger,
+    b"OLDER": lambda reader: Neither(reader._younger()),
     b"UID": SearchReader._uid,
     b"MODSEQ": SearchReader._modseq,
     b"EMAILID": lambda reader: reader._identity(OriginKey.EMAIL),
@@ -303,11 +387,14 @@ class Searcher:
         self._work = 0
         self._named = 0
 
-    def find(self, key: Key) -> Generator[Question | bytes, Any, Sequence[int]]:
-        """Return the places that fulfil the key, ascending; ask the store only for what memory cannot say."""
+    def find(self, key: Key, among: Collection[int] | None = None) -> Generator[Question | bytes, Any, Sequence[int]]:
+        """Return the places that fulfil the key, ascending; ask the store only for what memory cannot say.
+
+        Looks ``among`` these places only, if they are given.
+        """
         selected = self._selected
         gone = selected.table().gone
-        everywhere: Collection[int] = range(selected.exists)
+        everywhere: Collection[int] = range(selected.exists) if among is None else among
         if gone:
             everywhere = frozenset(everywhere) - gone
         places, rest = yield from self._narrow(key, everywhere)
@@ -321,7 +408,7 @@ class Searcher:
         self, key: Key, places: Collection[int]
     ) -> Generator[Question | bytes, Any, tuple[Collection[int], Criterion | None]]:
         """Return the places among these that memory does not rule out, and what the store must say of them."""
-        if isinstance(key, Known):
+        if isinstance(key, Known | Named):
             yield from self._work_on(places)
             return key.find(self._selected, places), None
         if isinstance(key, Origin):
@@ -352,7 +439,7 @@ class Searcher:
     ) -> Generator[Question | bytes, Any, tuple[Collection[int], Criterion | None]]:
         asked: list[Criterion] = []
         # What memory can say goes first: the store is then asked about fewer messages.
-        for part in sorted(key.keys, key=lambda part: not isinstance(part, Known)):
+        for part in sorted(key.keys, key=lambda part: not isinstance(part, Known | Named)):
             places, rest = yield from self._narrow(part, places)
             if rest is not None:
                 asked.append(rest)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mailcore.imap import responses
+from mailcore.imap.contexts import Context
 from mailcore.imap.forms import Form
 from mailcore.imap.questions import Changes, MailboxKey, Opened
-from mailcore.imap.sequences import Ranges, highest, resolve, slices_of_uids
+from mailcore.imap.sequences import SAVED, Ranges, highest, resolve, slices_of_uids
 from mailcore.store.snapshot import Snapshot
 
 # Flags and keywords that the client knows already, by UID: what its own STORE was answered.
@@ -42,8 +43,10 @@ class Selected:
         "_keywords",
         "_pending",
         "_recent",
+        "_saved",
         "_table",
         "_tells_recent",
+        "contexts",
         "key",
         "name",
         "read_only",
@@ -61,6 +64,8 @@ class Selected:
         self.uids: Sequence[int] = opened.snapshot.uids  # announced, ascending
         self._table: Table | None = None  # where it is not the snapshot's own
         self._pending: set[int] = set()  # announced, expunged, and not yet said to be
+        self._saved: array[int] = array("I")  # first and last UID of each run of saved messages (RFC 5182)
+        self.contexts: dict[bytes, Context] = {}  # searches to be kept up, by their tags (RFC 5267)
         self._recent: list[range] = []
         self._tells_recent = not rev2
         self._claim(opened.recent_from)
@@ -153,8 +158,12 @@ class Selected:
     def places(self, ranges: Ranges, *, uid: bool) -> list[range]:
         """Return the places (message number less one) that a set names; raises ``NoSuchMessageError``.
 
-        UIDs that are not there are passed over in silence (RFC 3501 section 6.4.8).
+        UIDs that are not there are passed over in silence (RFC 3501 section 6.4.8), and so is what was saved and has
+        been expunged since (RFC 5182 section 2.1).
         """
+        if ranges is SAVED:
+            bounds = self._saved
+            return slices_of_uids(tuple(zip(bounds[::2], bounds[1::2], strict=True)), self.uids)
         if uid:
             return slices_of_uids(ranges, self.uids)
         if not self.uids:
@@ -162,6 +171,27 @@ class Selected:
         if highest(ranges) > len(self.uids):
             raise NoSuchMessageError("No such message number")
         return [range(low - 1, high) for low, high in resolve(ranges, len(self.uids))]
+
+    def save(self, places: Iterable[int]) -> None:
+        """Let ``$`` stand for the messages in these places, ascending, from now on (RFC 5182 section 2.1).
+
+        New messages have greater UIDs than all that are there: a run of neighbours stays what it is.
+        """
+        bounds = array("I")
+        last = -2
+        for place in places:
+            uid = self.uids[place]
+            if place == last + 1:
+                bounds[-1] = uid
+            else:
+                bounds.extend((uid, uid))
+            last = place
+        self._saved = bounds
+
+    @property
+    def pending(self) -> frozenset[int]:
+        """UIDs of expunged messages that the client has not been told of."""
+        return frozenset(self._pending)
 
     def uids_of(self, places: Iterable[range]) -> Sequence[int]:
         """Return the UIDs in these places, without those that are known to be expunged."""

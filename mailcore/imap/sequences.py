@@ -12,6 +12,9 @@ STAR = 0
 
 Ranges: TypeAlias = tuple[tuple[int, int], ...]
 
+# Stands for "$", the messages that were found and saved last (RFC 5182): a set that names none by itself.
+SAVED: Ranges = ()
+
 
 def resolve(ranges: Ranges, largest: int) -> list[tuple[int, int]]:
     """Put ``largest`` for ``*``, turn ranges the right way, sort and join them. Both ends are included.
@@ -53,7 +56,7 @@ def slices_of_numbers(ranges: Ranges, count: int) -> list[range]:
 
 
 def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Join ascending numbers to ranges; both ends are included."""
+    """Join numbers to ranges in their order; both ends are included."""
     start = previous = -1
     for number in numbers:
         if number == previous + 1 and previous >= 0:
@@ -67,7 +70,7 @@ def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def write(numbers: Iterable[int]) -> bytes:
-    """Write ascending numbers as a sequence set: ``1:3,7``. Nothing gives an empty text."""
+    """Write numbers in their order as a sequence set: ``1:3,7``. Nothing gives an empty text."""
     return write_runs(runs(numbers))
 
 

@@ -75,6 +75,17 @@ def decode(data: bytes, charset: str) -> str:
     return text
 
 
+def decode_strictly(data: bytes, charset: str) -> str:
+    """Decode bytes that must be what ``charset`` says, one that ``is_known``. Raises ``ValueError``.
+
+    US-ASCII may be UTF-8, which begins with it.
+    """
+    codec = _CODECS[_key(charset)]
+    text = data.decode("utf-8" if codec == "ascii" else codec)
+    text.encode()  # UTF-7 lets lone surrogates through
+    return text
+
+
 def guess(data: bytes) -> str:
     """Decode bytes of which nothing is known: UTF-8 if they are that, else windows-1252. Never raises."""
     try:

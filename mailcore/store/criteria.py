@@ -93,6 +93,23 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Younger:
+    """The internal date is not more than so many seconds before now (RFC 5032). OLDER is its contrary.
+
+    Who asks has no clock: before the criterion is looked at, ``settled`` makes ``ArrivedFrom`` of it.
+    """
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedFrom:
+    """The internal date is this moment (seconds since 1970) or a later one."""
+
+    moment: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """The day in the Date field (as written there, zone disregarded) compares so."""
 
@@ -115,5 +132,31 @@ class Smaller:
 
 
 Criterion: TypeAlias = (
-    And | Or | Not | UidIn | HeaderContains | AddressContains | Contains | Arrived | Sent | Larger | Smaller
+    And
+    | Or
+    | Not
+    | UidIn
+    | HeaderContains
+    | AddressContains
+    | Contains
+    | Arrived
+    | Younger
+    | ArrivedFrom
+    | Sent
+    | Larger
+    | Smaller
 )
+
+
+def settled(criterion: Criterion, now: int) -> Criterion:
+    """Say what a criterion means at this moment (seconds since 1970)."""
+    match criterion:
+        case Younger(seconds):
+            return ArrivedFrom(now - seconds)
+        case Not(key):
+            return Not(settled(key, now))
+        case And(keys):
+            return And(tuple(settled(key, now) for key in keys))
+        case Or(keys):
+            return Or(tuple(settled(key, now) for key in keys))
+    return criterion

@@ -20,6 +20,7 @@ from mailcore.store.criteria import (
     AddressContains,
     And,
     Arrived,
+    ArrivedFrom,
     Comparison,
     Contains,
     Criterion,
@@ -31,6 +32,7 @@ from mailcore.store.criteria import (
     Sent,
     Smaller,
     UidIn,
+    Younger,
 )
 from mailcore.store.reading import bodies, overview
 
@@ -195,8 +197,8 @@ def _compile(criterion: Criterion) -> tuple[_Test, int]:
             return (lambda facts: None if facts.size is None else facts.size > octets), _BY_ROW
         case Smaller(octets):
             return (lambda facts: None if facts.size is None else facts.size < octets), _BY_ROW
-        case Arrived(comparison, day):
-            return _arrived(comparison, day), _BY_ROW
+        case Arrived() | ArrivedFrom() | Younger():
+            return _arrived(criterion), _BY_ROW
         case Sent(comparison, day):
             return _sent(comparison, day), _BY_FIELDS
         case HeaderContains(name, text):
@@ -244,8 +246,14 @@ def _joined(tests: Sequence[_Test], *, stops_at: bool) -> _Test:
     return joined
 
 
-def _arrived(comparison: Comparison, day: date) -> _Test:
-    begin = (day.toordinal() - _EPOCH) * _DAY
+def _arrived(criterion: Arrived | ArrivedFrom | Younger) -> _Test:
+    if isinstance(criterion, Younger):
+        raise TypeError("the criterion has not been settled")
+    if isinstance(criterion, ArrivedFrom):
+        moment = criterion.moment
+        return lambda facts: None if facts.internal_date is None else facts.internal_date >= moment
+    comparison = criterion.comparison
+    begin = (criterion.day.toordinal() - _EPOCH) * _DAY
     lowest = {Comparison.BEFORE: -(2**63), Comparison.ON: begin, Comparison.SINCE: begin}[comparison]
     end = {Comparison.BEFORE: begin, Comparison.ON: begin + _DAY, Comparison.SINCE: 2**63}[comparison]
     return lambda facts: None if facts.internal_date is None else lowest <= facts.internal_date < end

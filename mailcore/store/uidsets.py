@@ -39,8 +39,8 @@ def among_present(uids: Sequence[int], present: Sequence[int]) -> Condition:
     return among(uids)
 
 
-def around(uids: Sequence[int]) -> Condition | None:
+def around(uids: Sequence[int], column: str = "uid") -> Condition | None:
     """Match the whole span of these UIDs if that is not much more than the UIDs themselves; ``None`` if it is."""
     if uids and uids[-1] - uids[0] < 4 * len(uids):
-        return Condition("uid BETWEEN %s AND %s", [uids[0], uids[-1]])
+        return Condition(f"{column} BETWEEN %s AND %s", [uids[0], uids[-1]])
     return None

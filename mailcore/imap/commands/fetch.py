@@ -60,6 +60,8 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
         ]
     elif gone:
         places = [range(place, place + 1) for run in places for place in run if place not in table.gone]
+    if plan.partial is not None:
+        places = plan.partial.runs(places)
     seen: dict[int, Any] = {}
     if plan.sets_seen and not selected.read_only:
         seen = yield from _set_seen(talk, selected, table, places)

@@ -1,15 +1,63 @@
-"""SEARCH and UID SEARCH (RFC 3501 section 6.4.4), ESEARCH results (RFC 4731), MODSEQ (RFC 7162 section 3.1.5)."""
+"""SEARCH and UID SEARCH (RFC 3501 section 6.4.4, RFC 9051 section 6.4.4), and what SORT and THREAD share with them."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from mailcore.imap import responses, sequences
+from mailcore.conversation import CommandRefusedError
+from mailcore.dialogue import Question
+from mailcore.imap import responses, updates
+from mailcore.imap.contexts import Context
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
-from mailcore.imap.search_keys import Searcher, SearchReader
-from mailcore.imap.talk import Command, Exchange, Talk
+from mailcore.imap.search_keys import Key, Searcher, SearchReader, frozen
+from mailcore.imap.search_results import PLAIN_ALL, Returns, correlator, extended, plain, read_returns
+from mailcore.imap.selected import Selected
+from mailcore.imap.talk import Command, Exchange, Piece, Talk
+from mailcore.message import charsets
+from mailcore.store.sort_keys import SortCriterion
 
-_CHARSETS = frozenset({b"US-ASCII", b"UTF-8"})
-_RESULTS = frozenset({b"MIN", b"MAX", b"ALL", b"COUNT"})
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to look for."""
+
+    key: Key
+    knows_modseq: bool
+    names_selected: bool
+    watches_clock: bool
+
+    def find(self, talk: Talk, selected: Selected) -> Generator[Question | bytes, Any, Sequence[int]]:
+        """Return the places of the messages found, ascending."""
+        if self.knows_modseq:
+            yield talk.learn_condstore()
+        return (yield from Searcher(selected).find(self.key))
+
+    def highest(self, selected: Selected, places: Sequence[int]) -> int:
+        """Return the greatest MODSEQ of these messages; 0 when the client has not asked for it."""
+        if not self.knows_modseq:
+            return 0
+        modseqs = selected.table().modseqs
+        return max((modseqs[place] for place in places), default=0)
+
+
+def read_charset(arguments: Parser) -> bytes:
+    """Take the name of a charset; any that mail is written in will do. Raises with the BADCHARSET of RFC 3501."""
+    charset = arguments.astring()
+    if not charsets.is_known(charset.decode("ascii", "replace")):
+        raise CommandRefusedError(responses.BAD_CHARSET)
+    return charset
+
+
+def read_program(talk: Talk, arguments: Parser, charset: bytes = b"UTF-8") -> Program:
+    """Take ``search-key *(SP search-key)`` to the end."""
+    if talk.utf8 and charset.upper() != b"UTF-8":
+        raise SyntaxRefusedError("Everything is in UTF-8")  # RFC 6855 section 3
+    reader = SearchReader(arguments, charset=charset.decode("ascii"), uidonly=talk.uidonly)
+    key = reader.read()
+    return Program(key, reader.knows_modseq, reader.names_selected, reader.watches_clock)
 
 
 def _search(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
@@ -19,83 +67,77 @@ def _search(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     [SP "CHARSET" SP astring] 1*(SP search-key)`` (RFC 4466 section 2.6.1)
     """
     arguments.space()
-    returns = _return_options(arguments)
-    if arguments.accept_word(b"CHARSET"):
-        if talk.utf8:
-            # RFC 6855 section 3: it could only contradict what has been agreed.
-            raise SyntaxRefusedError("CHARSET is not allowed after ENABLE UTF8=ACCEPT")
-        arguments.space()
-        if arguments.astring().upper() not in _CHARSETS:
-            return responses.BAD_CHARSET
-        arguments.space()
-    reader = SearchReader(arguments, uidonly=talk.uidonly)
-    key = reader.read()
-    if returns is None and talk.rev2:
-        # RFC 9051 section 6.4.4: every answer is an ESEARCH.
-        returns = frozenset({b"ALL"})
+    returns = read_returns(arguments)
     selected = talk.mailbox
-    if reader.knows_modseq:
-        yield talk.learn_condstore()
-    places = yield from Searcher(selected).find(key)
-    numbers = [selected.uids[place] if uid else place + 1 for place in places]
-    modseqs = selected.table().modseqs if reader.knows_modseq else ()
-    if returns is None:
-        highest = max((modseqs[place] for place in places), default=0) if modseqs else 0
-        yield _plain(numbers, highest)
-    else:
-        yield _extended(talk.tag, returns, numbers, [modseqs[place] for place in places] if modseqs else [], uid=uid)
+    with emptying(selected, returns):
+        charset = b"UTF-8"
+        if arguments.accept_word(b"CHARSET"):
+            if talk.utf8:
+                raise SyntaxRefusedError("Everything is in UTF-8")  # RFC 6855 section 3
+            arguments.space()
+            charset = read_charset(arguments)
+            arguments.space()
+        program = read_program(talk, arguments, charset)
+        check_update(talk, returns)
+        places = yield from program.find(talk, selected)
+        if returns is None and not talk.rev2:
+            numbers = [selected.uids[place] if uid else place + 1 for place in places]
+            yield plain(b"SEARCH", numbers, program.highest(selected, places))
+        else:
+            # IMAP4rev2 has no SEARCH response any more (RFC 9051 section 6.4.4).
+            yield from report(talk, program, returns or PLAIN_ALL, places, uid=uid)
     return responses.completed(b"UID SEARCH" if uid else b"SEARCH")
 
 
-def _return_options(arguments: Parser) -> frozenset[bytes] | None:
-    if not arguments.accept_word(b"RETURN"):
-        return None
-    arguments.space()
-    options = frozenset(arguments.parenthesized(lambda: _result(arguments), empty=True))
-    arguments.space()
-    # RFC 4731 section 3.1: an empty list means ALL.
-    return options or frozenset({b"ALL"})
+@contextmanager
+def emptying(selected: Selected, returns: Returns | None) -> Iterator[None]:
+    """Save nothing any more where SAVE was asked for and the answer is NO (RFC 5182 section 2.1).
+
+    After BAD stays what was saved before.
+    """
+    try:
+        yield
+    except CommandRefusedError as refused:
+        if returns is not None and b"SAVE" in returns and refused.reply.startswith(b"NO"):
+            selected.save(())
+        raise
 
 
-def _result(arguments: Parser) -> bytes:
-    result = arguments.word()
-    if result not in _RESULTS:
-        raise SyntaxRefusedError("Unknown search result option")
-    return result
+def check_update(talk: Talk, returns: Returns | None) -> None:
+    """Make sure that a tag does not stand for two searches that are kept up (RFC 5267 section 4.3)."""
+    if returns is not None and b"UPDATE" in returns and talk.tag in talk.mailbox.contexts:
+        raise SyntaxRefusedError("Tag stands for another search")
 
 
-def _plain(numbers: Sequence[int], highest: int) -> bytes:
-    found = b" " + responses.numbers(numbers) if numbers else b""
-    # RFC 7162 section 3.1.5
-    return b"* SEARCH%b%b\r\n" % (found, b" (MODSEQ %d)" % highest if highest else b"")
+def report(
+    talk: Talk,
+    program: Program,
+    returns: Returns,
+    places: Sequence[int],
+    criteria: Sequence[SortCriterion] = (),
+    *,
+    uid: bool,
+    belongs_to: bytes = b"",
+) -> Piece:
+    """Say what was found (``places``, in the order of ``criteria``), save it, and keep it up, as was asked for.
 
-
-def _extended(
-    tag: bytes, returns: frozenset[bytes], numbers: Sequence[int], modseqs: Sequence[int], *, uid: bool
-) -> bytes:
-    """Write an ESEARCH response; ``modseqs`` go with ``numbers`` where MODSEQ was searched for."""
-    pieces = [b"(TAG %b)" % responses.string(tag)]
-    if uid:
-        pieces.append(b"UID")
-    if numbers:
-        if b"MIN" in returns:
-            pieces.append(b"MIN %d" % numbers[0])
-        if b"MAX" in returns:
-            pieces.append(b"MAX %d" % numbers[-1])
-        if b"ALL" in returns:
-            pieces.append(b"ALL " + sequences.write(numbers))
-    if b"COUNT" in returns:
-        pieces.append(b"COUNT %d" % len(numbers))
-    if modseqs:
-        pieces.append(b"MODSEQ %d" % _highest(returns, modseqs))
-    return b"* ESEARCH %b\r\n" % b" ".join(pieces)
-
-
-def _highest(returns: frozenset[bytes], modseqs: Sequence[int]) -> int:
-    """Return the MODSEQ of what is reported (RFC 4731 section 3.2): of the first, the last, or of all."""
-    if returns <= {b"MIN", b"MAX"}:
-        return max([modseqs[0]] * (b"MIN" in returns) + [modseqs[-1]] * (b"MAX" in returns))
-    return max(modseqs)
+    With ``belongs_to``, the correlator of several mailboxes, what has found nothing is not told of (RFC 7377).
+    """
+    selected = talk.mailbox
+    numbers = [selected.uids[place] if uid else place + 1 for place in places]
+    reported = returns.reported(places)
+    if not returns.is_silent and (places or not belongs_to):
+        modseq = program.highest(selected, reported)
+        yield extended(belongs_to or correlator(talk.tag), returns, numbers, modseq, uid=uid)
+    if b"SAVE" in returns:
+        selected.save(sorted(reported))
+    if b"UPDATE" not in returns:
+        return
+    if program.watches_clock or not updates.may_add(selected, len(places), is_sorted=bool(criteria)):
+        yield responses.untagged(responses.no(b"Not kept up", b"NOUPDATE " + responses.string(talk.tag)))
+        return
+    uids = array("I", [selected.uids[place] for place in places])
+    selected.contexts[talk.tag] = Context(talk.tag, frozen(program.key, selected), uid, criteria, uids)
 
 
 COMMANDS = {

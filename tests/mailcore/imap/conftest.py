@@ -3,7 +3,8 @@
 import pytest
 
 from mailcore.imap.answers import appending
-from mailcore.store import mailboxes
+from mailcore.store import mailboxes, threading_mail
+from mailcore.store.columns import columns
 from mailcore.store.notices import doorbells
 from mailcore.store.views import views
 
@@ -16,6 +17,8 @@ def _nothing_remembered():
     appending._ids.clear()
     views._views.clear()
     views._idle.clear()
+    columns.clear()
+    threading_mail.answers.clear()
     doorbells._bells.clear()
 
 

@@ -17,6 +17,7 @@ from mailcore.store import criteria, keywords
 from mailcore.store.flags import DELETED, SEEN
 from mailcore.store.refusals import LimitError
 from mailcore.store.snapshot import build
+from mailcore.store.sort_keys import SortKey
 
 MESSAGE = (
     b"From: Ann <ann@example.com>\r\nTo: bob@example.com\r\nSubject: lunch\r\n"
@@ -27,6 +28,10 @@ MIXED = (
     b'Content-Type: multipart/mixed; boundary="x"\r\n\r\npreamble\r\n--x\r\nContent-Type: text/plain\r\n\r\none\r\n'
     b"--x\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ntwo\r\n--x--\r\n"
 )
+
+
+# The model's clock stands still, in seconds since 1970.
+NOW = 1_000_000_000
 
 
 class Body:
@@ -320,8 +325,40 @@ class Store:
     def forget_login(self, question):
         return None
 
+    def sort_messages(self, question):
+        box = self.by_key(question.key)
+        uids = [uid for uid in question.uids if uid in box.messages]
+        for criterion in reversed(question.criteria):
+            uids.sort(key=lambda uid: sort_value(criterion.key, box.messages[uid]), reverse=criterion.reverse)
+        return uids
+
+    def thread_messages(self, question):
+        box = self.by_key(question.key)
+        return b"".join(
+            b"(%d)" % name for uid, name in zip(question.uids, question.names, strict=True) if uid in box.messages
+        )
+
+    def read_mailbox(self, question):
+        box = self.boxes.get(question.name)
+        if box is None:
+            return q.Refused.NO_SUCH_MAILBOX
+        return q.Opened(q.MailboxKey(7, box.mailbox), box.snapshot(), box.first_recent)
+
     def pause(self, question):
         return None
+
+
+def sort_value(key, message):
+    """What a message is sorted by, for the keys that tests of the session use."""
+    _, _, _, date, data = message
+    match key:
+        case SortKey.SIZE:
+            return len(data)
+        case SortKey.ARRIVAL:
+            return date
+        case SortKey.SUBJECT:
+            return re.search(rb"Subject: ([^\r]*)", data)[1].upper()
+    raise AssertionError(key)
 
 
 def fulfils(criterion, uid, box):
@@ -346,6 +383,8 @@ def fulfils(criterion, uid, box):
             header = data.partition(b"\r\n\r\n")[0].lower()
             lines = [line.partition(b":")[2] for line in header.split(b"\r\n") if line.startswith(name.encode() + b":")]
             return any(text.lower().encode() in line for line in lines)
+        case criteria.Younger(seconds):
+            return date >= NOW - seconds
         case criteria.Arrived(comparison, day):
             own = datetime.fromtimestamp(date, UTC).date()
             return {"before": own < day, "on": own == day, "since": own >= day}[comparison.value]

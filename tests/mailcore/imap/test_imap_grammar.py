@@ -47,7 +47,7 @@ METHODS = [
         ("sequence_set", b":"),
         ("sequence_set", b","),
         ("sequence_set", b"4294967296"),
-        ("sequence_set", b"$"),
+        ("sequence_set", b"$1"),
         ("mailbox", b"&"),
         ("mailbox", b'"&AAA-"'),
         ("flag", b"\\Recent"),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mailcore.store import mailboxes
+from mailcore.store import mailboxes, threading_mail
+from mailcore.store.columns import columns
 from mailcore.store.views import views
 from tests.mailcore.store.samples import make_user
 
@@ -14,6 +15,8 @@ def _nothing_remembered():
     mailboxes._inboxes.clear()
     views._views.clear()
     views._idle.clear()
+    columns.clear()
+    threading_mail.answers.clear()
 
 
 @pytest.fixture(autouse=True)
