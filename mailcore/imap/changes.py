@@ -1,5 +1,6 @@
 """Telling a client what has changed in its mailbox, at the end of a command or while it idles."""
 
+from bisect import bisect_left
 from collections.abc import Generator, Iterable
 from itertools import islice
 from typing import Any
@@ -29,7 +30,13 @@ def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, A
         talk.news = True
         return False
     known, talk.known = talk.known, {}
-    yield from in_turns(selected.absorb(changes, expunges=expunges, known=known, form=talk.form))
+    end = selected.snapshot.uidnext
+    told = selected.absorb(changes, expunges=expunges, known=known, form=talk.form, flags=talk.hears_flags)
+    yield from in_turns(told)
+    if talk.notify is not None and talk.notify.describe is not None:
+        made, talk.notify.made = talk.notify.made, set()
+        places = range(bisect_left(selected.uids, end), selected.exists)
+        yield from talk.notify.describe(talk, [place for place in places if selected.uids[place] not in made])
     return True
 
 

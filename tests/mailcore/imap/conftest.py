@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailcore.imap.answers import appending
+from mailcore.imap.answers import appending, notifying
 from mailcore.store import mailboxes
 from mailcore.store.notices import doorbells
 from mailcore.store.views import views
@@ -17,6 +17,8 @@ def _nothing_remembered():
     views._views.clear()
     views._idle.clear()
     doorbells._bells.clear()
+    doorbells._accounts.clear()
+    notifying._watches.clear()
 
 
 @pytest.fixture
