@@ -3,7 +3,7 @@
 from typing import Any
 
 from mailcore.dialogue import Question
-from mailcore.imap.answers import appending, connection, mailboxes, messages, origins, searching, selection
+from mailcore.imap.answers import appending, connection, mailboxes, messages, notifying, origins, searching, selection
 from mailcore.imap.answers.common import Answer
 from mailcore.intake.login import verify_password
 from mailcore.sasl.questions import VerifyPassword
@@ -14,6 +14,7 @@ ANSWERS: dict[type[Question], Answer[Any, Any]] = {
     **mailboxes.ANSWERS,
     **selection.ANSWERS,
     **messages.ANSWERS,
+    **notifying.ANSWERS,
     **origins.ANSWERS,
     **appending.ANSWERS,
     **searching.ANSWERS,

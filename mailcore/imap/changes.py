@@ -31,12 +31,17 @@ def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, A
         talk.news = True
         return False
     known, talk.known = talk.known, {}
-    old_end = selected.snapshot.uidnext
+    end = selected.snapshot.uidnext
     if selected.contexts and expunges:
         yield tell_leaving(selected, selected.pending.union(changes.vanished))
-    yield from in_turns(selected.absorb(changes, expunges=expunges, known=known, form=talk.form))
+    told = selected.absorb(changes, expunges=expunges, known=known, form=talk.form, flags=talk.hears_flags)
+    yield from in_turns(told)
+    if talk.notify is not None and talk.notify.describe is not None:
+        made, talk.notify.made = talk.notify.made, set()
+        places = range(bisect_left(selected.uids, end), selected.exists)
+        yield from talk.notify.describe(talk, [place for place in places if selected.uids[place] not in made])
     if selected.contexts:
-        arrived = selected.uids[bisect_left(selected.uids, old_end) :]
+        arrived = selected.uids[bisect_left(selected.uids, end) :]
         yield from tell_updates(talk, selected, [*changes.updated, *arrived])
     return True
 

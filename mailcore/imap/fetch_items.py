@@ -198,6 +198,19 @@ def read_plan(arguments: Parser, *, uid: bool, form: Form = PLAIN) -> FetchPlan:
     return plan
 
 
+def read_items(arguments: Parser, *, form: Form) -> FetchPlan:
+    """Take ``"(" fetch-att *(SP fetch-att) ")"``: what to tell of messages that nobody has fetched.
+
+    So told a message is not seen, whatever is told of it, and a FETCH that was not asked for has the items that the
+    client can expect in one.
+    """
+    plan = FetchPlan()
+    arguments.parenthesized(lambda: _take_item(plan, arguments))
+    plan.sets_seen = False
+    plan.finish(form)
+    return plan
+
+
 def _take_modifiers(plan: FetchPlan, arguments: Parser, *, uid: bool, form: Form) -> None:
     """Take ``"(" fetch-modifier *(SP fetch-modifier) ")"`` (RFC 4466 section 2.4)."""
     arguments.parenthesized(lambda: _take_modifier(plan, arguments, uid=uid))

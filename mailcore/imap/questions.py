@@ -58,6 +58,30 @@ class ForgetLogin(Question):
     """Nobody is logged in any more, and the connection goes on (RFC 8437). Answer: ``None``."""
 
 
+# Instead of a mailbox's id: names or subscriptions of the account have changed; or anything may have.
+NAMES = 0
+EVERYTHING = -1
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChanged:
+    """A notice: something is new in one of the mailboxes that ``WatchAccount`` is about, or in their names."""
+
+    mailbox: int
+
+
+@dataclass(frozen=True, slots=True)
+class WatchAccount(Question):
+    """Hear of all mailboxes of an account and of these ones of others. Answer: ``None``.
+
+    From the answer on ``AccountChanged`` notices reach the session, until it asks again or the connection ends. With 0
+    for the account: hear of nothing.
+    """
+
+    account: int
+    foreign: frozenset[int]
+
+
 # -- Mailboxes --------------------------------------------------------------------------------------------------------
 
 
@@ -75,6 +99,7 @@ class MailboxRow(NamedTuple):
     uidvalidity: int
     highestmodseq: int
     size: int  # octets, the sum of RFC822.SIZE
+    rights: str = ALL_RIGHTS  # of who asks
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,11 +207,14 @@ class Selected:
 
     # -- What to tell -------------------------------------------------------------------------------------------------
 
-    def absorb(self, changes: Changes, *, expunges: bool, known: Known, form: Form) -> Iterator[bytes]:
+    def absorb(
+        self, changes: Changes, *, expunges: bool, known: Known, form: Form, flags: bool = True
+    ) -> Iterator[bytes]:
         """Take what has happened; the untagged responses that tell it come one after the other.
 
-        ``expunges``: EXPUNGE may be said now; otherwise it waits. ``known``: what need not be told again. Take the
-        responses to their end before anything else is asked of this mailbox.
+        ``expunges``: EXPUNGE may be said now; otherwise it waits. ``known``: what need not be told again.
+        ``flags``: what others did to flags is told. Take the responses to their end before anything else is asked of
+        this mailbox.
         """
         self._pending.update(uid for _, uid in self.numbers_of(changes.vanished))
         old_end = self.snapshot.uidnext
@@ -231,7 +234,8 @@ class Selected:
             yield b"* %d EXISTS\r\n" % self.exists
             if self._tells_recent:
                 yield b"* %d RECENT\r\n" % self.recent
-        yield from self._tell_flags(changes.updated, old_end, known, form)
+        if flags:
+            yield from self._tell_flags(changes.updated, old_end, known, form)
 
     def flags_of(self, uid: int, flags: int, keywords: tuple[str, ...]) -> bytes:
         r"""Write the flags of a message, with ``\Recent`` where it is this session's to see."""

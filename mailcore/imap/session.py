@@ -37,6 +37,7 @@ from mailcore.imap.commands import (
     listing,
     mailboxes,
     multisearch,
+    notify,
     search,
     selection,
     sort,
@@ -44,7 +45,9 @@ from mailcore.imap.commands import (
     thread,
 )
 from mailcore.imap.grammar import Parser, SyntaxRefusedError, UnfitNameError
+from mailcore.imap.notifications import tell_others, tell_unasked, wants_to_speak
 from mailcore.imap.questions import (
+    AccountChanged,
     AppendMessages,
     CloseMailbox,
     CopyMessages,
@@ -56,6 +59,7 @@ from mailcore.imap.questions import (
     RenameMailbox,
     SearchMessages,
     StoreFlags,
+    WatchAccount,
 )
 from mailcore.imap.selected import NoSuchMessageError
 from mailcore.imap.talk import Command, Exchange, GoodbyeError, Policy, QuestionRefusedError, Talk
@@ -80,6 +84,7 @@ COMMANDS: dict[bytes, Command] = {
     **copy.COMMANDS,
     **expunge.COMMANDS,
     **idle.COMMANDS,
+    **notify.COMMANDS,
 }
 
 # Octets: all lines of a command together, one literal, all literals. Before login a stranger can make us keep no more
@@ -189,23 +194,39 @@ class ImapSession(Conversation):
         """Let go of messages that were being appended, and leave the mailbox."""
         selected, opening = self._talk.selected, isinstance(self._question, OpenMailbox)
         self._end(b"")
+        actions: list[Action] = []
         if selected or opening:
-            return [Ask(CloseMailbox(selected.key if selected else None))]
-        return []
+            actions.append(Ask(CloseMailbox(selected.key if selected else None)))
+        if self._talk.listens:
+            actions.append(Ask(WatchAccount(0, frozenset())))
+        return actions
 
     def notice(self, news: object) -> list[Action]:
-        """Remember that the mailbox has changed; tell it at once to a client that idles."""
-        talk = self._talk
-        if self._closing or talk.selected is None or not isinstance(news, MailboxChanged):
+        """Remember what has changed; tell it at once to a client that idles, or has asked for that (RFC 5465)."""
+        if self._closing or not self._takes(news) or self._question is not None:
             return []
-        if news.mailbox != talk.selected.key.mailbox:
-            return []
-        talk.news = True
-        if not talk.idling or self._question is not None:
-            return []
-        if handler := self._unhand():
+        if self._talk.idling and (handler := self._unhand()):
             self._drive(handler, None)
+        elif self._talk.notify is None or self._handler is not None:
+            return []
         return self._proceed()
+
+    def _takes(self, news: object) -> bool:
+        """Take note of a notice; say whether it is of interest."""
+        talk = self._talk
+        if isinstance(news, MailboxChanged):
+            if talk.selected is None or news.mailbox != talk.selected.key.mailbox:
+                return False
+            if talk.notify is not None:
+                if not talk.notify.selected:
+                    return False
+                talk.notify.resting = False
+            talk.news = True
+            return True
+        if isinstance(news, AccountChanged) and talk.notify is not None:
+            talk.notify.hear(news.mailbox)
+            return talk.notify.has_news
+        return False
 
     # What Conversation calls.
 
@@ -281,13 +302,20 @@ class ImapSession(Conversation):
             return True
         event = self._collector.next(LINE_LIMIT)
         if event is None:
-            return False
+            return self._speak_unasked()
         if isinstance(event, Announced):
             self._begin(self._admit(event))
         elif isinstance(event, Dropped):
             self._finish(self._refusal)
         elif event.text:
             self._begin(self._carry_out(event.text, event.literals))
+        return True
+
+    def _speak_unasked(self) -> bool:
+        """Tell what NOTIFY asked for, if nothing of a command has come; say whether there was anything to tell."""
+        if self._talk.notify is None or not self._collector.is_empty or not wants_to_speak(self._talk):
+            return False
+        self._begin(tell_unasked(self._talk))
         return True
 
     def _carry_out(self, text: bytes, literals: tuple[Any, ...]) -> Exchange:
@@ -335,6 +363,9 @@ class ImapSession(Conversation):
             return completion
         if talk.selected and (talk.news or command.refreshes or (command.expunges and talk.selected.has_pending)):
             yield from tell_changes(talk, expunges=command.expunges)
+        if talk.notify is not None:
+            talk.notify.resting = False
+            yield from tell_others(talk)
         return completion
 
     # Literals.

@@ -1,6 +1,6 @@
 """What a session and its commands share: the state of one conversation, and the form of a command."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol, TypeAlias
@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from mailcore.conversation import CommandRefusedError
 from mailcore.dialogue import Peer, Question
 from mailcore.imap import responses
+from mailcore.imap.events import Event, Notify
 from mailcore.imap.forms import Form
 from mailcore.imap.grammar import Parser
 from mailcore.imap.questions import Refused
@@ -84,6 +85,8 @@ class Talk:
     news: bool = False  # the selected mailbox may have changed
     known: Known = field(default_factory=dict)  # changes that need not be told: the command has told them
     idling: bool = False  # the client waits for news
+    notify: Notify | None = None  # what it wants to hear of unasked, once it has said so
+    listens: bool = False  # it has asked to hear of all mailboxes of its account
     appending: Appending | None = None  # an APPEND whose messages the store does not have yet
     # How far a long command is and how far it has to go, in whatever it counts. Set it at the end of a line, and again
     # as the work goes on; it is told when the client has heard nothing for a while (RFC 9585).
@@ -124,6 +127,26 @@ class Talk:
         if not set(rights) <= set(selected.rights):
             raise CommandRefusedError(responses.refused(Refused.NO_PERMISSION))
         return selected
+
+    @property
+    def hears_messages(self) -> bool:
+        """What others do in the selected mailbox is told unasked (RFC 5465 section 3.1)."""
+        return self.notify is None or bool(self.notify.selected)
+
+    @property
+    def hears_flags(self) -> bool:
+        """What others do to flags in the selected mailbox is told (RFC 5465 section 3.1)."""
+        return self.notify is None or Event.FLAG_CHANGE in self.notify.selected
+
+    def has_made(self, name: str, uids: Iterable[int]) -> None:
+        """Take note that this client has put messages into a mailbox: it knows what they are."""
+        if self.notify is not None and self.selected is not None and self.selected.name == name:
+            self.notify.made.update(uids)
+
+    def has_named(self, *called: str) -> None:
+        """Take note that this client has made, removed or subscribed mailboxes: it need not be told."""
+        if self.notify is not None:
+            self.notify.mine.update(called)
 
     @property
     def form(self) -> Form:

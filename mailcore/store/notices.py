@@ -6,7 +6,9 @@ directly (``commit.on_commit(doorbells.ring)``); what other processes commit is 
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -17,10 +19,38 @@ log = structlog.get_logger("mailcore.store.notices")
 
 Bell = Callable[[int], object]
 
+# What the bell of an account is rung with instead of a mailbox's id: its names or subscriptions have changed, as in
+# ``Change``; or anything may have.
+NAMES = 0
+EVERYTHING = -1
+# Changes of names that are remembered of each account: other processes' eyes and our own commits both tell of ours.
+_REMEMBERED = 64
+
 
 def call_here(function: Callable[..., object], *args: Any) -> None:
     """Call at once, in the thread that rings."""
     function(*args)
+
+
+@dataclass(slots=True)
+class _Account:
+    """Who hears of all mailboxes of a user, and for what they have been rung."""
+
+    bells: dict[Bell, None] = field(default_factory=dict)
+    rung: dict[int, int] = field(default_factory=dict)
+    renamed: deque[int] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+    def is_new(self, change: Change) -> bool:
+        """Take note of a change; say whether it was not heard of yet."""
+        if change.mailbox_id == NAMES:
+            if change.modseq in self.renamed:
+                return False
+            self.renamed.append(change.modseq)
+            return True
+        if change.modseq <= self.rung.get(change.mailbox_id, 0):
+            return False
+        self.rung[change.mailbox_id] = change.modseq
+        return True
 
 
 class Doorbells:
@@ -38,6 +68,7 @@ class Doorbells:
         self._lock = threading.Lock()
         self._bells: dict[int, dict[Bell, int]] = {}
         self._rung: dict[int, int] = {}
+        self._accounts: dict[int, _Account] = {}
         self._caches: dict[str, list[Callable[[], object]]] = {}
         self._generations: dict[str, int] = {}
 
@@ -58,6 +89,20 @@ class Doorbells:
                 self._bells.pop(mailbox, None)
                 self._rung.pop(mailbox, None)
 
+    def watch_account(self, owner: int, bell: Bell) -> None:
+        """Ring ``bell`` for every mailbox of this user from now on, and for changes of their names (``NAMES``)."""
+        with self._lock:
+            self._accounts.setdefault(owner, _Account()).bells[bell] = None
+
+    def unwatch_account(self, owner: int, bell: Bell) -> None:
+        """Ring ``bell`` for this user no more; no harm if it was not rung anyway."""
+        with self._lock:
+            account = self._accounts.get(owner)
+            if account is not None:
+                account.bells.pop(bell, None)
+                if not account.bells:
+                    del self._accounts[owner]
+
     def ring(self, changes: Iterable[Change]) -> None:
         """Ring for these changes. A mailbox that has been rung for this MODSEQ or a later one is left in peace."""
         due: list[tuple[Bell, int]] = []
@@ -67,6 +112,9 @@ class Doorbells:
                 if bells and change.modseq > self._rung.get(change.mailbox_id, 0):
                     self._rung[change.mailbox_id] = change.modseq
                     due += [(bell, change.mailbox_id) for bell in bells]
+                account = self._accounts.get(change.owner_id)
+                if account and account.is_new(change):
+                    due += [(bell, change.mailbox_id) for bell in account.bells]
         for bell, mailbox in due:
             self.carry(bell, mailbox)
 
@@ -87,6 +135,7 @@ class Doorbells:
         """Ring every bell: notices may have been missed."""
         with self._lock:
             due = [(bell, mailbox) for mailbox, bells in self._bells.items() for bell in bells]
+            due += [(bell, EVERYTHING) for account in self._accounts.values() for bell in account.bells]
         for bell, mailbox in due:
             self.carry(bell, mailbox)
 

@@ -111,6 +111,7 @@ def _append(talk: Talk, arguments: Parser) -> Exchange:
     talk.appending = None  # the messages are the store's from here on
     appended: Appended = yield AppendMessages(talk.account, appending.name, tuple(appending.messages))
     talk.news = talk.selected is not None
+    talk.has_made(appending.name, appended.uids)
     uids = sequences.write(appended.uids)
     return responses.completed(b"APPEND", b"APPENDUID %d %b" % (appended.uidvalidity, uids))
 

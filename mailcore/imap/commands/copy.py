@@ -40,6 +40,7 @@ def _transfer(talk: Talk, arguments: Parser, *, uid: bool, move: bool) -> Genera
     copied = yield CopyMessages(selected.key, uids, target, move)
     if target == selected.name:
         talk.news = True
+        talk.has_made(target, copied.target_uids)
     return copied
 
 

@@ -4,7 +4,7 @@ A FETCH becomes a plan: which columns to ask for, and a template into which each
 MODSEQs come from the session's memory; the rest is asked for slice by slice, so that no answer is ever held whole.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -73,6 +73,20 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     if not uid and (fetcher.missing or gone):
         return responses.EXPUNGE_ISSUED
     return responses.completed(b"UID FETCH" if uid else b"FETCH")
+
+
+def describe(talk: Talk, plan: FetchPlan, places: Collection[int]) -> Piece:
+    """Tell of messages in the selected mailbox that nobody has fetched (RFC 5465 section 5.2)."""
+    if not places:
+        return
+    form = talk.form
+    wanted = [item for item, shown in ((b"UID", form.shows_uid), (b"MODSEQ", form.condstore)) if shown]
+    plan.items += [item.decode("ascii") for item in wanted if item.decode("ascii") not in plan.items]
+    plan.finish(form)
+    selected = talk.mailbox
+    fetcher = _Fetcher(talk, selected, plan, selected.table(), {})
+    runs = [range(place, place + 1) for place in places]
+    yield from fetcher.from_store(runs) if plan.needs_store else fetcher.from_memory(runs)
 
 
 def _set_seen(talk: Talk, selected: Selected, table: Table, places: list[range]) -> Any:

@@ -4,8 +4,8 @@ from collections.abc import Generator
 
 from mailcore.conversation import NextLine
 from mailcore.imap import responses
-from mailcore.imap.changes import tell_changes
 from mailcore.imap.grammar import Parser
+from mailcore.imap.notifications import has_news, tell_everything
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Talk
 
 
@@ -14,15 +14,15 @@ def _idle(talk: Talk, arguments: Parser) -> Exchange:
     arguments.end()
     prompt = b"+ idling\r\n"
     while True:
-        while talk.selected and (talk.news or talk.selected.has_pending):
+        while has_news(talk):
             yield prompt
             prompt = b""
-            if not (yield from tell_changes(talk, expunges=True)):
+            if not (yield from tell_everything(talk, expunges=True)):
                 break  # the next ring, or the end of the wait, tries again
         line = yield from _wait(talk, prompt)
         prompt = b""
         if line is not None:
-            talk.news = talk.selected is not None
+            talk.news = talk.selected is not None and talk.hears_messages
             return responses.completed(b"IDLE") if line.upper() == b"DONE" else responses.EXPECTED_DONE
 
 

@@ -35,7 +35,9 @@ def _create(talk: Talk, arguments: Parser) -> Exchange:
     arguments.space()
     name = arguments.mailbox()
     arguments.end()
-    made: int = yield CreateMailbox(talk.account, name.removesuffix(names.SEPARATOR))
+    name = name.removesuffix(names.SEPARATOR)
+    made: int = yield CreateMailbox(talk.account, name)
+    talk.has_named(name)
     return responses.completed(b"CREATE", responses.mailbox_id(made))  # RFC 8474 section 4.1
 
 
@@ -47,6 +49,7 @@ def _delete(talk: Talk, arguments: Parser) -> Exchange:
     if name == names.INBOX:
         return responses.INBOX_STAYS
     removed: int = yield DeleteMailbox(talk.account, name)
+    talk.has_named(name)
     if talk.selected and talk.selected.key.mailbox == removed:
         yield from leave(talk)
     return responses.completed(b"DELETE")
@@ -60,6 +63,7 @@ def _rename(talk: Talk, arguments: Parser) -> Exchange:
     new_name = arguments.mailbox()
     arguments.end()
     yield RenameMailbox(talk.account, old_name, new_name)
+    talk.has_named(old_name, new_name)
     if talk.selected:
         talk.news = True  # INBOX may have been emptied by it
     return responses.completed(b"RENAME")
@@ -71,6 +75,7 @@ def _subscribe(talk: Talk, arguments: Parser, *, subscribed: bool) -> Exchange:
     name = arguments.mailbox()
     arguments.end()
     yield Subscribe(talk.account, name, subscribed)
+    talk.has_named(name)
     return responses.completed(b"SUBSCRIBE" if subscribed else b"UNSUBSCRIBE")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailcore.imap.answers import appending
+from mailcore.imap.answers import appending, notifying
 from mailcore.store import mailboxes, threading_mail
 from mailcore.store.columns import columns
 from mailcore.store.notices import doorbells
@@ -20,6 +20,8 @@ def _nothing_remembered():
     columns.clear()
     threading_mail.answers.clear()
     doorbells._bells.clear()
+    doorbells._accounts.clear()
+    notifying._watches.clear()
 
 
 @pytest.fixture

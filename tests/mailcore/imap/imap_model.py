@@ -149,7 +149,7 @@ class Store:
         kind = type(question)
         if kind in self.refuse:
             return self.refuse[kind]
-        if getattr(question, "account", 7) != 7:
+        if getattr(question, "account", 7) not in {7, 0}:
             raise AssertionError("another account's question")
         return getattr(self, re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower())(question)
 
@@ -205,6 +205,9 @@ class Store:
         if not read_only:
             box.first_recent = box.uidnext
         return first
+
+    def watch_account(self, question):
+        return None
 
     def close_mailbox(self, question):
         return None
