@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from sys import getsizeof
 from typing import Any, Final, Protocol, Self
 
@@ -153,21 +154,21 @@ class Facts:
     def read(self, row: Sequence[Any]) -> None:
         """Find them in the header lines."""
         sent, lines = row
-        lines = bytes(lines)
-        lowered = b"\n" + lines.lower()
-        subject = base_subject(decode_text(_first(lines, lowered, b"subject")))
-        identity = message_ids(_first(lines, lowered, b"message-id"))
+        values = _firsts(bytes(lines))
+        subject = values.get(b"subject", b"")
+        subject_hash, is_reply = (_known_subject if len(subject) < 200 else _compared_subject)(subject)
+        identity = message_ids(values.get(b"message-id", b""))
         # Without a valid reference the first valid Message-ID of In-Reply-To is the only one (RFC 5256 section 3).
         references = (
-            message_ids(_first(lines, lowered, b"references"))[-REFERENCES_LIMIT:]
-            or message_ids(_first(lines, lowered, b"in-reply-to"))[:1]
+            message_ids(values.get(b"references", b""))[-REFERENCES_LIMIT:]
+            or message_ids(values.get(b"in-reply-to", b""))[:1]
         )
         self.facts.add(
             sent,
-            hash(casemap(subject.text)),
+            subject_hash,
             hash(identity[0]) if identity else 0,
             list(map(hash, references)),
-            is_reply=subject.is_reply,
+            is_reply=is_reply,
         )
 
     def take(self, other: Self, places: Sequence[int]) -> None:
@@ -178,6 +179,7 @@ class Facts:
 # -- Header lines -----------------------------------------------------------------------------------------------------
 
 _VALUE: Final = re.compile(rb"[ \t\r]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
+_THREADING: Final = re.compile(rb"\n(subject|message-id|references|in-reply-to)" + _VALUE.pattern)
 # msg-id = "<" id-left "@" id-right ">" (RFC 5322 section 3.6.4), with the quoted strings of its obsolete form.
 _MESSAGE_ID: Final = re.compile(rb"<\s*+((?:[^\s<>\"@]++|\"(?:[^\"\\\r\n]++|\\.)*+\")++@[^\s<>@]++)\s*+>")
 _QUOTED: Final = re.compile(rb"\"((?:[^\"\\]++|\\.)*+)\"")
@@ -194,13 +196,27 @@ def _values(lines: bytes, lowered: bytes, name: bytes) -> Iterator[bytes]:
         at = lowered.find(needle, at + 1)
 
 
-def _first(lines: bytes, lowered: bytes, name: bytes) -> bytes:
-    return next(_values(lines, lowered, name), b"")
+def _firsts(lines: bytes) -> dict[bytes, bytes]:
+    """Return the first value of each field that threading needs; one look at the lines, many thousand messages long."""
+    found: dict[bytes, bytes] = {}
+    for field in _THREADING.finditer(b"\n" + lines.lower()):
+        found.setdefault(field[1], lines[field.start(2) - 1 : field.end(2) - 1])
+    return found
 
 
 def _all(lines: bytes, name: bytes) -> list[bytes]:
     lines = bytes(lines)
     return list(_values(lines, b"\n" + lines.lower(), name))
+
+
+def _compared_subject(value: bytes) -> tuple[int, bool]:
+    """Return what threading compares of a subject."""
+    subject = base_subject(decode_text(value))
+    return hash(casemap(subject.text)), subject.is_reply
+
+
+# The messages of one thread come one after the other.
+_known_subject = lru_cache(maxsize=2048)(_compared_subject)
 
 
 def message_ids(value: bytes) -> list[bytes]:
