@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN ?= example.test
+FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long check format messages clean
+.PHONY: help setup run test test-long fuzz check format messages clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -41,6 +42,12 @@ test: $(VENV)/.dev ## Everything that CI runs: installs the peers it needs (as r
 test-long: $(VENV)/.dev ## What takes longer: kill rounds, both databases whole
 	@PYTHON=$(BIN)/python tests/run --long
 
+fuzz: $(VENV)/.dev ## Fuzz IMAP and POP3 for FUZZ_SECONDS each: guided by coverage where atheris has a wheel, or with mutations
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --upgrade --target .fuzz \
+		'atheris~=3.0' || echo 'atheris is not to be had: mutations only'
+	PYTHONPATH=.fuzz $(BIN)/python tests/fuzz/imap.py --seconds $(FUZZ_SECONDS)
+	PYTHONPATH=.fuzz $(BIN)/python tests/fuzz/pop3.py --seconds $(FUZZ_SECONDS)
+
 format: $(VENV)/.dev ## Format the source
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -50,4 +57,4 @@ messages: $(VENV)/.dev ## Collect and compile the translations
 	$(BIN)/python manage.py compilemessages --ignore .venv
 
 clean: ## Remove the virtual environment and caches; data in var/ stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

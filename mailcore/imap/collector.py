@@ -5,6 +5,7 @@ decides each time that one is announced. Octets of a literal are never looked at
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,7 +31,7 @@ class Whole:
     """A command from its tag to before its last CRLF; in the place of literals there is only their announcement."""
 
     text: bytes
-    literals: tuple[Any, ...]
+    literals: Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,11 @@ class Announced:
     """The line ends with the announcement of a literal, which is ``text``'s end. Call ``take`` or ``drop`` now."""
 
     text: bytes
-    literals: tuple[Any, ...]
+    literals: Sequence[Any]
     size: int  # octets
     waits: bool  # the client waits for "+" before it sends them
     binary: bool = False  # a literal8
+    kept: int = 0  # octets of earlier literals that are in memory
 
 
 class Dropped:
@@ -54,7 +56,7 @@ DROPPED = Dropped()
 class CommandCollector:
     """Give it nothing; it takes from the buffer. ``next`` returns what happened, or ``None`` for lack of bytes."""
 
-    __slots__ = ("_buffer", "_dropping", "_left", "_literals", "_memory", "_sink", "_text")
+    __slots__ = ("_buffer", "_dropping", "_kept", "_left", "_literals", "_memory", "_sink", "_text")
 
     def __init__(self, buffer: LineBuffer) -> None:
         self._buffer = buffer
@@ -63,7 +65,8 @@ class CommandCollector:
     def reset(self) -> None:
         """Begin a new command."""
         self._text = b""
-        self._literals: tuple[Any, ...] = ()
+        self._literals: list[Any] = []
+        self._kept = 0
         self._left = 0  # octets of a literal still to come
         self._sink: Sink | None = None
         self._memory: list[bytes] | None = None
@@ -79,11 +82,6 @@ class CommandCollector:
         """The lines of the command so far."""
         return self._text
 
-    @property
-    def sinks(self) -> tuple[Any, ...]:
-        """What has taken literals so far."""
-        return self._literals
-
     def take(self, sink: Any = None) -> None:
         """Take the literal just announced: into a sink, or into memory."""
         self._sink = sink
@@ -93,7 +91,8 @@ class CommandCollector:
         """Pass over the literal just announced and all that follows to the end of the command."""
         self._dropping = True
         self._text = b""
-        self._literals = ()
+        self._literals = []
+        self._kept = 0
 
     def next(self, limit: int) -> Whole | Announced | Dropped | None:
         """Go on. ``limit`` is for all lines of one command together, in octets.
@@ -120,7 +119,12 @@ class CommandCollector:
                 return DROPPED
             self._text += line + b"\r\n"
             announced = Announced(
-                self._text, self._literals, self._left, waits=not announcement[3], binary=bool(announcement[1])
+                self._text,
+                self._literals,
+                self._left,
+                waits=not announcement[3],
+                binary=bool(announcement[1]),
+                kept=self._kept,
             )
             self._left = self._left or _EMPTY
             return announced
@@ -136,9 +140,10 @@ class CommandCollector:
                 self._sink.write(octets)
             elif self._memory is not None:
                 self._memory.append(octets)
+                self._kept += len(octets)
         if self._left:
             return False
         if not self._dropping:
-            self._literals += (self._sink if self._memory is None else b"".join(self._memory),)
+            self._literals.append(self._sink if self._memory is None else b"".join(self._memory))
             self._sink = self._memory = None
         return True

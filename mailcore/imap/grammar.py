@@ -48,6 +48,8 @@ _DATE = re.compile(rb'("?)([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\1')
 _DATE_TIME = re.compile(
     rb'"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"'
 )
+_LEAP_SECOND = 60
+_MINUTES = 60  # in an hour
 # Control characters are in no mailbox's name.
 _NO_NAME = "\0"
 _MONTHS = {
@@ -221,10 +223,11 @@ class Parser:
     def number(self, *, least: int = 0, most: int = NUMBER_LIMIT) -> int:
         """Take a number (``number``, ``nz-number``, ``mod-sequence-value`` differ in their ends)."""
         digits = self.take(_NUMBER, "a number")[0]
-        # int() of thousands of digits is refused by Python itself, and slow before that.
-        if len(digits) > len(str(most)) or not least <= int(digits) <= most:
+        value = digits.lstrip(b"0") or b"0"
+        # nz-number = digit-nz *DIGIT. int() of thousands of digits is refused by Python itself, and slow before that.
+        if (least and value != digits) or len(value) > len(str(most)) or not least <= int(value) <= most:
             raise SyntaxRefusedError("Number out of range")
-        return int(digits)
+        return int(value)
 
     @property
     def at_sequence_set(self) -> bool:
@@ -312,6 +315,8 @@ class Parser:
         match = self.take(_DATE_TIME, "a date and time")
         day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = match.groups()
         try:
+            if int(second) > _LEAP_SECOND or int(zone_minutes) >= _MINUTES:
+                raise ValueError("beyond the clock")
             offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
             zone = timezone(-offset if sign == b"-" else offset)
             # A leap second is written as 60 and has no place in Python's clock.

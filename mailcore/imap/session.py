@@ -5,7 +5,7 @@ completion. What a command does stands in ``commands/``, one file a family.
 """
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from a3mailer_site.figures import figures
@@ -94,6 +94,9 @@ LITERAL_LIMIT = 64 * 1024
 LITERALS_LIMIT = 256 * 1024
 STRANGER_LITERAL_LIMIT = 4 * 1024
 STRANGER_LITERALS_LIMIT = 32 * 1024
+# Literals in one command, whatever their size: each is looked at when it is announced.
+LITERAL_COUNT_LIMIT = 1000
+STRANGER_LITERAL_COUNT_LIMIT = 10
 
 # A refused literal that the client sends all the same is passed over up to so many octets; beyond that we hang up.
 DROP_LIMIT = 1024 * 1024 * 1024
@@ -318,7 +321,7 @@ class ImapSession(Conversation):
         self._begin(tell_unasked(self._talk))
         return True
 
-    def _carry_out(self, text: bytes, literals: tuple[Any, ...]) -> Exchange:
+    def _carry_out(self, text: bytes, literals: Sequence[Any]) -> Exchange:
         """Do one command from its tag to its tagged line."""
         arguments = self._talk.parser(text, literals)
         try:
@@ -386,11 +389,10 @@ class ImapSession(Conversation):
 
     def _admit_text(self, event: Announced) -> None:
         """Let a literal into memory, or raise."""
-        limit, total = LITERAL_LIMIT, LITERALS_LIMIT
+        limit, total, count = LITERAL_LIMIT, LITERALS_LIMIT, LITERAL_COUNT_LIMIT
         if not self._talk.account:
-            limit, total = STRANGER_LITERAL_LIMIT, STRANGER_LITERALS_LIMIT
-        kept = sum(len(octets) for octets in event.literals if isinstance(octets, bytes))
-        if event.size > limit or kept + event.size > total:
+            limit, total, count = STRANGER_LITERAL_LIMIT, STRANGER_LITERALS_LIMIT, STRANGER_LITERAL_COUNT_LIMIT
+        if event.size > limit or event.kept + event.size > total or len(event.literals) >= count:
             raise CommandRefusedError(responses.LITERAL_REFUSED)
 
     def _turn_away(self, event: Announced, completion: bytes) -> bytes:

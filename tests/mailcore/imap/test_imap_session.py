@@ -355,6 +355,22 @@ def test_a_strangers_literals_together_are_bounded():
     assert said.startswith(b"a NO [TOOBIG] ")
 
 
+@pytest.mark.parametrize("literal", [b"{0+}\r\n", b"{1+}\r\nx"])
+def test_literals_are_counted_and_not_only_weighed(literal):
+    # 10,000 literals in one command, and little in any of them: 4.5 s of processor time before they were counted.
+    client = stranger()
+    assert client.send(b"a LOGIN " + literal * 9000 + b"\r\n").read().startswith(b"* BYE [TOOBIG]")
+    client = Client()
+    assert client.send(b"a SEARCH " + literal * 9000 + b"\r\nb NOOP\r\n").read().splitlines() == [
+        b"a NO [TOOBIG] Literal is too long",
+        b"b OK NOOP completed",
+    ]
+
+
+def test_a_stranger_has_literals_enough_to_log_in():
+    assert stranger().do(b"a LOGIN {3+}\r\nbob {6+}\r\nsecret").startswith(b"a OK ")
+
+
 def test_a_refused_literal_that_comes_all_the_same_is_passed_over():
     client = Client()
     inside = b"x NOOP\r\n" * 20000
