@@ -3,7 +3,7 @@
 from typing import Any
 
 from mailcore.dialogue import Question
-from mailcore.imap.answers import appending, mailboxes, messages, searching, selection
+from mailcore.imap.answers import acl, appending, mailboxes, messages, searching, selection
 from mailcore.imap.answers.common import Answer
 from mailcore.intake.login import verify_password
 from mailcore.sasl.questions import VerifyPassword
@@ -11,6 +11,7 @@ from mailcore.sasl.questions import VerifyPassword
 ANSWERS: dict[type[Question], Answer[Any, Any]] = {
     VerifyPassword: verify_password,
     **mailboxes.ANSWERS,
+    **acl.ANSWERS,
     **selection.ANSWERS,
     **messages.ANSWERS,
     **appending.ANSWERS,

@@ -26,6 +26,8 @@ SYNCHRONISING = (
 # about mailboxes and who may do what in them,
 MAILBOXES = (
     b"NAMESPACE",  # RFC 2342
+    b"ACL",  # RFC 4314
+    b"RIGHTS=kxte",  # RFC 4314 section 2.2
     b"CHILDREN",  # RFC 3348
     b"LIST-EXTENDED",  # RFC 5258
     b"LIST-STATUS",  # RFC 5819

@@ -8,6 +8,7 @@ from functools import lru_cache
 from mailcore.imap import names
 from mailcore.imap.questions import Refused
 from mailcore.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from mailcore.store.rights import settable
 
 CRLF = b"\r\n"
 
@@ -90,6 +91,9 @@ TOO_MUCH_TO_SEARCH = no(b"Too many search keys", b"LIMIT")
 TOO_MANY_PATTERNS = no(b"Too many patterns", b"LIMIT")
 TEMPORARY_FAILURE = no(b"Temporary problem, try again later", b"UNAVAILABLE")
 
+# Octets in a value (RFC 5464 section 5).
+METADATA_VALUE_LIMIT = 64 * 1024
+
 _REFUSED = {
     Refused.NO_SUCH_MAILBOX: no(b"No such mailbox", b"NONEXISTENT"),
     Refused.MAILBOX_EXISTS: no(b"Mailbox exists already", b"ALREADYEXISTS"),
@@ -101,6 +105,12 @@ _REFUSED = {
     Refused.LIMIT: no(b"Limit reached", b"LIMIT"),
     Refused.EXPUNGED: EXPUNGE_ISSUED,
     Refused.NO_PERMISSION: no(b"Permission denied", b"NOPERM"),
+    Refused.NO_SUCH_IDENTIFIER: no(b"No such user or group"),
+    Refused.OWNER_RIGHTS: no(b"The owner of a mailbox has all rights in it", b"CANNOT"),
+    Refused.USE_NOT_ALLOWED: no(b"Mailbox cannot have this use", b"USEATTR"),
+    Refused.TOO_MANY_ENTRIES: no(b"Too many entries", b"METADATA TOOMANY"),
+    Refused.VALUE_TOO_LONG: no(b"Value is too long", b"METADATA MAXSIZE %d" % METADATA_VALUE_LIMIT),
+    Refused.NO_SUCH_QUOTA_ROOT: no(b"No such quota root", b"NONEXISTENT"),
     Refused.UNAVAILABLE: TEMPORARY_FAILURE,
 }
 
@@ -148,6 +158,15 @@ def mailbox(name: str, *, utf8: bool = False) -> bytes:
         # utf8-quoted of RFC 6855 section 3, quoted of RFC 9051 section 9; a name has no control characters.
         return b'"%b"' % name.replace("\\", "\\\\").replace('"', '\\"').encode("utf-8")
     return astring(name.encode("ascii") if utf8 else names.encode(name))
+
+
+@lru_cache(maxsize=64)
+def permanent_flags(rights: str, keywords: tuple[str, ...] = ()) -> bytes:
+    """Write PERMANENTFLAGS: what may be changed with these rights (RFC 4314 section 5.1.1)."""
+    listed = flag_list(settable(rights) & ALL_FLAGS, keywords if "w" in rights else ())
+    if "w" in rights:
+        listed = listed[:-1] + b" \\*)"
+    return ok(b"Flags that are kept", b"PERMANENTFLAGS " + listed)
 
 
 @lru_cache(maxsize=4096)

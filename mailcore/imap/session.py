@@ -15,6 +15,7 @@ from mailcore.imap import responses
 from mailcore.imap.changes import tell_changes
 from mailcore.imap.collector import Announced, CommandCollector, Dropped
 from mailcore.imap.commands import (
+    acl,
     append,
     authentication,
     connection,
@@ -30,8 +31,9 @@ from mailcore.imap.commands import (
 )
 from mailcore.imap.grammar import Parser, SyntaxRefusedError, UnfitNameError
 from mailcore.imap.questions import CloseMailbox, MailboxChanged, OpenMailbox, Refused
+from mailcore.imap.rights import is_shared, look_at_rights
 from mailcore.imap.selected import NoSuchMessageError
-from mailcore.imap.talk import Command, Exchange, GoodbyeError, Policy, QuestionRefusedError, Talk
+from mailcore.imap.talk import WITH_MAILBOX, Command, Exchange, GoodbyeError, Policy, QuestionRefusedError, Talk
 from mailcore.lines import LineTooLongError
 from mailcore.message.envelope import BodySink
 from mailcore.sasl.mechanisms import RESPONSE_LIMIT
@@ -41,6 +43,7 @@ COMMANDS: dict[bytes, Command] = {
     **authentication.COMMANDS,
     **mailboxes.COMMANDS,
     **listing.COMMANDS,
+    **acl.COMMANDS,
     **selection.COMMANDS,
     **append.COMMANDS,
     **fetch.COMMANDS,
@@ -259,6 +262,8 @@ class ImapSession(Conversation):
         talk = self._talk
         if talk.state not in command.states:
             return responses.NOT_NOW
+        if is_shared(talk) and command.states == WITH_MAILBOX:
+            yield from look_at_rights(talk)
         done = command.handler(talk, arguments)
         completion = done if isinstance(done, bytes) else (yield from done)
         if talk.goodbye is not None:

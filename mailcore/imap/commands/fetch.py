@@ -52,7 +52,7 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     elif gone:
         places = [range(place, place + 1) for run in places for place in run if place not in table.gone]
     seen: dict[int, Any] = {}
-    if plan.sets_seen and not selected.read_only:
+    if plan.sets_seen and not selected.read_only and "s" in selected.rights:
         seen = yield from _set_seen(talk, selected, table, places)
     fetcher = _Fetcher(talk, selected, plan, table, seen)
     if plan.needs_store:

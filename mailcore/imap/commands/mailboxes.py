@@ -16,6 +16,7 @@ from mailcore.imap.questions import (
     Subscribe,
 )
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Talk
+from mailcore.store.namespaces import OTHERS_PREFIX
 
 # status-att (RFC 3501 section 9), HIGHESTMODSEQ (RFC 7162 section 7), SIZE (RFC 8438 section 3)
 _STATUS_ITEMS: dict[bytes, Callable[[MailboxRow], int]] = {
@@ -106,9 +107,9 @@ def status_line(talk: Talk, row: MailboxRow, items: list[bytes]) -> bytes:
 
 
 def _namespace(_talk: Talk, arguments: Parser) -> Exchange:
-    """Say that there are personal mailboxes, and nothing else (RFC 2342)."""
+    """Say where the account's own mailboxes are, and those of others (RFC 2342)."""
     arguments.end()
-    yield b'* NAMESPACE (("" "/")) NIL NIL\r\n'
+    yield b'* NAMESPACE (("" "/")) (("%b" "/")) NIL\r\n' % OTHERS_PREFIX.encode("ascii")
     return responses.completed(b"NAMESPACE")
 
 

@@ -8,6 +8,7 @@ from mailcore.imap.questions import CloseMailbox, Expunge, Opened, OpenMailbox
 from mailcore.imap.selected import Selected
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Piece, Talk
 from mailcore.store.flags import SEEN
+from mailcore.store.rights import WRITING
 
 
 def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
@@ -32,7 +33,7 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
     yield _description(selected)
     if read_only:
         return responses.completed(b"EXAMINE", b"READ-ONLY")
-    return responses.completed(b"SELECT", b"READ-WRITE")
+    return responses.completed(b"SELECT", b"READ-WRITE" if set(WRITING) & set(selected.rights) else b"READ-ONLY")
 
 
 def _parameter(arguments: Parser) -> bytes:
@@ -46,10 +47,9 @@ def _parameter(arguments: Parser) -> bytes:
 def _description(selected: Selected) -> bytes:
     snapshot = selected.snapshot
     flags = responses.flag_list(responses.ALL_FLAGS, selected.keywords)
-    permanent = b"()" if selected.read_only else flags[:-1] + b" \\*)"
     lines = [
         b"FLAGS " + flags,
-        responses.ok(b"Flags that are kept", b"PERMANENTFLAGS " + permanent),
+        responses.permanent_flags("" if selected.read_only else selected.rights, selected.keywords),
         b"%d EXISTS" % selected.exists,
         b"%d RECENT" % selected.recent,
         responses.ok(b"UIDs are valid", b"UIDVALIDITY %d" % snapshot.uidvalidity),
@@ -75,7 +75,7 @@ def _close(talk: Talk, arguments: Parser) -> Exchange:
     r"""Remove what is ``\Deleted`` without a word, and leave (RFC 3501 section 6.4.2)."""
     arguments.end()
     selected = talk.mailbox
-    if not selected.read_only:
+    if not selected.read_only and "e" in selected.rights:
         yield Expunge(selected.key)
     yield from leave(talk)
     return responses.completed(b"CLOSE")
