@@ -210,6 +210,75 @@ class RightsIn(Question):
     key: MailboxKey
 
 
+class Quota(NamedTuple):
+    """A quota root (RFC 9208). Sizes in octets; a limit of 0 is none."""
+
+    root: str
+    size: int
+    size_limit: int
+    messages: int
+    messages_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuota(Question):
+    """How full is this quota root? Answer: ``Quota`` or ``NO_SUCH_QUOTA_ROOT``."""
+
+    account: int
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuotaRoot(Question):
+    """Which quota root has this mailbox (needs ``r``)? Answer: ``Quota``, or ``None`` where there is no limit."""
+
+    account: int
+    name: str
+
+
+class FoundMetadata(NamedTuple):
+    """Entries and values, and the length of the longest value that was too long (0: none)."""
+
+    values: Sequence[tuple[str, bytes]]
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetMetadata(Question):
+    """Annotations of a mailbox, or of the server where ``name`` is empty (RFC 5464). Answer: ``FoundMetadata``.
+
+    ``entries`` in lower case. ``depth``: levels below each that are meant too, -1 for all. Values longer than ``most``
+    octets are left out.
+    """
+
+    account: int
+    name: str
+    entries: tuple[str, ...]
+    depth: int = 0
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListMetadata(Question):
+    """Annotations of mailboxes that a listing has named (RFC 9590). Answer: values by entry, by mailbox id."""
+
+    account: int
+    mailboxes: Sequence[int]
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetMetadata(Question):
+    """Write annotations, or remove those with ``None``; all or none. Durable. Answer: ``None``.
+
+    Refused: ``TOO_MANY_ENTRIES``, ``VALUE_TOO_LONG``, ``USE_NOT_ALLOWED``.
+    """
+
+    account: int
+    name: str
+    values: tuple[tuple[str, bytes | None], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Subscribe(Question):
     """Add a name to the subscribed ones, or take it away. Durable. Answer: ``None``.

@@ -82,6 +82,7 @@ TLS_ALREADY = bad(b"TLS is active already")
 READ_ONLY = no(b"Mailbox is read-only", b"READ-ONLY")
 BAD_CHARSET = no(b"Charset is not supported", b"BADCHARSET (US-ASCII UTF-8)")
 EXPUNGE_ISSUED = no(b"Some of the messages no longer exist", b"EXPUNGEISSUED")
+QUOTA_IS_NOT_SET_HERE = no(b"Quotas are set in the administration", b"NOPERM")
 INBOX_STAYS = no(b"INBOX cannot be deleted", b"CANNOT")
 NUL_IN_LITERAL = bad(b"NUL is not allowed")
 MESSAGE_TOO_BIG = no(b"Message is too big", b"TOOBIG")
@@ -92,7 +93,7 @@ TOO_MANY_PATTERNS = no(b"Too many patterns", b"LIMIT")
 TEMPORARY_FAILURE = no(b"Temporary problem, try again later", b"UNAVAILABLE")
 
 # Octets in a value (RFC 5464 section 5).
-METADATA_VALUE_LIMIT = 64 * 1024
+METADATA_VALUE_LIMIT = 32 * 1024
 
 _REFUSED = {
     Refused.NO_SUCH_MAILBOX: no(b"No such mailbox", b"NONEXISTENT"),
