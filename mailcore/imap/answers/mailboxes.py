@@ -27,8 +27,12 @@ COUNTED_AT_ONCE = 20
 @refusing
 async def list_mailboxes(question: ListMailboxes, doors: Doors) -> Mailboxes:
     """Return all mailboxes of the account."""
-    found = await doors.database(mailboxes.listing, question.account)
-    return Mailboxes([MailboxRow(*row) for row in found.rows], found.orphaned_subscriptions)
+    return await doors.database(_listing, question.account)
+
+
+def _listing(account: int) -> Mailboxes:
+    found = mailboxes.listing(account)
+    return Mailboxes([MailboxRow._make(row) for row in found.rows], found.orphaned_subscriptions)
 
 
 async def count_deleted(question: CountDeleted, doors: Doors) -> dict[int, tuple[int, int]]:

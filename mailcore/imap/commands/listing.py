@@ -5,7 +5,7 @@ RFC 3501 sections 6.3.8 and 6.3.9, LIST-EXTENDED (RFC 5258), LIST-STATUS (RFC 58
 of others that it may look up; what is above a mailbox without being one is ``\NonExistent``. None are remote.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -25,8 +25,8 @@ _CHARACTERS_LIMIT = 5000
 # Characters of names that are looked at, once a pattern, before others have their turn.
 _WORK_LIMIT = 20_000
 # Names put into the tree, and lines written, before others have their turn.
-_ENTRIES_AT_ONCE = 2000
-_LINES_AT_ONCE = 500
+_ENTRIES_AT_ONCE = 500
+_LINES_AT_ONCE = 200
 # Mailboxes whose metadata are asked for at once: values may be long.
 _METADATA_AT_ONCE = 50
 
@@ -192,24 +192,32 @@ def _chosen(wish: _Wish, tree: _Tree, matching: set[str]) -> Generator[Pause, No
     """Return what is shown, INBOX first and then by name."""
     if b"RECURSIVEMATCH" in wish.selection:
         # RFC 5258 section 3.5: a name is shown too for the sake of what is below it and is not shown itself.
-        hidden = [entry for entry in tree.values() if entry.name not in matching and _fulfils(entry, wish)]
-        yield Pause()
-        _speak_for(tree, hidden)
-    chosen = [entry for name in matching if (entry := tree[name]).speaks_for_others or _fulfils(entry, wish)]
-    yield Pause()
+        yield from _speak_for(tree, matching, lambda entry: _fulfils(entry, wish))
+    chosen = []
+    for number, name in enumerate(matching, 1):
+        entry = tree[name]
+        if entry.speaks_for_others or _fulfils(entry, wish):
+            chosen.append(entry)
+        if not number % _ENTRIES_AT_ONCE:
+            yield Pause()
     return _sorted(chosen)
 
 
-def _speak_for(tree: _Tree, hidden: Iterable[_Entry]) -> None:
-    for entry in hidden:
-        for parent in _parents(tree, entry.name):
-            if parent.speaks_for_others:
-                break  # and so do all above it
-            parent.speaks_for_others = True
+def _speak_for(tree: _Tree, matching: set[str], is_chosen: Callable[[_Entry], bool]) -> Generator[Pause, None, None]:
+    """Mark what is above names that are chosen and not shown themselves; others have their turn in between."""
+    for number, entry in enumerate(list(tree.values()), 1):
+        if entry.name not in matching and is_chosen(entry):
+            for parent in _parents(tree, entry.name):
+                if parent.speaks_for_others:
+                    break  # and so do all above it
+                parent.speaks_for_others = True
+        if not number % _ENTRIES_AT_ONCE:
+            yield Pause()
 
 
 def _sorted(entries: Iterable[_Entry]) -> list[_Entry]:
-    return sorted(entries, key=lambda entry: (entry.name != names.INBOX, entry.name))
+    # "" comes before every name.
+    return sorted(entries, key=lambda entry: "" if entry.name == names.INBOX else entry.name)
 
 
 def _fulfils(entry: _Entry, wish: _Wish) -> bool:
@@ -295,8 +303,7 @@ def _lsub(talk: Talk, arguments: Parser) -> Exchange:
     tree = yield from _tree(mailboxes)
     matching = yield from _matching([pattern], tree.values())
     if pattern.text.endswith("%"):
-        _speak_for(tree, [entry for entry in tree.values() if entry.subscribed and entry.name not in matching])
-        yield Pause()
+        yield from _speak_for(tree, matching, lambda entry: entry.subscribed)
     shown = _sorted(entry for name in matching if (entry := tree[name]).subscribed or entry.speaks_for_others)
     for start in range(0, len(shown), _LINES_AT_ONCE):
         if start:
