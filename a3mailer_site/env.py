@@ -118,6 +118,9 @@ class Env:
     # The largest message accepted, in bytes.
     message_limit: int = 50 * 1024 * 1024
 
+    # The most messages that one user may have, in all mailboxes together. 0: no limit. What is there already stays.
+    user_message_limit: int = 0
+
     # The most recipients in one message.
     recipient_limit: int = 1000
 

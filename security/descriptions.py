@@ -41,6 +41,7 @@ _TEXTS: dict[str, Text] = {
     "network_allowed": gettext_lazy("%(ip_address)s was put on the allow-list"),
     "network_disallowed": gettext_lazy("%(ip_address)s was taken off the allow-list"),
     "rate_limits_updated": gettext_lazy("The rate limits were changed"),
+    "mailbox_access_changed": gettext_lazy("Rights of %(identifier)s in %(owner)s's mailbox %(mailbox)s: %(rights)s"),
     "audit_log_read": gettext_lazy("The audit log was read"),
     "audit_log_purged": gettext_lazy("Old entries purged from the audit log: %(deleted)s"),
 }

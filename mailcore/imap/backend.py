@@ -3,7 +3,19 @@
 from typing import Any
 
 from mailcore.dialogue import Question
-from mailcore.imap.answers import appending, connection, mailboxes, messages, notifying, origins, searching, selection
+from mailcore.imap.answers import (
+    acl,
+    appending,
+    connection,
+    mailboxes,
+    messages,
+    metadata,
+    notifying,
+    origins,
+    quota,
+    searching,
+    selection,
+)
 from mailcore.imap.answers.common import Answer
 from mailcore.intake.login import verify_password
 from mailcore.sasl.questions import VerifyPassword
@@ -12,6 +24,9 @@ ANSWERS: dict[type[Question], Answer[Any, Any]] = {
     VerifyPassword: verify_password,
     **connection.ANSWERS,
     **mailboxes.ANSWERS,
+    **acl.ANSWERS,
+    **metadata.ANSWERS,
+    **quota.ANSWERS,
     **selection.ANSWERS,
     **messages.ANSWERS,
     **notifying.ANSWERS,

@@ -38,6 +38,16 @@ SYNCHRONISING = (
 # about mailboxes and who may do what in them,
 MAILBOXES = (
     b"NAMESPACE",  # RFC 2342
+    b"ACL",  # RFC 4314
+    b"RIGHTS=kxte",  # RFC 4314 section 2.2
+    b"LIST-MYRIGHTS",  # RFC 8440
+    b"METADATA",  # RFC 5464
+    b"METADATA-SERVER",  # RFC 5464
+    b"LIST-METADATA",  # RFC 9590
+    b"QUOTA",  # RFC 9208
+    b"QUOTA=RES-STORAGE",  # RFC 9208 section 5.1
+    b"QUOTA=RES-MESSAGE",  # RFC 9208 section 5.2
+    b"CREATE-SPECIAL-USE",  # RFC 6154 section 3
     b"CHILDREN",  # RFC 3348
     b"LIST-EXTENDED",  # RFC 5258
     b"LIST-STATUS",  # RFC 5819

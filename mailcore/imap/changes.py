@@ -8,6 +8,7 @@ from typing import Any
 from mailcore.dialogue import Question
 from mailcore.imap import responses
 from mailcore.imap.questions import Changes, Pause, ReadChanges, Refused
+from mailcore.imap.rights import is_shared, look_at_rights
 from mailcore.imap.talk import Exchange, GoodbyeError, Piece, QuestionRefusedError, Talk
 from mailcore.imap.updates import tell_leaving, tell_updates
 
@@ -24,6 +25,8 @@ def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, A
     selected = talk.mailbox
     talk.news = False
     try:
+        if is_shared(talk):
+            yield from look_at_rights(talk)
         changes: Changes = yield ReadChanges(selected.key, selected.snapshot.modseq, selected.read_only)
     except QuestionRefusedError as error:
         if error.reason is Refused.NO_SUCH_MAILBOX:

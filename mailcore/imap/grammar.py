@@ -251,9 +251,13 @@ class Parser:
     # -- Names, flags, dates ------------------------------------------------------------------------------------------
 
     def mailbox(self) -> str:
-        """Take a mailbox name; ``INBOX`` in whatever letter case comes out in capitals."""
+        """Take a mailbox name in its one form: composed, and ``INBOX`` in whatever letter case in capitals."""
+        return names.fold_inbox(names.composed(self.mailbox_as_given()))
+
+    def mailbox_as_given(self) -> str:
+        """Take a mailbox name as the client wrote it."""
         try:
-            return names.fold_inbox(self._name(self.astring()))
+            return self._name(self.astring())
         except names.NameRefusedError as error:
             raise UnfitNameError(str(error)) from error
 
@@ -269,7 +273,7 @@ class Parser:
         quoted = self.at(b'"') or self.at(b"{")
         wire = self.string() if quoted else self.take(_LIST_CHARS, "a pattern")[0]
         try:
-            return self._name(wire)
+            return names.composed(self._name(wire))
         except names.NameRefusedError:
             return _NO_NAME
 

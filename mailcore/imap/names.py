@@ -7,9 +7,11 @@ is what no database should be asked about: control characters, lone surrogates, 
 import base64
 import binascii
 import re
+import unicodedata
 
-SEPARATOR = "/"
-INBOX = "INBOX"
+from mailcore.store.namespaces import INBOX, SEPARATOR, fold_inbox
+
+__all__ = ["INBOX", "SEPARATOR", "fold_inbox"]
 
 # RFC 3501 section 5.1.3: "&", then BASE64 with "," for "/" and without padding, then "-".
 _SHIFTED = re.compile(rb"&([A-Za-z0-9+,]*)-")
@@ -90,10 +92,12 @@ def _shift(match: re.Match[str]) -> str:
     return "".join("&-" if run == "&" else f"&{_encode_shifted(run).decode('ascii')}-" for run in runs)
 
 
-def fold_inbox(name: str) -> str:
-    """Write INBOX, as a name or as the first level of one, in capitals (RFC 3501 section 5.1: case-insensitive)."""
-    first, separator, rest = name.partition(SEPARATOR)
-    return INBOX + separator + rest if first.upper() == INBOX else name
+def composed(name: str) -> str:
+    """Return the one form of a name among those that look the same because their accents are written differently.
+
+    Net-Unicode (RFC 9051 section 5.1, RFC 5198 section 2) is normalised to form C.
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def parents(name: str) -> list[str]:

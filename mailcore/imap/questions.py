@@ -3,8 +3,10 @@
 Answers are plain values. Any question may instead be answered with a ``Refused``: the command then ends with ``NO``
 and that code. What is durable is said at each question: the answer is given only after the commit has reached the disk.
 
-A mailbox is named by its account and its own id together (``MailboxKey``): a row is only ever looked for under its
-owner. Mailbox names are text, hierarchy separator "/", "INBOX" always in capitals.
+A mailbox is named by its owner's account and its own id together (``MailboxKey``): a row is only ever looked for under
+its owner. Mailbox names are text, hierarchy separator "/", "INBOX" always in capitals; those of others begin with
+"Other Users/". Whoever asks by name has their rights looked at (RFC 4314): every such question may be refused with
+``NO_PERMISSION`` where the account may know of the mailbox, and with ``NO_SUCH_MAILBOX`` where it may not.
 """
 
 from collections.abc import Sequence
@@ -16,11 +18,9 @@ from typing import Any, NamedTuple
 from mailcore.dialogue import Question
 from mailcore.message.envelope import BodySink
 from mailcore.store.criteria import Criterion
+from mailcore.store.rights import ALL_RIGHTS
 from mailcore.store.snapshot import Snapshot
 from mailcore.store.sort_keys import Algorithm, SortCriterion
-
-# RFC 4314 section 2.1: what the owner of a mailbox may do in it.
-ALL_RIGHTS = "lrswipkxtea"
 
 
 class Refused(Enum):
@@ -36,11 +36,17 @@ class Refused(Enum):
     LIMIT = "limit"  # too many mailboxes, keywords, messages, or no disk space
     EXPUNGED = "expunged"  # everything that was asked for is gone
     NO_PERMISSION = "no permission"  # of a mailbox whose existence the account may know (RFC 4314 section 2.1)
+    NO_SUCH_IDENTIFIER = "no such identifier"  # of an access control list
+    OWNER_RIGHTS = "owner's rights"  # they cannot be changed
+    USE_NOT_ALLOWED = "use not allowed"  # RFC 6154 section 3: not supported, or another mailbox's
+    TOO_MANY_ENTRIES = "too many entries"  # of metadata
+    VALUE_TOO_LONG = "value too long"  # of metadata
+    NO_SUCH_QUOTA_ROOT = "no such quota root"
     UNAVAILABLE = "unavailable"  # database locked, full or gone: try later
 
 
 class MailboxKey(NamedTuple):
-    """A mailbox under its owner: both go in every query."""
+    """A mailbox under its owner, who need not be who asks: both go in every query."""
 
     account: int
     mailbox: int
@@ -100,13 +106,25 @@ class MailboxRow(NamedTuple):
     highestmodseq: int
     size: int  # octets, the sum of RFC822.SIZE
     rights: str = ALL_RIGHTS  # of who asks
+    deleted: int = 0  # messages with \\Deleted, where that was asked for
+    deleted_size: int = 0  # octets
 
 
 @dataclass(frozen=True, slots=True)
 class ListMailboxes(Question):
-    """All mailboxes of an account, and all subscribed names. Answer: ``Mailboxes``."""
+    """All mailboxes that an account may see, and all subscribed names. Answer: ``Mailboxes``."""
 
     account: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountDeleted(Question):
+    """How many messages in these mailboxes are flagged as deleted? Answer: ``(count, octets)`` by mailbox.
+
+    For mailboxes that an answer has named; a mailbox without any may be missing. It takes a look at every message.
+    """
+
+    mailboxes: Sequence[int]
 
 
 class Mailboxes(NamedTuple):
@@ -128,7 +146,8 @@ class Status(Question):
 class CreateMailbox(Question):
     """Make a mailbox, and what is missing above it (RFC 3501 section 6.3.3). Durable. Answer: its id (int).
 
-    Refused: ``MAILBOX_EXISTS``, ``NAME_NOT_ALLOWED``, ``LIMIT``. A name used before gets a greater UIDVALIDITY.
+    Refused: ``MAILBOX_EXISTS``, ``NAME_NOT_ALLOWED``, ``LIMIT``, ``USE_NOT_ALLOWED``. A name used before gets a greater
+    UIDVALIDITY. ``special_use``: attributes of RFC 6154 with spaces between.
     """
 
     account: int
@@ -158,6 +177,137 @@ class RenameMailbox(Question):
     account: int
     old_name: str
     new_name: str
+
+
+class Acl(NamedTuple):
+    """The access control list of a mailbox: identifiers in their canonical form, and rights."""
+
+    entries: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class GetAcl(Question):
+    """Who may do what in a mailbox (RFC 4314 section 3.3)? Answer: ``Acl``, the owner first."""
+
+    account: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAcl(Question):
+    """Give, add or take rights (RFC 4314 sections 3.1 and 3.2). Durable. Answer: ``None``.
+
+    ``mode`` is "+" to add, "-" to remove, "" to replace. ``address`` is the client's, for the audit log. Refused:
+    ``NO_SUCH_IDENTIFIER``, ``OWNER_RIGHTS``, ``LIMIT``.
+    """
+
+    account: int
+    name: str
+    identifier: str
+    mode: str
+    rights: str
+    address: str
+
+
+class Grantable(NamedTuple):
+    """Rights that an identifier always has in a mailbox, and those that it may be given."""
+
+    always: str
+    possible: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListRights(Question):
+    """What may an identifier be given (RFC 4314 section 3.4)? Answer: ``Grantable`` or ``NO_SUCH_IDENTIFIER``."""
+
+    account: int
+    name: str
+    identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class MyRights(Question):
+    """What may the account do in a mailbox (RFC 4314 section 3.5)? Answer: its rights (str)."""
+
+    account: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RightsIn(Question):
+    """What may the account do in this mailbox of somebody else's now? Answer: its rights (str), "" for none at all."""
+
+    account: int
+    key: MailboxKey
+
+
+class Quota(NamedTuple):
+    """A quota root (RFC 9208). Sizes in octets; a limit of 0 is none."""
+
+    root: str
+    size: int
+    size_limit: int
+    messages: int
+    messages_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuota(Question):
+    """How full is this quota root? Answer: ``Quota`` or ``NO_SUCH_QUOTA_ROOT``."""
+
+    account: int
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuotaRoot(Question):
+    """Which quota root has this mailbox (needs ``r``)? Answer: ``Quota``, or ``None`` where there is no limit."""
+
+    account: int
+    name: str
+
+
+class FoundMetadata(NamedTuple):
+    """Entries and values, and the length of the longest value that was too long (0: none)."""
+
+    values: Sequence[tuple[str, bytes]]
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetMetadata(Question):
+    """Annotations of a mailbox, or of the server where ``name`` is empty (RFC 5464). Answer: ``FoundMetadata``.
+
+    ``entries`` in lower case. ``depth``: levels below each that are meant too, -1 for all. Values longer than ``most``
+    octets are left out.
+    """
+
+    account: int
+    name: str
+    entries: tuple[str, ...]
+    depth: int = 0
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListMetadata(Question):
+    """Annotations of mailboxes that a listing has named (RFC 9590). Answer: values by entry, by mailbox id."""
+
+    account: int
+    mailboxes: Sequence[int]
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetMetadata(Question):
+    """Write annotations, or remove those with ``None``; all or none. Durable. Answer: ``None``.
+
+    Refused: ``TOO_MANY_ENTRIES``, ``VALUE_TOO_LONG``, ``USE_NOT_ALLOWED``.
+    """
+
+    account: int
+    name: str
+    values: tuple[tuple[str, bytes | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +539,7 @@ class StoreFlags(Question):
     flags: int
     keywords: tuple[str, ...]
     unchanged_since: int | None = None
+    rights: str = ALL_RIGHTS  # flags that these do not let one change stay as they are (RFC 4314 section 4)
 
 
 class Stored(NamedTuple):
@@ -424,17 +575,18 @@ class Expunged(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CopyMessages(Question):
-    """Copy messages with flags and internal date to a mailbox of the same account; all or none. Durable.
+    """Copy messages with flags and internal date to a mailbox by name; all or none. Durable.
 
     ``move``: and remove them from the source in the same transaction, flagged as deleted or not (RFC 6851). Answer:
     ``Copied``. Refused: ``TRY_CREATE``, ``OVER_QUOTA``, ``LIMIT``, ``EXPUNGED``. Messages that no longer exist are left
-    out.
+    out, and so are flags that ``account`` may not set in the target. Without an account: the owner of the source.
     """
 
     source: MailboxKey
     uids: Sequence[int]
     target: str
     move: bool = False
+    account: int | None = None
 
 
 class Copied(NamedTuple):

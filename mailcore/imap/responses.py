@@ -8,6 +8,7 @@ from functools import lru_cache
 from mailcore.imap import names
 from mailcore.imap.questions import Refused
 from mailcore.store.flags import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from mailcore.store.rights import settable
 
 CRLF = b"\r\n"
 
@@ -92,6 +93,7 @@ BAD_CHARSET = no(
     b"BADCHARSET (US-ASCII UTF-8 ISO-8859-1 ISO-8859-15 WINDOWS-1252 KOI8-R GB18030 BIG5 SHIFT_JIS EUC-JP EUC-KR)",
 )
 EXPUNGE_ISSUED = no(b"Some of the messages no longer exist", b"EXPUNGEISSUED")
+QUOTA_IS_NOT_SET_HERE = no(b"Quotas are set in the administration", b"NOPERM")
 INBOX_STAYS = no(b"INBOX cannot be deleted", b"CANNOT")
 NUL_IN_LITERAL = bad(b"NUL is not allowed")
 MESSAGE_TOO_BIG = no(b"Message is too big", b"TOOBIG")
@@ -101,6 +103,9 @@ TOO_MUCH_TO_SEARCH = no(b"Too many search keys", b"LIMIT")
 TOO_MANY_MAILBOXES = no(b"Too many mailbox names", b"LIMIT")
 TOO_MANY_PATTERNS = no(b"Too many patterns", b"LIMIT")
 TEMPORARY_FAILURE = no(b"Temporary problem, try again later", b"UNAVAILABLE")
+
+# Octets in a value (RFC 5464 section 5).
+METADATA_VALUE_LIMIT = 32 * 1024
 
 _REFUSED = {
     Refused.NO_SUCH_MAILBOX: no(b"No such mailbox", b"NONEXISTENT"),
@@ -113,6 +118,12 @@ _REFUSED = {
     Refused.LIMIT: no(b"Limit reached", b"LIMIT"),
     Refused.EXPUNGED: EXPUNGE_ISSUED,
     Refused.NO_PERMISSION: no(b"Permission denied", b"NOPERM"),
+    Refused.NO_SUCH_IDENTIFIER: no(b"No such user or group"),
+    Refused.OWNER_RIGHTS: no(b"The owner of a mailbox has all rights in it", b"CANNOT"),
+    Refused.USE_NOT_ALLOWED: no(b"Mailbox cannot have this use", b"USEATTR"),
+    Refused.TOO_MANY_ENTRIES: no(b"Too many entries", b"METADATA TOOMANY"),
+    Refused.VALUE_TOO_LONG: no(b"Value is too long", b"METADATA MAXSIZE %d" % METADATA_VALUE_LIMIT),
+    Refused.NO_SUCH_QUOTA_ROOT: no(b"No such quota root", b"NONEXISTENT"),
     Refused.UNAVAILABLE: TEMPORARY_FAILURE,
 }
 
@@ -174,6 +185,15 @@ def mailbox(name: str, *, utf8: bool = False) -> bytes:
 def mailbox_id(mailbox: int) -> bytes:
     """Write MAILBOXID: it goes with a mailbox through every RENAME and is never given again (RFC 8474 section 4)."""
     return b"MAILBOXID (F%d)" % mailbox
+
+
+@lru_cache(maxsize=64)
+def permanent_flags(rights: str, keywords: tuple[str, ...] = ()) -> bytes:
+    """Write PERMANENTFLAGS: what may be changed with these rights (RFC 4314 section 5.1.1)."""
+    listed = flag_list(settable(rights) & ALL_FLAGS, keywords if "w" in rights else ())
+    if "w" in rights:
+        listed = listed[:-1] + b" \\*)"
+    return ok(b"Flags that are kept", b"PERMANENTFLAGS " + listed)
 
 
 @lru_cache(maxsize=4096)

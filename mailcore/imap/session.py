@@ -26,6 +26,7 @@ from mailcore.imap import responses
 from mailcore.imap.changes import tell_changes
 from mailcore.imap.collector import Announced, CommandCollector, Dropped
 from mailcore.imap.commands import (
+    acl,
     append,
     authentication,
     connection,
@@ -36,8 +37,10 @@ from mailcore.imap.commands import (
     idle,
     listing,
     mailboxes,
+    metadata,
     multisearch,
     notify,
+    quota,
     search,
     selection,
     sort,
@@ -61,8 +64,9 @@ from mailcore.imap.questions import (
     StoreFlags,
     WatchAccount,
 )
+from mailcore.imap.rights import is_shared, look_at_rights
 from mailcore.imap.selected import NoSuchMessageError
-from mailcore.imap.talk import Command, Exchange, GoodbyeError, Policy, QuestionRefusedError, Talk
+from mailcore.imap.talk import WITH_MAILBOX, Command, Exchange, GoodbyeError, Policy, QuestionRefusedError, Talk
 from mailcore.lines import LineTooLongError
 from mailcore.message.envelope import BodySink
 from mailcore.sasl.mechanisms import RESPONSE_LIMIT
@@ -72,6 +76,9 @@ COMMANDS: dict[bytes, Command] = {
     **authentication.COMMANDS,
     **mailboxes.COMMANDS,
     **listing.COMMANDS,
+    **acl.COMMANDS,
+    **metadata.COMMANDS,
+    **quota.COMMANDS,
     **selection.COMMANDS,
     **append.COMMANDS,
     **fetch.COMMANDS,
@@ -360,6 +367,8 @@ class ImapSession(Conversation):
             return responses.NOT_NOW
         if talk.uidonly and _uses_numbers(name):
             return responses.UID_REQUIRED
+        if is_shared(talk) and command.states == WITH_MAILBOX:
+            yield from look_at_rights(talk)
         done = command.handler(talk, arguments)
         completion = done if isinstance(done, bytes) else (yield from done)
         if talk.goodbye is not None:

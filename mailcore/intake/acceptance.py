@@ -71,7 +71,7 @@ class Acceptance:
         deliveries = self.plan.deliveries
         if not deliveries or self.plan.relays:
             return
-        if not any(batch.user(delivery.user_id).room_for(self.prepared.size) for delivery in deliveries):
+        if not any(batch.room_for(delivery.user_id, self.prepared.size, 1) for delivery in deliveries):
             raise OverQuotaError("no recipient has room for this message")
 
     def _trace(self, batch: Batch, trace_id: int, recipient: str, status: str) -> None:

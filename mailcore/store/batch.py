@@ -16,6 +16,7 @@ import orjson
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.utils import timezone
 
+from a3mailer_site.env import current
 from a3mailer_site.ids import new_id
 from a3mailer_site.models import Generation
 from accounts.models import User
@@ -73,6 +74,7 @@ class LockedUser:
     used_quota: int
     is_active: bool
     change: int = 0
+    messages: int | None = None  # in all mailboxes, without what this batch has done; where somebody asked
 
     def room_for(self, size: int) -> bool:
         """Say whether so many more bytes fit into the quota."""
@@ -186,6 +188,19 @@ class Batch:
             return self._users[user_id]
         except KeyError:
             raise GoneError(f"user {user_id} is gone") from None
+
+    def room_for(self, user_id: int, size: int, messages: int) -> bool:
+        """Say whether so many more bytes and messages fit into a locked user's quota; raises ``GoneError``."""
+        user = self.user(user_id)
+        if not user.room_for(size):
+            return False
+        limit = current().user_message_limit
+        if not limit:
+            return True
+        if user.messages is None:
+            user.messages = self.rows(_COUNT_MESSAGES, [user_id])[0][0]
+        done = sum(box.messages_change for box in self._mailboxes.values() if box.owner_id == user_id)
+        return user.messages + done + messages <= limit
 
     def mailbox(self, mailbox_id: int) -> LockedMailbox:
         """Return a locked mailbox; raises ``GoneError``."""
@@ -421,6 +436,7 @@ _UPDATE_MAILBOXES = (
     f'UPDATE "{Mailbox._meta.db_table}" AS t SET uidnext = v.column2, highestmodseq = v.column3, '  # noqa: S608
     "messages = t.messages + v.column4, unseen = t.unseen + v.column5, size = t.size + v.column6"
 )
+_COUNT_MESSAGES = f'SELECT COALESCE(SUM(messages), 0) FROM "{Mailbox._meta.db_table}" WHERE owner_id = %s'  # noqa: S608
 _FROM_ROWS = " FROM (VALUES "
 _BY_ID = ") AS v WHERE t.id = v.column1"
 

@@ -15,6 +15,7 @@ from mailcore.store.flags import DELETED, SEEN
 from mailcore.store.models import Expunged, Mailbox, Message
 from mailcore.store.prepared import Prepared
 from mailcore.store.refusals import NoSuchMailboxError
+from mailcore.store.rights import ALL_RIGHTS, settable
 from mailcore.store.snapshot import Row
 from mailcore.store.uidsets import Condition, among, among_present, around
 
@@ -65,7 +66,8 @@ class Stored(NamedTuple):
 class StoreFlags:
     """Change flags and keywords of messages (RFC 3501 section 6.4.6, UNCHANGEDSINCE by RFC 7162 section 3.1.3).
 
-    A message that would not change keeps its MODSEQ. ``uids`` ascend.
+    A message that would not change keeps its MODSEQ. ``uids`` ascend. ``rights`` are those of who does it: flags that
+    they do not let one change stay as they are (RFC 4314 section 4).
     """
 
     owner: int
@@ -75,6 +77,7 @@ class StoreFlags:
     flags: int
     keywords: tuple[str, ...] = ()
     unchanged_since: int | None = None
+    rights: str = ALL_RIGHTS
     users: Collection[int] = ()
     weight: int = 0
 
@@ -110,11 +113,14 @@ class StoreFlags:
 
     def _target(self, flags: int, text: str) -> tuple[int, str]:
         """Return what a message with these flags and keywords shall have."""
+        own = settable(self.rights)
+        given = self.flags & own
+        keywords = self.keywords if "w" in self.rights else ()
         if self.mode is Mode.REPLACE:
-            return self.flags, words.replaced(text, self.keywords)
+            return flags & ~own | given, words.replaced(text, keywords) if "w" in self.rights else text
         if self.mode is Mode.ADD:
-            return flags | self.flags, words.added(text, self.keywords) if self.keywords else text
-        return flags & ~self.flags, words.removed(text, self.keywords) if self.keywords else text
+            return flags | given, words.added(text, keywords) if keywords else text
+        return flags & ~given, words.removed(text, keywords) if keywords else text
 
     def _read(self, batch: Batch) -> tuple[Sequence[int], list[Row]]:
         """Return the UIDs that are there between the first and the last asked for (if known), and the rows."""
@@ -244,9 +250,11 @@ class Copied(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Copy messages with flags, keywords and internal date to a mailbox of the same user; all or none.
+    """Copy messages with flags, keywords and internal date to a mailbox of the same user or of another; all or none.
 
-    Bodies are shared. With ``move`` they leave the source in the same transaction (RFC 6851). ``uids`` ascend.
+    Bodies are shared. With ``move`` they leave the source in the same transaction (RFC 6851). ``uids`` ascend. The
+    owner of the target pays. ``rights`` in the target are those of who does it: flags that they do not let one set are
+    left behind (RFC 4314 section 4).
     """
 
     owner: int
@@ -254,23 +262,29 @@ class Copy:
     uids: Sequence[int]
     target: int
     move: bool = False
+    target_owner: int | None = None  # None: the same
+    rights: str = ALL_RIGHTS
     weight: int = 0
 
     @property
     def users(self) -> Collection[int]:
-        """The owner pays for copies."""
-        return (self.owner,)
+        """The owner of the target pays for copies, that of the source gets quota back."""
+        return {self.owner, self._receiver}
 
     @property
     def mailboxes(self) -> Collection[int]:
         """Both."""
         return (self.source, self.target)
 
+    @property
+    def _receiver(self) -> int:
+        return self.owner if self.target_owner is None else self.target_owner
+
     def apply(self, batch: Batch) -> Copied:
         """Raises ``GoneError`` (source), ``NoSuchMailboxError`` (target), ``OverQuotaError``."""
         source = owned_mailbox(batch, self.owner, self.source)
         try:
-            target = owned_mailbox(batch, self.owner, self.target)
+            target = owned_mailbox(batch, self._receiver, self.target)
         except GoneError:
             raise NoSuchMailboxError(f"the target {self.target} is gone") from None
         where = among(self.uids)
@@ -280,11 +294,20 @@ class Copy:
             [self.source, *where.parameters],
         )
         rows = batch.cursor.fetchall()
-        # Moving takes no room.
-        if not self.move and not batch.user(self.owner).room_for(sum(row[2] for row in rows)):
-            raise OverQuotaError(f"user {self.owner}")
+        # Moving takes no room where both belong to the same user.
+        takes_room = not self.move or self._receiver != self.owner
+        if takes_room and not batch.room_for(self._receiver, sum(row[2] for row in rows), len(rows)):
+            raise OverQuotaError(f"user {self._receiver}")
+        own, writes = settable(self.rights), "w" in self.rights
         uids = [
-            batch.add_message(target.id, body, size=size, flags=flags, keywords=keywords, internal_date=internal_date)
+            batch.add_message(
+                target.id,
+                body,
+                size=size,
+                flags=flags & own,
+                keywords=keywords if writes else "",
+                internal_date=internal_date,
+            )
             for _, body, size, flags, keywords, internal_date in rows
         ]
         found = [row[0] for row in rows]
@@ -317,13 +340,15 @@ class Appended(NamedTuple):
 class Append:
     """Put messages into a mailbox, all or none.
 
-    With a ``name`` the mailbox must still be called so: then its id may be one that was remembered.
+    With a ``name`` the mailbox must still be called so: then its id may be one that was remembered. ``rights`` are
+    those of who does it: flags that they do not let one set are left out (RFC 4314 section 4).
     """
 
     owner: int
     mailbox: int
     messages: Sequence[NewMessage]
     name: str = ""
+    rights: str = ALL_RIGHTS
 
     @property
     def users(self) -> Collection[int]:
@@ -348,9 +373,10 @@ class Append:
             raise NoSuchMailboxError(f"mailbox {self.mailbox} is gone") from None
         if self.name and mailbox.name != self.name:
             raise NoSuchMailboxError(f"mailbox {self.mailbox} is now called {mailbox.name!r}")
-        if not batch.user(self.owner).room_for(sum(message.body.size for message in self.messages)):
+        if not batch.room_for(self.owner, sum(message.body.size for message in self.messages), len(self.messages)):
             raise OverQuotaError(f"user {self.owner}")
-        texts = [words.added("", message.keywords) for message in self.messages]
+        own, writes = settable(self.rights), "w" in self.rights
+        texts = [words.added("", message.keywords) if writes else "" for message in self.messages]
         uids = []
         for message, text in zip(self.messages, texts, strict=True):
             body = message.body
@@ -360,7 +386,7 @@ class Append:
                     mailbox.id,
                     body.body_id,
                     size=body.size,
-                    flags=message.flags,
+                    flags=message.flags & own,
                     keywords=text,
                     internal_date=message.internal_date,
                 )

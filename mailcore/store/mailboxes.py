@@ -4,29 +4,33 @@ A name is data and never a path. Levels are separated by "/"; a level above a ma
 What writes is a unit of work for the group commit; those that need ids first are planned by a function that reads.
 """
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, QuerySet, Subquery, Value, When
+from django.db import connection
+from django.db.models import Case, Count, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
+from mailcore.store import access
 from mailcore.store.batch import Batch, new_uidvalidity
 from mailcore.store.changes import owned_mailbox, remove_messages
 from mailcore.store.commit import run
-from mailcore.store.flags import SEEN
-from mailcore.store.models import Expunged, Mailbox, Message, Subscription
+from mailcore.store.flags import DELETED, SEEN
+from mailcore.store.models import AccessRight, Expunged, Mailbox, Message, Metadata, Subscription
+from mailcore.store.namespaces import INBOX, SEPARATOR, is_reserved
 from mailcore.store.refusals import (
     HasChildrenError,
     LimitError,
     MailboxExistsError,
     NameNotAllowedError,
     NoSuchMailboxError,
+    UseNotAllowedError,
 )
+from mailcore.store.rights import ALL_RIGHTS
 from mailcore.store.views import views
-
-INBOX = "INBOX"
-SEPARATOR = "/"
 
 # What the column and its index take, and what a client can still show.
 NAME_LIMIT = 1000
@@ -44,11 +48,16 @@ DEFAULTS = {
     "Trash": "\\Trash",
     "Archive": "\\Archive",
 }
+# What a mailbox may be made for (RFC 6154 section 2, RFC 8457 section 3). \All and \Flagged are no places to put
+# messages: they would show messages that are elsewhere, and there are no such mailboxes here.
+USES = ("\\Archive", "\\Drafts", "\\Important", "\\Junk", "\\Sent", "\\Trash")
 
 # Messages removed in one transaction while a mailbox is deleted.
 DELETE_SLICE = 5000
 _DELETE = (
     f'DELETE FROM "{Expunged._meta.db_table}" WHERE mailbox_id = %s',  # noqa: S608 - names are the models'
+    f'DELETE FROM "{AccessRight._meta.db_table}" WHERE mailbox_id = %s',  # noqa: S608
+    f'DELETE FROM "{Metadata._meta.db_table}" WHERE mailbox_id = %s',  # noqa: S608
     f'DELETE FROM "{Mailbox._meta.db_table}" WHERE id = %s',  # noqa: S608
 )
 
@@ -67,10 +76,13 @@ class MailboxRow(NamedTuple):
     uidvalidity: int
     highestmodseq: int
     size: int  # bytes
+    rights: str = ALL_RIGHTS  # of who asks
+    deleted: int = 0  # messages flagged as deleted, where that was asked for
+    deleted_size: int = 0  # bytes
 
 
 class Listing(NamedTuple):
-    """All mailboxes of a user, and subscribed names that have no mailbox (RFC 3501 section 6.3.6)."""
+    """All mailboxes that a user may see, and subscribed names that have no mailbox (RFC 3501 section 6.3.6)."""
 
     rows: Sequence[MailboxRow]
     orphaned_subscriptions: Sequence[str]
@@ -78,27 +90,48 @@ class Listing(NamedTuple):
 
 # -- Reading ----------------------------------------------------------------------------------------------------------
 
+# Mailboxes asked about in one statement.
+_AT_ONCE = 500
 
-def listing(owner: int) -> Listing:
-    """Return all mailboxes of a user, in no order; one who has none gets the default ones first.
 
+def listing(account: int) -> Listing:
+    """Return all mailboxes that a user may see, in no order; one who has none gets the default ones first.
+
+    Those of others have the name under which they are seen, and no special use: they are not for this user's drafts.
     Raises ``GoneError`` if the user does not exist.
     """
-    found = list(_rows(owner))
+    found = list(_rows(Q(owner_id=account)))
     if not found:
-        ensure_defaults(owner)
-        found = list(_rows(owner))
-    rows = [_told(row) if row.recent else row for row in map(MailboxRow._make, found)]
-    subscribed = set(Subscription.objects.filter(owner_id=owner).values_list("name", flat=True))
+        ensure_defaults(account)
+        found = list(_rows(Q(owner_id=account)))
+    subscribed = set(Subscription.objects.filter(owner_id=account).values_list("name", flat=True))
+    rows = [_row(row, row[1] in subscribed) for row in found]
+    rows += _shared_rows(account, subscribed)
+    rows = [_told(row) if row.recent else row for row in rows]
     return Listing(rows, sorted(subscribed.difference(row.name for row in rows)))
 
 
+def _shared_rows(account: int, subscribed: Collection[str]) -> list[MailboxRow]:
+    visible = {mailbox: rights for mailbox, rights in access.granted(account).items() if "l" in rights}
+    if not visible:
+        return []
+    names = access.shared_names(visible)
+    rows = []
+    ids = list(names)
+    for start in range(0, len(ids), _AT_ONCE):
+        for row in _rows(Q(pk__in=ids[start : start + _AT_ONCE])):
+            name = names[row[0]][1]
+            rows.append(_row(row, name in subscribed)._replace(name=name, special_use="", rights=visible[row[0]]))
+    return rows
+
+
 def status(owner: int, name: str) -> MailboxRow:
-    """Return one mailbox by its name. Raises ``NoSuchMailboxError``."""
-    found = list(_rows(owner).filter(name=name))
+    """Return one mailbox by its owner and its name. Raises ``NoSuchMailboxError``."""
+    found = list(_rows(Q(owner_id=owner, name=name)))
     if not found:
         raise NoSuchMailboxError(f"user {owner} has no mailbox {name!r}")
-    return _told(MailboxRow(*found[0]))
+    subscribed = Subscription.objects.filter(owner_id=owner, name=name).exists()
+    return _told(_row(found[0], subscribed))
 
 
 def find(owner: int, name: str) -> int:
@@ -109,7 +142,27 @@ def find(owner: int, name: str) -> int:
     return found
 
 
-def _rows(owner: int) -> "QuerySet[Mailbox, tuple[Any, ...]]":
+def deleted_totals(mailboxes: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Return how many messages are flagged as deleted in each of these mailboxes, and their size in bytes.
+
+    It looks at every message: ask for few mailboxes at once.
+    """
+    marks = ", ".join(["%s"] * len(mailboxes))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'SELECT mailbox_id, COUNT(*), SUM(size) FROM "{Message._meta.db_table}" '  # noqa: S608
+            f"WHERE mailbox_id IN ({marks}) AND (flags & {DELETED}) <> 0 GROUP BY mailbox_id",
+            list(mailboxes),
+        )
+        return {mailbox: (count, int(size)) for mailbox, count, size in cursor.fetchall()}
+
+
+def _row(columns: tuple[Any, ...], subscribed: bool) -> MailboxRow:
+    return MailboxRow(*columns[:3], subscribed, *columns[3:])  # type: ignore[call-arg] # the columns of ``_rows``
+
+
+def _rows(where: Q) -> "QuerySet[Mailbox, tuple[Any, ...]]":
+    """Return the columns of ``MailboxRow`` but ``subscribed``, up to ``size``."""
     unseen_by_sessions = (
         Message.objects.filter(mailbox=OuterRef("pk"), uid__gte=OuterRef("first_recent_uid"))
         .order_by()
@@ -122,15 +175,13 @@ def _rows(owner: int) -> "QuerySet[Mailbox, tuple[Any, ...]]":
         default=Value(0),
         output_field=IntegerField(),
     )
-    subscribed = Exists(Subscription.objects.filter(owner=OuterRef("owner"), name=OuterRef("name")))
     return (
-        Mailbox.objects.filter(owner_id=owner)
+        Mailbox.objects.filter(where)
         .order_by()
         .values_list(
             "id",
             "name",
             "special_use",
-            subscribed,
             "messages",
             "unseen",
             recent,
@@ -152,20 +203,40 @@ def _told(row: MailboxRow) -> MailboxRow:
 
 # -- Names ------------------------------------------------------------------------------------------------------------
 
+# Control characters, C0 and C1, and lone surrogates, which neither database nor client takes; ends of lines and of
+# paragraphs (RFC 9051 section 5.1, RFC 5198 section 2); signs that turn the direction of what follows, so that one name
+# looks like another.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
 
 def check_name(name: str) -> str:
     """Return the name if a mailbox may have it; raises ``NameNotAllowedError``."""
     levels = name.split(SEPARATOR)
-    if not all(levels) or len(levels) > LEVEL_LIMIT:
-        raise NameNotAllowedError("a name has between 1 and 32 levels, none of them empty")
-    if len(name) > NAME_LIMIT or max(map(len, levels)) > LEVEL_LENGTH_LIMIT:
-        raise NameNotAllowedError("the name is too long")
-    # Control characters, C0 and C1, and lone surrogates, which neither database nor client takes.
-    if any(character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff" for character in name):
+    if not all(levels):
+        raise NameNotAllowedError("a name has no empty level")
+    check_extent(name)
+    if max(map(len, levels)) > LEVEL_LENGTH_LIMIT:
+        raise NameNotAllowedError("a level of the name is too long")
+    if _UNFIT.search(name):
         raise NameNotAllowedError("the name has characters that nobody can show")
+    if not name.isascii() and unicodedata.normalize("NFC", name) != name:
+        raise NameNotAllowedError("the name is not in its composed form")
+    if is_reserved(name):
+        raise NameNotAllowedError("the name is where others' mailboxes are")
     if levels[0].upper() == INBOX and levels[0] != INBOX:
         raise NameNotAllowedError("INBOX is written in capitals")
     return name
+
+
+def check_extent(*names: str) -> None:
+    """Raise ``NameNotAllowedError`` if one of these names is too long or has too many levels."""
+    for name in names:
+        if len(name) > NAME_LIMIT or _depth(name) > LEVEL_LIMIT:
+            raise NameNotAllowedError(f"a name has at most {LEVEL_LIMIT} levels and {NAME_LIMIT} characters")
+
+
+def _depth(name: str) -> int:
+    return name.count(SEPARATOR) + 1
 
 
 def _above(name: str) -> list[str]:
@@ -263,7 +334,11 @@ def _make(batch: Batch, owner: int, names: dict[str, str]) -> list[Mailbox]:
 
 @dataclass(frozen=True, slots=True)
 class CreateMailbox:
-    """Make a mailbox, and what is missing above it (RFC 3501 section 6.3.3). The result is its id."""
+    """Make a mailbox, and what is missing above it (RFC 3501 section 6.3.3). The result is its id.
+
+    The new ones get the access rights of the nearest mailbox above them. ``special_use``: none or several of ``USES``,
+    with spaces between; none may be that of another mailbox already.
+    """
 
     owner: int
     name: str
@@ -277,25 +352,47 @@ class CreateMailbox:
         return (self.owner,)
 
     def apply(self, batch: Batch) -> int:
-        """Raises ``NameNotAllowedError``, ``MailboxExistsError``, ``LimitError``."""
+        """Raises ``NameNotAllowedError``, ``MailboxExistsError``, ``LimitError``, ``UseNotAllowedError``."""
         check_name(self.name)
         batch.user(self.owner)
         _make_defaults(batch, self.owner)
         if Mailbox.objects.filter(owner_id=self.owner, name=self.name).exists():
             raise MailboxExistsError(self.name)
-        return _make_with_parents(batch, self.owner, self.name, Mailbox(special_use=self.special_use)).pk
+        special_use = check_use(self.owner, self.special_use)
+        return _make_with_parents(batch, self.owner, self.name, Mailbox(special_use=special_use)).pk
+
+
+def check_use(owner: int, wanted: str, mailbox: int = 0) -> str:
+    """Return special uses as they are kept, if this mailbox may have them; raises ``UseNotAllowedError``.
+
+    RFC 6154 section 3: a server may refuse what it does not support, and a use that another mailbox has.
+    """
+    known = {use.lower(): use for use in USES}
+    try:
+        uses = sorted({known[use.lower()] for use in wanted.split()})
+    except KeyError as error:
+        raise UseNotAllowedError(f"no mailbox is for {error}") from error
+    if uses:
+        others = Mailbox.objects.filter(owner_id=owner).exclude(pk=mailbox).exclude(special_use="")
+        taken = {use for kept in others.values_list("special_use", flat=True) for use in kept.split()}
+        if not taken.isdisjoint(uses):
+            raise UseNotAllowedError("another mailbox has this use")
+    return " ".join(uses)
 
 
 def _make_with_parents(batch: Batch, owner: int, name: str, like: Mailbox) -> Mailbox:
-    """Make a mailbox with the counters of ``like``, below mailboxes."""
-    _make_parents(batch, owner, [name], room=1)
+    """Make a mailbox with the counters of ``like``, below mailboxes, with the access rights of the nearest of them."""
+    nearest = access.nearest_above(owner, name)
+    above = _make_parents(batch, owner, [name], room=1)
     batch.names_changed(owner)
     like.owner_id, like.name, like.uidvalidity = owner, name, new_uidvalidity(batch.now)
     like.save(force_insert=True)
+    if nearest is not None:
+        access.inherit(nearest, [*(box.pk for box in above), like.pk])
     return like
 
 
-def _make_parents(batch: Batch, owner: int, names: Iterable[str], *, room: int) -> None:
+def _make_parents(batch: Batch, owner: int, names: Iterable[str], *, room: int) -> list[Mailbox]:
     """Make what is missing above these names; raises ``LimitError`` if not so many mailboxes more may be made."""
     wanted = dict.fromkeys(parent for name in names for parent in _above(name))
     mine = Mailbox.objects.filter(owner_id=owner)
@@ -303,8 +400,7 @@ def _make_parents(batch: Batch, owner: int, names: Iterable[str], *, room: int) 
         del wanted[present]
     if room + len(wanted) and mine.count() + len(wanted) + room > MAILBOX_LIMIT:
         raise LimitError(f"at most {MAILBOX_LIMIT} mailboxes")
-    if wanted:
-        _make(batch, owner, dict.fromkeys(wanted, ""))
+    return _make(batch, owner, dict.fromkeys(wanted, "")) if wanted else []
 
 
 # -- Deleting ---------------------------------------------------------------------------------------------------------
@@ -398,18 +494,30 @@ class RenameMailbox:
         tree = _tree(self.owner, self.old)
         if not tree:
             raise NoSuchMailboxError(f"user {self.owner} has no mailbox {self.old!r}")
-        targets = {name: check_name(self.new + name[len(self.old) :]) for name in tree}
+        check_name(self.new)
+        targets = {name: self.new + name[len(self.old) :] for name in tree}
+        # What stands below stays as it is and was allowed; only the whole may have become too long or too deep.
+        check_extent(max(targets.values(), key=len), max(targets.values(), key=_depth))
         others = Mailbox.objects.filter(owner_id=self.owner, name__startswith=self.new).values_list("name", flat=True)
         if not tree.keys().isdisjoint({self.new}) or set(others).difference(tree).intersection(targets.values()):
             raise MailboxExistsError(self.new)
         _make_parents(batch, self.owner, [self.new], room=0)
-        # Shorter names first: when a tree moves up, a name is free before another takes it.
-        renames = [(targets[name], tree[name]) for name in sorted(tree, key=len)]
-        batch.cursor.executemany(_RENAME, renames)
         batch.names_changed(self.owner)
+        if self.old.startswith(self.new + SEPARATOR):
+            # The tree moves up, where its own names are: shorter ones first, so that a name is free before it is taken.
+            renames = [(targets[name], tree[name]) for name in sorted(tree, key=len)]
+            batch.cursor.executemany(_RENAME, renames)
+            return
+        below = self.old + SEPARATOR
+        batch.cursor.execute(_RENAME_TREE, [self.new, len(self.old) + 1, self.owner, self.old, len(below), below])
 
 
 _RENAME = f'UPDATE "{Mailbox._meta.db_table}" SET name = %s WHERE id = %s'  # noqa: S608 - the name is the model's
+# One statement: ten thousand would keep all other writers waiting.
+_RENAME_TREE = (
+    f'UPDATE "{Mailbox._meta.db_table}" SET name = %s || substr(name, %s) '  # noqa: S608
+    "WHERE owner_id = %s AND (name = %s OR substr(name, 1, %s) = %s)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -481,6 +589,7 @@ class Subscribe:
     owner: int
     name: str
     subscribed: bool
+    seen: bool = False  # the mailbox is another's, and has been looked up
     users: Collection[int] = ()
     mailboxes: Collection[int] = ()
     weight: int = 0
@@ -492,7 +601,8 @@ class Subscribe:
         if not self.subscribed:
             mine.filter(name=self.name).delete()
             return
-        find(self.owner, self.name)
+        if not self.seen:
+            find(self.owner, self.name)
         if mine.count() >= SUBSCRIPTION_LIMIT:
             raise LimitError(f"at most {SUBSCRIPTION_LIMIT} subscriptions")
         Subscription.objects.bulk_create([Subscription(owner_id=self.owner, name=self.name)], ignore_conflicts=True)

@@ -2,6 +2,8 @@
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from mailqueue.models import Body
@@ -21,7 +23,7 @@ class Mailbox(models.Model):
     highestmodseq = models.BigIntegerField(default=1)
     history = models.BigIntegerField(default=0)  # ``Expunged`` has all that were expunged after this MODSEQ
     first_recent_uid = models.PositiveBigIntegerField(default=1)  # RFC 3501 section 2.3.2, \Recent
-    special_use = models.CharField(max_length=12, blank=True)  # RFC 6154: \Sent, \Drafts, …
+    special_use = models.CharField(max_length=100, blank=True)  # RFC 6154: \Sent, \Drafts, …; spaces between several
     messages = models.PositiveIntegerField(_("messages"), default=0)
     unseen = models.PositiveIntegerField(_("unread"), default=0)
     size = models.PositiveBigIntegerField(_("size"), default=0)
@@ -47,6 +49,76 @@ class Subscription(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class AccessRight(models.Model):
+    """An entry in the access control list of a mailbox (RFC 4314 section 2); ``access.py`` has the rules.
+
+    It refers to a user or to a group and keeps no name: who is renamed keeps the rights, and whoever gets an address
+    that was somebody else's has none of them. With neither it is for anyone in the owner's domain. A negative entry
+    takes rights away that others give.
+    """
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="access_rights")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="access_rights",
+        verbose_name=_("user"),
+    )
+    group = models.ForeignKey(
+        "auth.Group",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="access_rights",
+        verbose_name=_("group"),
+    )
+    negative = models.BooleanField(_("taken away"), default=False)
+    rights = models.CharField(_("rights"), max_length=16)  # letters of rights.py, in their order
+
+    class Meta:
+        verbose_name = _("access right")
+        verbose_name_plural = _("access rights")
+        ordering = ["mailbox_id", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                "mailbox", Coalesce("user", 0), Coalesce("group", 0), "negative", name="access_right_entry"
+            ),
+            models.CheckConstraint(
+                condition=Q(user__isnull=True) | Q(group__isnull=True), name="access_right_of_one_kind"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["mailbox"], name="access_right_anyone", condition=Q(user__isnull=True, group__isnull=True)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.rights
+
+
+class Metadata(models.Model):
+    """An annotation (RFC 5464) of a mailbox, or of the server where there is no mailbox.
+
+    With a ``user`` it is that user's alone (``/private``), otherwise for all who may read the mailbox (``/shared``).
+    """
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, null=True, related_name="metadata")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="metadata")
+    entry = models.CharField(max_length=255)  # with "/private" or "/shared", in lower case
+    value = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(Coalesce("mailbox", 0), Coalesce("user", 0), "entry", name="metadata_entry")
+        ]
+
+    def __str__(self) -> str:
+        return self.entry
 
 
 class Structure(models.Model):

@@ -27,3 +27,31 @@ class HasChildrenError(StoreRefusedError):
 
 class LimitError(StoreRefusedError):
     """Too many, or too long: mailboxes, keywords."""
+
+
+class NoPermissionError(StoreRefusedError):
+    """The account may know of the mailbox, and may not do this in it (RFC 4314)."""
+
+
+class NoSuchIdentifierError(StoreRefusedError):
+    """An identifier of an access control list means nobody here."""
+
+
+class OwnerRightsError(StoreRefusedError):
+    """The owner's rights in a mailbox are not to be changed."""
+
+
+class UseNotAllowedError(StoreRefusedError):
+    """A mailbox cannot have this special use (RFC 6154 section 3)."""
+
+
+class TooManyEntriesError(StoreRefusedError):
+    """No room for more metadata (RFC 5464 section 5)."""
+
+
+class ValueTooLongError(StoreRefusedError):
+    """A value of metadata is too long (RFC 5464 section 5)."""
+
+
+class NoSuchQuotaRootError(StoreRefusedError):
+    """There is no quota root of that name for who asks (RFC 9208)."""

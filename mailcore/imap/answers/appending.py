@@ -6,13 +6,15 @@ from typing import Any
 
 from accounts.models import User
 from mailcore.dialogue import Question
-from mailcore.imap.answers.common import Answer, find, into, refusing
+from mailcore.imap.answers.common import Answer, into, refusing, target
 from mailcore.imap.names import INBOX
 from mailcore.imap.questions import Appended, AppendedMessage, AppendMessages, CheckAppend, Refused
 from mailcore.message.envelope import BodySink
 from mailcore.store import changes, mailboxes
+from mailcore.store.access import Place
 from mailcore.store.prepared import INLINE_LIMIT, prepare
 from mailcore.store.refusals import NoSuchMailboxError
+from mailcore.store.rights import ALL_RIGHTS
 from mailcore.store.spool import Spool
 from mailcore.transport import Doors
 
@@ -25,8 +27,8 @@ async def check_append(question: CheckAppend, doors: Doors) -> Refused | None:
 
 
 def _check_append(question: CheckAppend) -> Refused | None:
-    find(question.account, question.name)
-    quota, used = User.objects.values_list("quota", "used_quota").get(pk=question.account)
+    place = target(question.account, question.name)
+    quota, used = User.objects.values_list("quota", "used_quota").get(pk=place.owner)
     return Refused.OVER_QUOTA if quota and used + question.size > quota else None
 
 
@@ -47,16 +49,17 @@ async def append_messages(question: AppendMessages, doors: Doors) -> Appended:
             # What was remembered holds no more. Nobody has the name, or another mailbox.
             if _ids.pop(where, None) is None:
                 raise
-            work = replace(work, mailbox=await doors.database(find, *where))
+            work = replace(work, mailbox=(await doors.database(target, *where)).mailbox)
             appended = Appended(*await doors.commit(work))
-        _remember(where, work.mailbox)
+        if work.owner == question.account:
+            _remember(where, work.mailbox)
         return appended
     finally:
         for message in question.messages:
             message.body.abandon()
 
 
-# Ids of mailboxes that messages were appended to, by account and name; the commit sees whether they still hold.
+# Ids of own mailboxes that messages were appended to, by account and name; the commit sees whether they still hold.
 _ids: dict[tuple[int, str], int] = {}
 _IDS_LIMIT = 10_000
 
@@ -74,13 +77,16 @@ def _is_small(messages: Sequence[AppendedMessage]) -> bool:
 
 
 def _prepared(question: AppendMessages, mailbox: int | None) -> changes.Append:
+    """Make the work; ``mailbox`` is remembered, and the account's own."""
     if mailbox is None:
-        mailbox = find(question.account, question.name)
+        place = target(question.account, question.name)
+    else:
+        place = Place(question.account, question.name, ALL_RIGHTS, mailbox)
     ready = [
         changes.NewMessage(prepare(_octets(message.body)), message.flags, message.keywords, message.internal_date)
         for message in question.messages
     ]
-    return changes.Append(question.account, mailbox, ready, question.name)
+    return changes.Append(place.owner, place.mailbox, ready, place.name, place.rights)
 
 
 def _octets(body: BodySink) -> bytes:

@@ -6,15 +6,23 @@ from typing import Any, TypeVar
 
 from mailcore.imap.names import INBOX
 from mailcore.imap.questions import Refused
-from mailcore.store import mailboxes
+from mailcore.store import access, mailboxes
+from mailcore.store.access import Place
 from mailcore.store.batch import GoneError, OverQuotaError
 from mailcore.store.refusals import (
     HasChildrenError,
     LimitError,
     MailboxExistsError,
     NameNotAllowedError,
+    NoPermissionError,
+    NoSuchIdentifierError,
     NoSuchMailboxError,
+    NoSuchQuotaRootError,
+    OwnerRightsError,
     StoreRefusedError,
+    TooManyEntriesError,
+    UseNotAllowedError,
+    ValueTooLongError,
 )
 from mailcore.transport import Doors
 
@@ -29,6 +37,13 @@ _REASONS: dict[type[Exception], Refused] = {
     LimitError: Refused.LIMIT,
     OverQuotaError: Refused.OVER_QUOTA,
     GoneError: Refused.NO_SUCH_MAILBOX,
+    NoPermissionError: Refused.NO_PERMISSION,
+    NoSuchIdentifierError: Refused.NO_SUCH_IDENTIFIER,
+    OwnerRightsError: Refused.OWNER_RIGHTS,
+    UseNotAllowedError: Refused.USE_NOT_ALLOWED,
+    TooManyEntriesError: Refused.TOO_MANY_ENTRIES,
+    ValueTooLongError: Refused.VALUE_TOO_LONG,
+    NoSuchQuotaRootError: Refused.NO_SUCH_QUOTA_ROOT,
 }
 
 Answer = Callable[[Q, Doors], Coroutine[Any, Any, T]]
@@ -67,6 +82,12 @@ def with_defaults(function: Callable[..., T], account: int, *args: Any, **kwargs
         return function(account, *args, **kwargs)
 
 
-def find(account: int, name: str) -> int:
-    """Return the id of a mailbox; that of INBOX is remembered in the process."""
-    return mailboxes.inbox_id(account) if name == INBOX else with_defaults(mailboxes.find, account, name)
+def find(owner: int, name: str) -> int:
+    """Return the id of a mailbox under its owner; that of INBOX is remembered in the process."""
+    return mailboxes.inbox_id(owner) if name == INBOX else with_defaults(mailboxes.find, owner, name)
+
+
+def target(account: int, name: str) -> Place:
+    """Return where messages may be put; needs ``i`` (RFC 4314 section 4)."""
+    place = access.resolve(account, name, "i")
+    return place if place.mailbox else place._replace(mailbox=find(place.owner, place.name))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mailcore.dialogue import Question
-from mailcore.imap.answers.common import Answer, find, into, refusing
+from mailcore.imap.answers.common import Answer, into, refusing, target
 from mailcore.imap.questions import (
     Copied,
     CopyMessages,
@@ -84,6 +84,7 @@ async def store_flags(question: StoreFlags, doors: Doors) -> Stored:
         question.flags,
         question.keywords,
         question.unchanged_since,
+        question.rights,
     )
     return Stored(*await doors.commit(work))
 
@@ -99,9 +100,13 @@ async def expunge(question: Expunge, doors: Doors) -> Expunged:
 async def copy_messages(question: CopyMessages, doors: Doors) -> Copied | Refused:
     """Copy or move messages."""
     owner, source = question.source
-    target = await doors.database(find, owner, question.target)
+    account = owner if question.account is None else question.account
+    place = await doors.database(target, account, question.target)
+    work = changes.Copy(
+        owner, source, question.uids, place.mailbox, question.move, target_owner=place.owner, rights=place.rights
+    )
     try:
-        return Copied(*await doors.commit(changes.Copy(owner, source, question.uids, target, question.move)))
+        return Copied(*await doors.commit(work))
     except GoneError:
         return Refused.EXPUNGED  # the mailbox they were in
 

@@ -1,6 +1,6 @@
 """The selected mailbox: open it, hear what is new, leave it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +18,11 @@ from mailcore.imap.questions import (
     ReadVanished,
 )
 from mailcore.imap.sequences import runs
+from mailcore.store import access
+from mailcore.store.access import Place
 from mailcore.store.history import expunged_between
 from mailcore.store.notices import doorbells
+from mailcore.store.views import Opened as View
 from mailcore.store.views import views
 from mailcore.transport import Connection, Doors
 
@@ -52,9 +55,7 @@ async def open_mailbox(question: OpenMailbox, doors: Doors) -> Opened:
 
     _opening.add(connection)
     try:
-        opened = await doors.database(
-            with_defaults, views.open, question.account, question.name, read_only=question.read_only, before=watch
-        )
+        place, opened = await doors.database(_open, question, watch)
     except BaseException:
         for mailbox in watched:
             doorbells.unwatch(mailbox, _Bell(connection))
@@ -63,10 +64,16 @@ async def open_mailbox(question: OpenMailbox, doors: Doors) -> Opened:
         _opening.discard(connection)
         gone = connection in _left
         _left.discard(connection)
-    key = MailboxKey(question.account, opened.mailbox)
+    key = MailboxKey(place.owner, opened.mailbox)
     if gone:
         await _leave(key, doors)
-    return Opened(key, opened.snapshot, opened.recent_from, opened.special_use)
+    return Opened(key, opened.snapshot, opened.recent_from, opened.special_use, place.rights)
+
+
+def _open(question: OpenMailbox, watch: Callable[[int], object]) -> tuple[Place, View]:
+    place = access.resolve(question.account, question.name, "r")
+    opened = with_defaults(views.open, place.owner, place.name, read_only=question.read_only, before=watch)
+    return place, opened
 
 
 async def close_mailbox(question: CloseMailbox, doors: Doors) -> None:

@@ -20,7 +20,8 @@ _ID_VALUE_LIMIT = 1024
 def capabilities(talk: Talk) -> bytes:
     """Say what can be done now: ``CAPABILITY …``, as a response or as a response code."""
     if talk.account:
-        return b"CAPABILITY " + b" ".join(able.AFTER_LOGIN)
+        # RFC 7889 section 3.1: one limit for all mailboxes.
+        return b"CAPABILITY %b APPENDLIMIT=%d" % (b" ".join(able.AFTER_LOGIN), talk.policy.message_limit)
     now = [b"CAPABILITY", *able.ALWAYS]
     if talk.may_start_tls:
         now.append(b"STARTTLS")

@@ -63,7 +63,7 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     if plan.partial is not None:
         places = plan.partial.runs(places)
     seen: dict[int, Any] = {}
-    if plan.sets_seen and not selected.read_only:
+    if plan.sets_seen and not selected.read_only and "s" in selected.rights:
         seen = yield from _set_seen(talk, selected, table, places)
     fetcher = _Fetcher(talk, selected, plan, table, seen)
     if plan.needs_store:

@@ -1,17 +1,22 @@
 r"""LIST in all its forms, and LSUB.
 
 RFC 3501 sections 6.3.8 and 6.3.9, LIST-EXTENDED (RFC 5258), LIST-STATUS (RFC 5819), SPECIAL-USE (RFC 6154), CHILDREN
-(RFC 3348). An account's mailboxes come in one answer; what is above a mailbox without being one is ``\NonExistent``.
+(RFC 3348), LIST-MYRIGHTS (RFC 8440), LIST-METADATA (RFC 9590). An account's mailboxes come in one answer, with those
+of others that it may look up; what is above a mailbox without being one is ``\NonExistent``. None are remote.
 """
 
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from mailcore.conversation import CommandRefusedError
+from mailcore.dialogue import Question
 from mailcore.imap import names, responses
-from mailcore.imap.commands.mailboxes import status_items, status_line
+from mailcore.imap.commands.acl import myrights_line
+from mailcore.imap.commands.mailboxes import COUNTED_ITEMS, status_items, status_line, with_deleted
+from mailcore.imap.commands.metadata import metadata_line, take_entries
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
-from mailcore.imap.questions import ListMailboxes, Mailboxes, MailboxRow, Pause
+from mailcore.imap.questions import ListMailboxes, ListMetadata, Mailboxes, MailboxRow, Pause
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Talk
 
 # Patterns in one LIST, and characters in all of them. Each is looked at for each name.
@@ -19,9 +24,14 @@ _PATTERNS_LIMIT = 50
 _CHARACTERS_LIMIT = 5000
 # Characters of names that are looked at, once a pattern, before others have their turn.
 _WORK_LIMIT = 20_000
+# Names put into the tree, and lines written, before others have their turn.
+_ENTRIES_AT_ONCE = 500
+_LINES_AT_ONCE = 200
+# Mailboxes whose metadata are asked for at once: values may be long.
+_METADATA_AT_ONCE = 50
 
 _SELECTION_OPTIONS = frozenset({b"SUBSCRIBED", b"REMOTE", b"RECURSIVEMATCH", b"SPECIAL-USE"})
-_RETURN_OPTIONS = frozenset({b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE", b"STATUS"})
+_RETURN_OPTIONS = frozenset({b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE", b"STATUS", b"MYRIGHTS", b"METADATA"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +42,13 @@ class _Wish:
     selection: frozenset[bytes] = frozenset()
     returns: frozenset[bytes] = frozenset()
     status: tuple[bytes, ...] = ()
+    metadata: tuple[str, ...] = ()
     extended: bool = False  # the client knows RFC 5258
+
+    @property
+    def criteria(self) -> list[bytes]:
+        """What a name must fulfil to be chosen, in the order in which CHILDINFO tells it."""
+        return [option for option in (b"SUBSCRIBED", b"SPECIAL-USE") if option in self.selection]
 
 
 @dataclass(slots=True)
@@ -43,7 +59,11 @@ class _Entry:
     row: MailboxRow | None = None
     subscribed: bool = False
     has_children: bool = False
-    subscribed_below: list[str] = field(default_factory=list)
+    # Something below it is chosen (LIST) or subscribed (LSUB), and is not shown itself.
+    speaks_for_others: bool = False
+
+
+_Tree: TypeAlias = dict[str, _Entry]
 
 
 def _list(talk: Talk, arguments: Parser) -> Exchange:
@@ -57,7 +77,7 @@ def _list(talk: Talk, arguments: Parser) -> Exchange:
     arguments.space()
     extended = bool(selection) or arguments.at(b"(")
     texts = arguments.parenthesized(arguments.list_mailbox) if arguments.at(b"(") else [arguments.list_mailbox()]
-    returns, status = _return_options(arguments)
+    returns, status, metadata = _return_options(arguments)
     arguments.end()
     if b"HIGHESTMODSEQ" in status:
         yield talk.learn_condstore()
@@ -65,11 +85,13 @@ def _list(talk: Talk, arguments: Parser) -> Exchange:
         # RFC 3501 section 6.3.8: a way to ask for the hierarchy separator.
         yield b'* LIST (\\Noselect) "/" ""\r\n'
         return responses.completed(b"LIST")
-    wish = _Wish(_patterns(reference, texts), selection, returns, tuple(status), extended or bool(returns))
+    extended = extended or bool(returns) or talk.rev2
+    wish = _Wish(_patterns(reference, texts), selection, returns, tuple(status), tuple(metadata), extended)
     mailboxes: Mailboxes = yield ListMailboxes(talk.account)
-    entries = _entries(mailboxes)
-    matching = yield from _matching(wish.patterns, entries)
-    yield b"".join(_answers(talk, wish, entries, matching))
+    tree = yield from _tree(mailboxes)
+    matching = yield from _matching(wish.patterns, tree.values())
+    chosen = yield from _chosen(wish, tree, matching)
+    yield from _answers(talk, wish, chosen)
     return responses.completed(b"LIST")
 
 
@@ -84,23 +106,27 @@ def _selection_options(arguments: Parser) -> frozenset[bytes]:
     return options
 
 
-def _return_options(arguments: Parser) -> tuple[frozenset[bytes], list[bytes]]:
+def _return_options(arguments: Parser) -> tuple[frozenset[bytes], list[bytes], list[str]]:
     """Take ``[SP "RETURN" SP "(" [return-option *(SP return-option)] ")"]``."""
     status: list[bytes] = []
+    metadata: list[str] = []
     if not arguments.accept(b" "):
-        return frozenset(), status
+        return frozenset(), status, metadata
 
     def option() -> bytes:
         name = _option(arguments, _RETURN_OPTIONS)
         if name == b"STATUS":
             arguments.space()
             status.extend(status_items(arguments))
+        elif name == b"METADATA":
+            arguments.space()
+            metadata.extend(take_entries(arguments))
         return name
 
     if arguments.word() != b"RETURN":
         raise SyntaxRefusedError("Expected RETURN")
     arguments.space()
-    return frozenset(arguments.parenthesized(option, empty=True)), status
+    return frozenset(arguments.parenthesized(option, empty=True)), status, metadata
 
 
 def _option(arguments: Parser, allowed: frozenset[bytes]) -> bytes:
@@ -116,18 +142,36 @@ def _patterns(reference: str, texts: Sequence[str]) -> tuple[names.Pattern, ...]
     return tuple(names.Pattern(reference + text) for text in texts)
 
 
-def _entries(mailboxes: Mailboxes) -> list[_Entry]:
-    """Return every mailbox, subscribed name and name above one, INBOX first and then by name."""
-    entries = {row.name: _Entry(row.name, row, row.subscribed) for row in mailboxes.rows}
-    for name in mailboxes.orphaned_subscriptions:
-        entries.setdefault(name, _Entry(name)).subscribed = True
-    for entry in list(entries.values()):
-        for above in names.parents(entry.name):
-            parent = entries.setdefault(above, _Entry(above))
-            parent.has_children = parent.has_children or entry.row is not None
-            if entry.subscribed:
-                parent.subscribed_below.append(entry.name)
-    return sorted(entries.values(), key=lambda entry: (entry.name != names.INBOX, entry.name))
+def _tree(mailboxes: Mailboxes) -> Generator[Pause, None, _Tree]:
+    """Return every mailbox, subscribed name and name above one; others have their turn in between."""
+    tree: _Tree = {}
+    for number, row in enumerate(mailboxes.rows, 1):
+        entry = tree.setdefault(row.name, _Entry(row.name))
+        entry.row, entry.subscribed = row, row.subscribed
+        for parent in _parents(tree, row.name):
+            if parent.has_children:
+                break  # and so have all above it
+            parent.has_children = True
+        if not number % _ENTRIES_AT_ONCE:
+            yield Pause()
+    for number, name in enumerate(mailboxes.orphaned_subscriptions, 1):
+        tree.setdefault(name, _Entry(name)).subscribed = True
+        for _ in _parents(tree, name):
+            pass  # they are made
+        if not number % _ENTRIES_AT_ONCE:
+            yield Pause()
+    return tree
+
+
+def _parents(tree: _Tree, name: str) -> Iterable[_Entry]:
+    """Yield the names above one, the nearest first; those that are missing are made."""
+    above, separator, _ = name.rpartition(names.SEPARATOR)
+    while separator:
+        entry = tree.get(above)
+        if entry is None:
+            entry = tree[above] = _Entry(above)
+        yield entry
+        above, separator, _ = above.rpartition(names.SEPARATOR)
 
 
 def _matching(patterns: Sequence[names.Pattern], entries: Iterable[_Entry]) -> Generator[Pause, None, set[str]]:
@@ -144,29 +188,90 @@ def _matching(patterns: Sequence[names.Pattern], entries: Iterable[_Entry]) -> G
     return matching
 
 
-def _answers(talk: Talk, wish: _Wish, entries: Iterable[_Entry], matching: set[str]) -> Iterable[bytes]:
-    recursive = {b"RECURSIVEMATCH", b"SUBSCRIBED"} <= wish.selection
-    for entry in entries:
-        if entry.name not in matching:
-            continue
-        # RFC 5258 section 3.5: shown for the sake of what is below it and is not shown itself.
-        below = recursive and not matching.issuperset(entry.subscribed_below)
-        if not (below or _is_chosen(entry, wish.selection)):
-            continue
-        extra = b' ("CHILDINFO" ("SUBSCRIBED"))' if below else b""
-        attributes = b" ".join(_attributes(entry, wish))
-        yield b'* LIST (%b) "/" %b%b\r\n' % (attributes, talk.mailbox_name(entry.name), extra)
-        if wish.status and entry.row is not None:
-            yield status_line(talk, entry.row, list(wish.status))
+def _chosen(wish: _Wish, tree: _Tree, matching: set[str]) -> Generator[Pause, None, list[_Entry]]:
+    """Return what is shown, INBOX first and then by name."""
+    if b"RECURSIVEMATCH" in wish.selection:
+        # RFC 5258 section 3.5: a name is shown too for the sake of what is below it and is not shown itself.
+        yield from _speak_for(tree, matching, lambda entry: _fulfils(entry, wish))
+    chosen = []
+    for number, name in enumerate(matching, 1):
+        entry = tree[name]
+        if entry.speaks_for_others or _fulfils(entry, wish):
+            chosen.append(entry)
+        if not number % _ENTRIES_AT_ONCE:
+            yield Pause()
+    return _sorted(chosen)
 
 
-def _is_chosen(entry: _Entry, selection: frozenset[bytes]) -> bool:
-    if b"SUBSCRIBED" in selection and not entry.subscribed:
+def _speak_for(tree: _Tree, matching: set[str], is_chosen: Callable[[_Entry], bool]) -> Generator[Pause, None, None]:
+    """Mark what is above names that are chosen and not shown themselves; others have their turn in between."""
+    for number, entry in enumerate(list(tree.values()), 1):
+        if entry.name not in matching and is_chosen(entry):
+            for parent in _parents(tree, entry.name):
+                if parent.speaks_for_others:
+                    break  # and so do all above it
+                parent.speaks_for_others = True
+        if not number % _ENTRIES_AT_ONCE:
+            yield Pause()
+
+
+def _sorted(entries: Iterable[_Entry]) -> list[_Entry]:
+    # "" comes before every name.
+    return sorted(entries, key=lambda entry: "" if entry.name == names.INBOX else entry.name)
+
+
+def _fulfils(entry: _Entry, wish: _Wish) -> bool:
+    if b"SUBSCRIBED" in wish.selection and not entry.subscribed:
         return False
-    if b"SPECIAL-USE" in selection and not (entry.row and entry.row.special_use):
+    if b"SPECIAL-USE" in wish.selection and not (entry.row and entry.row.special_use):
         return False
     # Without a selection only mailboxes are listed, and what stands above them.
-    return b"SUBSCRIBED" in selection or entry.row is not None or entry.has_children
+    return b"SUBSCRIBED" in wish.selection or entry.row is not None or entry.has_children
+
+
+def _answers(talk: Talk, wish: _Wish, chosen: Sequence[_Entry]) -> Generator[Question | bytes, Any, None]:
+    """Tell what is chosen, a piece at a time: the client takes each before the next is made."""
+    at_once = _METADATA_AT_ONCE if wish.metadata else _LINES_AT_ONCE
+    for start in range(0, len(chosen), at_once):
+        if start:
+            yield Pause()
+        part = chosen[start : start + at_once]
+        rows = [entry.row for entry in part if entry.row is not None]
+        # What a mailbox is like is for those who may read it (RFC 5819 section 2).
+        readable = {row.mailbox: row for row in rows if "r" in row.rights}
+        if not COUNTED_ITEMS.isdisjoint(wish.status) and readable:
+            readable = {row.mailbox: row for row in (yield from with_deleted(list(readable.values())))}
+        values: dict[int, dict[str, bytes]] = {}
+        if wish.metadata:
+            seen = [row.mailbox for row in rows if set("rswip") & set(row.rights)]
+            values = yield ListMetadata(talk.account, seen, wish.metadata)
+        yield b"".join([_told(talk, wish, entry, readable, values) for entry in part])
+
+
+def _told(
+    talk: Talk,
+    wish: _Wish,
+    entry: _Entry,
+    readable: dict[int, MailboxRow],
+    values: dict[int, dict[str, bytes]],
+) -> bytes:
+    """Write all that is told of one name."""
+    extra = b""
+    if entry.speaks_for_others:
+        extra = b' ("CHILDINFO" (%b))' % b" ".join([b'"%b"' % option for option in wish.criteria])
+    written = talk.mailbox_name(entry.name)
+    lines = [b'* LIST (%b) "/" %b%b\r\n' % (b" ".join(_attributes(entry, wish)), written, extra)]
+    row = entry.row
+    if row is None:
+        return lines[0]
+    if wish.status and row.mailbox in readable:
+        lines.append(status_line(talk, readable[row.mailbox], wish.status))
+    if b"MYRIGHTS" in wish.returns:
+        lines.append(myrights_line(talk, row.name, row.rights))
+    if wish.metadata and set("rswip") & set(row.rights):
+        found = values.get(row.mailbox, {})
+        lines.append(metadata_line(talk, row.name, {asked: found.get(asked) for asked in wish.metadata}))
+    return b"".join(lines)
 
 
 def _attributes(entry: _Entry, wish: _Wish) -> list[bytes]:
@@ -174,7 +279,7 @@ def _attributes(entry: _Entry, wish: _Wish) -> list[bytes]:
     if entry.row is None:
         # RFC 5258 section 3: \NonExistent implies \Noselect, which alone is known to older clients.
         attributes.append(b"\\NonExistent" if wish.extended else b"\\Noselect")
-    if b"SUBSCRIBED" in wish.selection | wish.returns and entry.subscribed:
+    if entry.subscribed and (b"SUBSCRIBED" in wish.selection or b"SUBSCRIBED" in wish.returns):
         attributes.append(b"\\Subscribed")
     attributes.append(b"\\HasChildren" if entry.has_children else b"\\HasNoChildren")
     if entry.row is not None and entry.row.special_use:
@@ -195,19 +300,21 @@ def _lsub(talk: Talk, arguments: Parser) -> Exchange:
     arguments.end()
     (pattern,) = _patterns(reference, [pattern_text])
     mailboxes: Mailboxes = yield ListMailboxes(talk.account)
-    reaches_below = not pattern.text.endswith("%")
-    lines = []
-    entries = _entries(mailboxes)
-    matching = yield from _matching([pattern], entries)
-    for entry in entries:
-        if entry.name not in matching:
-            continue
-        if entry.subscribed:
-            lines.append(b'* LSUB () "/" %b\r\n' % talk.mailbox_name(entry.name))
-        elif entry.subscribed_below and not reaches_below:
-            lines.append(b'* LSUB (\\Noselect) "/" %b\r\n' % talk.mailbox_name(entry.name))
-    yield b"".join(lines)
+    tree = yield from _tree(mailboxes)
+    matching = yield from _matching([pattern], tree.values())
+    if pattern.text.endswith("%"):
+        yield from _speak_for(tree, matching, lambda entry: entry.subscribed)
+    shown = _sorted(entry for name in matching if (entry := tree[name]).subscribed or entry.speaks_for_others)
+    for start in range(0, len(shown), _LINES_AT_ONCE):
+        if start:
+            yield Pause()
+        yield b"".join([_lsub_line(talk, entry) for entry in shown[start : start + _LINES_AT_ONCE]])
     return responses.completed(b"LSUB")
+
+
+def _lsub_line(talk: Talk, entry: _Entry) -> bytes:
+    attributes = b"" if entry.subscribed else b"\\Noselect"
+    return b'* LSUB (%b) "/" %b\r\n' % (attributes, talk.mailbox_name(entry.name))
 
 
 COMMANDS = {

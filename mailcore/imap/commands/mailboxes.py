@@ -1,13 +1,15 @@
 """Commands that make, remove and describe mailboxes by name: CREATE, DELETE, RENAME, SUBSCRIBE, STATUS, NAMESPACE."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from operator import attrgetter
+from typing import Any
 
 from mailcore.imap import names, responses
 from mailcore.imap.commands.selection import leave
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.questions import (
+    CountDeleted,
     CreateMailbox,
     DeleteMailbox,
     MailboxRow,
@@ -16,9 +18,11 @@ from mailcore.imap.questions import (
     Subscribe,
 )
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Talk
+from mailcore.store.namespaces import OTHERS_PREFIX
 
-# status-att (RFC 3501 section 9), HIGHESTMODSEQ (RFC 7162 section 7), SIZE (RFC 8438 section 3)
-_STATUS_ITEMS: dict[bytes, Callable[[MailboxRow], int]] = {
+# status-att (RFC 3501 section 9), HIGHESTMODSEQ (RFC 7162 section 7), SIZE (RFC 8438 section 3), DELETED and
+# DELETED-STORAGE (RFC 9208 section 4.1.4; octets)
+_STATUS_ITEMS: dict[bytes, Callable[[MailboxRow], int | bytes]] = {
     b"MESSAGES": attrgetter("messages"),
     b"RECENT": attrgetter("recent"),
     b"UIDNEXT": attrgetter("uidnext"),
@@ -27,18 +31,54 @@ _STATUS_ITEMS: dict[bytes, Callable[[MailboxRow], int]] = {
     b"HIGHESTMODSEQ": attrgetter("highestmodseq"),
     b"SIZE": attrgetter("size"),
     b"MAILBOXID": attrgetter("mailbox"),  # RFC 8474 section 4.3
+    b"DELETED": attrgetter("deleted"),
+    b"DELETED-STORAGE": attrgetter("deleted_size"),
 }
+# Has to be counted, which takes a look at every message.
+COUNTED_ITEMS = frozenset({b"DELETED", b"DELETED-STORAGE"})
+# Is the same for all mailboxes (RFC 7889 section 3.2).
+_LIMIT_ITEM = b"APPENDLIMIT"
 
 
 def _create(talk: Talk, arguments: Parser) -> Exchange:
-    """Make a mailbox (RFC 3501 section 6.3.3). A separator at the end only announces children, and is passed over."""
+    """Make a mailbox (RFC 3501 section 6.3.3). A separator at the end only announces children, and is passed over.
+
+    ``create = "CREATE" SP mailbox [SP "(" create-param *(SP create-param) ")"]`` (RFC 4466 section 2.2)
+    """
     arguments.space()
-    name = arguments.mailbox()
+    given = arguments.mailbox_as_given().removesuffix(names.SEPARATOR)
+    uses = _create_parameters(arguments) if arguments.accept(b" ") else ()
     arguments.end()
-    name = name.removesuffix(names.SEPARATOR)
-    made: int = yield CreateMailbox(talk.account, name)
+    name = names.composed(given)
+    made: int = yield CreateMailbox(talk.account, names.fold_inbox(name), " ".join(uses))
     talk.has_named(name)
+    if talk.rev2 and name != given:
+        # RFC 9051 section 6.3.4: a name that was changed is told.
+        yield _renamed_line(talk, given, name)
     return responses.completed(b"CREATE", responses.mailbox_id(made))  # RFC 8474 section 4.1
+
+
+def _create_parameters(arguments: Parser) -> tuple[str, ...]:
+    """Take ``"(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"`` (RFC 6154 section 6)."""
+    uses: list[str] = []
+
+    def parameter() -> None:
+        if arguments.word() != b"USE":
+            raise SyntaxRefusedError("Unknown parameter")
+        arguments.space()
+        uses.extend(arguments.parenthesized(attribute, empty=True))
+
+    def attribute() -> str:
+        arguments.expect(b"\\")
+        return "\\" + arguments.atom().decode("ascii")
+
+    arguments.parenthesized(parameter)
+    return tuple(uses)
+
+
+def _renamed_line(talk: Talk, old: str, new: str) -> bytes:
+    """Write that a name stands in the place of another (RFC 9051 section 6.3.9.7); for clients of IMAP4rev2."""
+    return b'* LIST () "/" %b ("OLDNAME" (%b))\r\n' % (talk.mailbox_name(new), talk.mailbox_name(old))
 
 
 def _delete(talk: Talk, arguments: Parser) -> Exchange:
@@ -66,7 +106,17 @@ def _rename(talk: Talk, arguments: Parser) -> Exchange:
     talk.has_named(old_name, new_name)
     if talk.selected:
         talk.news = True  # INBOX may have been emptied by it
+        talk.selected.name = _name_after(talk.selected.name, old_name, new_name)
+    if talk.rev2 and old_name != names.INBOX:
+        yield _renamed_line(talk, old_name, new_name)
     return responses.completed(b"RENAME")
+
+
+def _name_after(name: str, old: str, new: str) -> str:
+    """Return what a mailbox is called after this RENAME."""
+    if old == names.INBOX or not (name == old or name.startswith(old + names.SEPARATOR)):
+        return name
+    return new + name[len(old) :]
 
 
 def _subscribe(talk: Talk, arguments: Parser, *, subscribed: bool) -> Exchange:
@@ -89,6 +139,8 @@ def _status(talk: Talk, arguments: Parser) -> Exchange:
     if b"HIGHESTMODSEQ" in items:
         yield talk.learn_condstore()
     row: MailboxRow = yield Status(talk.account, name)
+    if not COUNTED_ITEMS.isdisjoint(items):
+        (row,) = yield from with_deleted([row])
     yield status_line(talk, row, items)
     return responses.completed(b"STATUS")
 
@@ -100,25 +152,35 @@ def status_items(arguments: Parser) -> list[bytes]:
 
 def _status_item(arguments: Parser) -> bytes:
     item = arguments.word()
-    if item not in _STATUS_ITEMS:
+    if item not in _STATUS_ITEMS and item != _LIMIT_ITEM:
         raise SyntaxRefusedError("Unknown STATUS item")
     return item
 
 
-def status_line(talk: Talk, row: MailboxRow, items: list[bytes]) -> bytes:
+def with_deleted(rows: Sequence[MailboxRow]) -> Generator[CountDeleted, Any, list[MailboxRow]]:
+    """Return these rows with what is flagged as deleted counted."""
+    counts: dict[int, tuple[int, int]] = yield CountDeleted([row.mailbox for row in rows])
+    counted = [counts.get(row.mailbox, (0, 0)) for row in rows]
+    return [row._replace(deleted=count, deleted_size=size) for row, (count, size) in zip(rows, counted, strict=True)]
+
+
+def status_line(talk: Talk, row: MailboxRow, items: Sequence[bytes]) -> bytes:
     """Write the STATUS response of a mailbox."""
-    told = b" ".join([_status_value(item, _STATUS_ITEMS[item](row)) for item in items])
+    told = b" ".join([_status_value(talk, item, row) for item in items])
     return b"* STATUS %b (%b)\r\n" % (talk.mailbox_name(row.name), told)
 
 
-def _status_value(item: bytes, value: int) -> bytes:
-    return responses.mailbox_id(value) if item == b"MAILBOXID" else b"%b %d" % (item, value)
+def _status_value(talk: Talk, item: bytes, row: MailboxRow) -> bytes:
+    if item == b"MAILBOXID":
+        return responses.mailbox_id(row.mailbox)  # RFC 8474 section 4.3
+    value = _STATUS_ITEMS[item](row) if item != _LIMIT_ITEM else talk.policy.message_limit
+    return b"%b %b" % (item, value if isinstance(value, bytes) else b"%d" % value)
 
 
 def _namespace(_talk: Talk, arguments: Parser) -> Exchange:
-    """Say that there are personal mailboxes, and nothing else (RFC 2342)."""
+    """Say where the account's own mailboxes are, and those of others (RFC 2342)."""
     arguments.end()
-    yield b'* NAMESPACE (("" "/")) NIL NIL\r\n'
+    yield b'* NAMESPACE (("" "/")) (("%b" "/")) NIL\r\n' % OTHERS_PREFIX.encode("ascii")
     return responses.completed(b"NAMESPACE")
 
 

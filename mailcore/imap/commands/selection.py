@@ -9,6 +9,7 @@ from mailcore.imap.resync import Resync, read_resync, resynchronise
 from mailcore.imap.selected import Selected
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Piece, Talk
 from mailcore.store.flags import SEEN
+from mailcore.store.rights import WRITING
 
 
 def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
@@ -40,7 +41,7 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
         yield from resynchronise(talk, selected, resync)
     if read_only:
         return responses.completed(b"EXAMINE", b"READ-ONLY")
-    return responses.completed(b"SELECT", b"READ-WRITE")
+    return responses.completed(b"SELECT", b"READ-WRITE" if set(WRITING) & set(selected.rights) else b"READ-ONLY")
 
 
 def _parameter(talk: Talk, arguments: Parser) -> Resync | None:
@@ -57,10 +58,9 @@ def _description(talk: Talk, selected: Selected) -> bytes:
     """Describe the mailbox. RECENT and UNSEEN are of IMAP4rev1 alone (RFC 9051 appendix E, items 11 and 12)."""
     snapshot = selected.snapshot
     flags = responses.flag_list(responses.ALL_FLAGS, selected.keywords)
-    permanent = b"()" if selected.read_only else flags[:-1] + b" \\*)"
     lines = [
         b"FLAGS " + flags,
-        responses.ok(b"Flags that are kept", b"PERMANENTFLAGS " + permanent),
+        responses.permanent_flags("" if selected.read_only else selected.rights, selected.keywords),
         b"%d EXISTS" % selected.exists,
         responses.ok(b"UIDs are valid", b"UIDVALIDITY %d" % snapshot.uidvalidity),
         responses.ok(b"Next UID", b"UIDNEXT %d" % snapshot.uidnext),
@@ -88,7 +88,7 @@ def _close(talk: Talk, arguments: Parser) -> Exchange:
     r"""Remove what is ``\Deleted`` without a word, and leave (RFC 3501 section 6.4.2)."""
     arguments.end()
     selected = talk.mailbox
-    if not selected.read_only:
+    if not selected.read_only and "e" in selected.rights:
         yield Expunge(selected.key)
     yield from leave(talk)
     return responses.completed(b"CLOSE")

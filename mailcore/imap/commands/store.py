@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 from mailcore.imap import responses, sequences
 from mailcore.imap.grammar import MODSEQ_LIMIT, Parser, SyntaxRefusedError
-from mailcore.imap.questions import Stored, StoreFlags, StoreMode
+from mailcore.imap.questions import Refused, Stored, StoreFlags, StoreMode
 from mailcore.imap.selected import Selected
 from mailcore.imap.sequences import Ranges
 from mailcore.imap.talk import Command, Exchange, Talk
+from mailcore.store.rights import settable
 
 # Messages changed in one question: a transaction stays short, and other sessions get their turn.
 SLICE = 2500
@@ -37,6 +39,8 @@ def _store(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     """Change flags of messages and say what they are then."""
     wish = _wish(arguments)
     selected = talk.writable_mailbox
+    if not _may_change(wish, selected.rights):
+        return responses.refused(Refused.NO_PERMISSION)
     if wish.unchanged_since is not None:
         yield talk.learn_condstore()
     places = selected.places(wish.ranges, uid=uid)
@@ -47,7 +51,13 @@ def _store(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     for start in range(0, len(uids), SLICE):
         talk.progress = (start, len(uids))
         stored: Stored = yield StoreFlags(
-            selected.key, uids[start : start + SLICE], wish.mode, wish.flags, wish.keywords, wish.unchanged_since
+            selected.key,
+            uids[start : start + SLICE],
+            wish.mode,
+            wish.flags,
+            wish.keywords,
+            wish.unchanged_since,
+            selected.rights,
         )
         talk.news = True
         failed += stored.failed
@@ -62,6 +72,13 @@ def _store(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
         # RFC 2180 section 4.2.1: what is still there has been changed.
         return responses.completed(b"STORE", b"EXPUNGEISSUED")
     return responses.completed(b"UID STORE" if uid else b"STORE")
+
+
+def _may_change(wish: _Wish, rights: str) -> bool:
+    """Say whether there is anything in this that the rights allow; the rest is passed over (RFC 4314 section 4)."""
+    if wish.mode is StoreMode.REPLACE or not (wish.flags or wish.keywords):
+        return bool(settable(rights))
+    return bool(wish.flags & settable(rights) or (wish.keywords and "w" in rights))
 
 
 def _wish(arguments: Parser) -> _Wish:
@@ -102,7 +119,8 @@ def _tell(talk: Talk, selected: Selected, wish: _Wish, stored: Stored, *, uid: b
         if number is None:
             continue
         items = []
-        if table is None or _is_surprise(wish, table.flags[number - 1], table.keywords[number - 1], flags, keywords):
+        before = (table.flags[number - 1], table.keywords[number - 1]) if table else None
+        if before is None or _is_surprise(wish, selected.rights, before, (flags, keywords)):
             items.append(b"FLAGS " + selected.flags_of(found, flags, keywords))
         elif not talk.condstore:
             continue
@@ -113,16 +131,22 @@ def _tell(talk: Talk, selected: Selected, wish: _Wish, stored: Stored, *, uid: b
     return b"".join(lines)
 
 
-def _is_surprise(wish: _Wish, old_flags: int, old_keywords: Sequence[str], flags: int, keywords: Sequence[str]) -> bool:
+# Flags and keywords of a message.
+_State: TypeAlias = tuple[int, Sequence[str]]
+
+
+def _is_surprise(wish: _Wish, rights: str, before: _State, after: _State) -> bool:
     """Say whether somebody else has changed the message too: the outcome is not what the client expects."""
-    before, given = {word.lower() for word in old_keywords}, {word.lower() for word in wish.keywords}
+    own, writes = settable(rights), "w" in rights
+    old_flags, old_words = before[0], {word.lower() for word in before[1]}
+    given = {word.lower() for word in wish.keywords} if writes else set()
     if wish.mode is StoreMode.REPLACE:
-        expected, expected_words = wish.flags, given
+        expected, expected_words = old_flags & ~own | wish.flags & own, given if writes else old_words
     elif wish.mode is StoreMode.ADD:
-        expected, expected_words = old_flags | wish.flags, before | given
+        expected, expected_words = old_flags | wish.flags & own, old_words | given
     else:
-        expected, expected_words = old_flags & ~wish.flags, before - given
-    return flags != expected or {word.lower() for word in keywords} != expected_words
+        expected, expected_words = old_flags & ~(wish.flags & own), old_words - given
+    return after[0] != expected or {word.lower() for word in after[1]} != expected_words
 
 
 COMMANDS = {

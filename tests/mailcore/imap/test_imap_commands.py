@@ -112,8 +112,8 @@ def test_status_tells_what_is_asked_for_in_that_order():
     ]
 
 
-def test_namespace_says_that_all_is_personal():
-    assert untagged(Client().do(b"a NAMESPACE")) == [b'* NAMESPACE (("" "/")) NIL NIL']  # RFC 2342
+def test_namespace_says_where_own_mailboxes_are_and_where_those_of_others():
+    assert untagged(Client().do(b"a NAMESPACE")) == [b'* NAMESPACE (("" "/")) (("Other Users/" "/")) NIL']  # RFC 2342
 
 
 def test_id_names_the_server_without_a_version():
