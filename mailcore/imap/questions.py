@@ -10,10 +10,11 @@ owner. Mailbox names are text, hierarchy separator "/", "INBOX" always in capita
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from mailcore.dialogue import Question
 from mailcore.message.envelope import BodySink
+from mailcore.message.transfer import Place
 from mailcore.store.criteria import Criterion
 from mailcore.store.snapshot import Snapshot
 
@@ -33,6 +34,7 @@ class Refused(Enum):
     TOO_BIG = "too big"  # one message above the message limit
     LIMIT = "limit"  # too many mailboxes, keywords, messages, or no disk space
     EXPUNGED = "expunged"  # everything that was asked for is gone
+    UNKNOWN_CTE = "unknown encoding"  # a Content-Transfer-Encoding that nobody can undo (RFC 3516 section 4.3)
     NO_PERMISSION = "no permission"  # of a mailbox whose existence the account may know (RFC 4314 section 2.1)
     UNAVAILABLE = "unavailable"  # database locked, full or gone: try later
 
@@ -214,6 +216,8 @@ class FetchMessages(Question):
     structure: bool = False  # BODYSTRUCTURE
     plain_structure: bool = False  # BODY: the same without extension data
     headers: bool = False  # the cached header lines
+    preview: bool = False
+    lazy: bool = False  # a preview that takes time may be left out (RFC 8970 section 3.1)
     sections: tuple["Section", ...] = ()
 
 
@@ -239,7 +243,8 @@ class MessageRow(NamedTuple):
     plain_structure: bytes | None
     # The header lines whose names are in ``message.summary.CACHED_FIELDS``, in their order, each with its CRLF.
     headers: bytes | None
-    sections: "Sequence[bytes | Span | None]"  # as asked; None where the message has no such part
+    sections: "Sequence[Content]"  # as asked; None where the message has no such part
+    preview: bytes | None = None  # UTF-8; empty where there is nothing to show, None where it was left out
 
 
 class SectionText(Enum):
@@ -251,6 +256,9 @@ class SectionText(Enum):
     HEADER_FIELDS_NOT = "HEADER.FIELDS.NOT"
     TEXT = "TEXT"
     MIME = "MIME"
+    # RFC 3516 section 4.2: the part without its Content-Transfer-Encoding, and how many octets that is.
+    BINARY = "BINARY"
+    BINARY_SIZE = "BINARY.SIZE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +277,23 @@ class Span(NamedTuple):
     length: int
 
 
+class Encoded(NamedTuple):
+    """A decoded section too large to answer at once: where it lies, encoded. Its octets come by ``ReadDecoded``."""
+
+    offset: int
+    length: int  # of what is encoded
+    encoding: bytes
+    size: int  # octets, decoded
+    has_nul: bool
+    first: int = 0  # the first decoded octet that is wanted
+    most: int = 2**63  # octets wanted from there on
+
+
+# What a section comes to: its octets, or where they are; BINARY.SIZE is a number. ``UNKNOWN_CTE`` is said of a part
+# that cannot be decoded.
+Content: TypeAlias = bytes | Span | Encoded | int | Refused | None
+
+
 @dataclass(frozen=True, slots=True)
 class ReadBody(Question):
     """Octets of a message, at most 256 KiB at once. Answer: exactly so many ``bytes``; ``EXPUNGED`` if it is gone."""
@@ -277,6 +302,27 @@ class ReadBody(Question):
     uid: int
     offset: int
     length: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDecoded(Question):
+    """The next piece of a section that is decoded on the way. Answer: ``Decoded``; ``EXPUNGED`` if the message is gone.
+
+    ``end``: the first encoded octet behind the section.
+    """
+
+    key: MailboxKey
+    uid: int
+    encoding: bytes
+    place: Place
+    end: int
+
+
+class Decoded(NamedTuple):
+    """Octets, maybe none, and where to go on; at the end of the section ``place.offset`` is its end."""
+
+    octets: bytes
+    place: Place
 
 
 class StoreMode(Enum):

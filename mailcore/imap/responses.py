@@ -81,6 +81,7 @@ TLS_ALREADY = bad(b"TLS is active already")
 READ_ONLY = no(b"Mailbox is read-only", b"READ-ONLY")
 BAD_CHARSET = no(b"Charset is not supported", b"BADCHARSET (US-ASCII UTF-8)")
 EXPUNGE_ISSUED = no(b"Some of the messages no longer exist", b"EXPUNGEISSUED")
+UNKNOWN_CTE = no(b"Content-Transfer-Encoding cannot be undone", b"UNKNOWN-CTE")
 INBOX_STAYS = no(b"INBOX cannot be deleted", b"CANNOT")
 NUL_IN_LITERAL = bad(b"NUL is not allowed")
 MESSAGE_TOO_BIG = no(b"Message is too big", b"TOOBIG")
@@ -100,6 +101,7 @@ _REFUSED = {
     Refused.TOO_BIG: MESSAGE_TOO_BIG,
     Refused.LIMIT: no(b"Limit reached", b"LIMIT"),
     Refused.EXPUNGED: EXPUNGE_ISSUED,
+    Refused.UNKNOWN_CTE: UNKNOWN_CTE,
     Refused.NO_PERMISSION: no(b"Permission denied", b"NOPERM"),
     Refused.UNAVAILABLE: TEMPORARY_FAILURE,
 }
@@ -133,6 +135,11 @@ def nstring(octets: bytes | None) -> bytes:
 def literal(octets: bytes) -> bytes:
     """Write a literal."""
     return b"{%d}\r\n%b" % (len(octets), octets)
+
+
+def literal8(octets: bytes) -> bytes:
+    """Write a literal, as ``literal8`` where there is NUL in it (RFC 3516 section 4.2)."""
+    return b"~{%d}\r\n%b" % (len(octets), octets) if b"\0" in octets else b"{%d}\r\n%b" % (len(octets), octets)
 
 
 def astring(octets: bytes) -> bytes:

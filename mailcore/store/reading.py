@@ -12,7 +12,7 @@ from django.core.files.storage import storages
 from django.db import connection
 
 from mailcore.message.headers import Octets
-from mailcore.store.models import Mailbox, Message, Structure
+from mailcore.store.models import Mailbox, Message, Preview, Structure
 from mailcore.store.uidsets import among
 from mailqueue.bodies import ROW_LIMIT, file_name
 from mailqueue.models import Body
@@ -25,6 +25,7 @@ _FIRST_ROWS = 100
 _FROM = (
     f'FROM "{Message._meta.db_table}" m JOIN "{Mailbox._meta.db_table}" b ON b.id = m.mailbox_id AND b.owner_id = %s '
 )
+_WITH_PREVIEW = f'LEFT JOIN "{Preview._meta.db_table}" p ON p.body_id = m.body_id'
 _WITH_STRUCTURE = f'JOIN "{Structure._meta.db_table}" s ON s.body_id = m.body_id '
 
 
@@ -140,6 +141,21 @@ def _small_bodies(ids: Sequence[int]) -> dict[int, bytes]:
             where.parameters,
         )
         return dict(cursor.fetchall())
+
+
+def with_previews(owner: int, mailbox: int, uids: Sequence[int]) -> list[tuple[int, int, int, str | None]]:
+    """Return UID, body, size and preview, if one has been kept, of the messages that are there (UIDs ascending)."""
+    return _select(f"SELECT m.uid, m.body_id, m.size, p.text {_FROM} {_WITH_PREVIEW}", owner, mailbox, uids)
+
+
+def beginnings(wanted: Sequence[tuple[int, int]], limit: int) -> dict[int, bytes]:
+    """Return how bodies begin, by id, given ids and sizes: up to ``limit`` bytes, or all of those kept in rows."""
+    found = _small_bodies([body for body, size in wanted if size <= ROW_LIMIT])
+    for body, size in wanted:
+        if size > ROW_LIMIT:
+            with storages["bodies"].open(file_name(body)) as file:
+                found[body] = file.read(limit)
+    return found
 
 
 def map_body(body: int) -> Octets:

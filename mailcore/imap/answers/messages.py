@@ -2,34 +2,54 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from mailcore.dialogue import Question
+from mailcore.dialogue import Question, UnavailableError
 from mailcore.imap.answers.common import Answer, find, into, refusing
 from mailcore.imap.questions import (
     Copied,
     CopyMessages,
+    Decoded,
     Expunge,
     Expunged,
     Fetched,
     FetchMessages,
     ReadBody,
+    ReadDecoded,
     Refused,
     Stored,
     StoreFlags,
 )
-from mailcore.imap.sections import Cutter
+from mailcore.imap.sections import Cutter, decode_window, window_length
 from mailcore.message import imapform
-from mailcore.store import changes
+from mailcore.message.transfer import Place
+from mailcore.store import changes, previews
 from mailcore.store.batch import GoneError
+from mailcore.store.previews import Previews
 from mailcore.store.reading import ANSWER_LIMIT, bodies, overview, read_piece
 from mailcore.transport import Doors
+
+# Octets decoded for one answer, whatever it comes to: BINARY.SIZE of large parts is a few digits.
+EFFORT_LIMIT = 8 * 1024 * 1024
 
 
 @refusing
 async def fetch_messages(question: FetchMessages, doors: Doors) -> Fetched:
     """Return columns of messages, and what has to be cut out of their bodies."""
-    return Fetched(*await doors.database(_fetch, question))
+    if not question.preview:
+        return Fetched(*await doors.database(_fetch, question))
+    found: Previews = await doors.database(previews.read, *question.key, question.uids, lazy=question.lazy)
+    if found.made:
+        with suppress(UnavailableError):  # they can be told all the same
+            await doors.commit(previews.Keep(found.made))
+    rows, done = await doors.database(_fetch, replace(question, uids=question.uids[: found.done]))
+    return Fetched([(*row[:8], _encoded(found.texts.get(row[0]))) for row in rows], done)
+
+
+def _encoded(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
 
 
 def _fetch(question: FetchMessages) -> tuple[Sequence[Sequence[Any]], int]:
@@ -37,13 +57,14 @@ def _fetch(question: FetchMessages) -> tuple[Sequence[Sequence[Any]], int]:
     if not (question.sections or question.plain_structure):
         return overview(*question.key, question.uids, **columns)
     rows, done = [], len(question.uids)
-    taken = 0
+    taken = effort = 0
     for row, message in bodies(*question.key, question.uids):
-        if taken > ANSWER_LIMIT:
+        if taken > ANSWER_LIMIT or effort > EFFORT_LIMIT:
             break
         cutter = Cutter(message)
         contents = tuple(cutter.cut(section) for section in question.sections)
         taken += sum(len(content) for content in contents if isinstance(content, bytes))
+        effort += cutter.effort
         plain = imapform.body(cutter.root) if question.plain_structure else None
         rows.append((row.uid, row.size, row.internal_date, None, None, plain, None, contents))
     else:
@@ -72,6 +93,20 @@ async def read_body(question: ReadBody, doors: Doors) -> bytes | Refused:
     """Return octets of a message."""
     octets = await doors.database(read_piece, *question.key, question.uid, question.offset, question.length)
     return octets if octets is not None and len(octets) == question.length else Refused.EXPUNGED
+
+
+async def read_decoded(question: ReadDecoded, doors: Doors) -> Decoded | Refused:
+    """Return the next piece of a section that is decoded on the way."""
+    decoded = await doors.database(_decode, question)
+    return Decoded(*decoded) if decoded is not None else Refused.EXPUNGED
+
+
+def _decode(question: ReadDecoded) -> tuple[bytes, Place] | None:
+    length = window_length(question.place, question.end)
+    window = read_piece(*question.key, question.uid, question.place.offset, length)
+    if window is None or len(window) < length:
+        return None
+    return decode_window(window, question.encoding, question.place, question.end)
 
 
 @refusing
@@ -109,6 +144,7 @@ async def copy_messages(question: CopyMessages, doors: Doors) -> Copied | Refuse
 ANSWERS: dict[type[Question], Answer[Any, Any]] = {
     FetchMessages: fetch_messages,
     ReadBody: read_body,
+    ReadDecoded: read_decoded,
     StoreFlags: store_flags,
     Expunge: expunge,
     CopyMessages: copy_messages,
