@@ -348,6 +348,7 @@ class StoreFlags(Question):
     flags: int
     keywords: tuple[str, ...]
     unchanged_since: int | None = None
+    device: str = ""  # what the client calls itself: for the message log, here and below
 
 
 class Stored(NamedTuple):
@@ -372,6 +373,7 @@ class Expunge(Question):
 
     key: MailboxKey
     uids: Sequence[int] | None = None
+    device: str = ""
 
 
 class Expunged(NamedTuple):
@@ -394,6 +396,7 @@ class CopyMessages(Question):
     uids: Sequence[int]
     target: str
     move: bool = False
+    device: str = ""
 
 
 class Copied(NamedTuple):
@@ -429,17 +432,50 @@ class CheckAppend(Question):
 class AppendMessages(Question):
     """Put messages into a mailbox, all or none (RFC 3502). Durable. Answer: ``Appended``.
 
-    Refused: ``TRY_CREATE``, ``OVER_QUOTA``, ``TOO_BIG``, ``LIMIT``.
+    Refused: ``TRY_CREATE``, ``OVER_QUOTA``, ``TOO_BIG``, ``LIMIT``, ``UNKNOWN_CTE`` (NUL where it cannot be).
     """
 
     account: int
     name: str
     messages: Sequence[AppendedMessage]
+    device: str = ""
 
     def dropped(self) -> None:
         """Let go of the bodies, which were nobody else's any more."""
         for message in self.messages:
             message.body.abandon()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceMessage(Question):
+    """Put a message into a mailbox and remove another one, in one transaction (RFC 8508). Durable.
+
+    Answer: ``Appended``. Refused: as ``AppendMessages``, where only the difference in size counts; ``EXPUNGED`` when
+    the old message is gone: then there is no new one either.
+    """
+
+    key: MailboxKey  # of the old message
+    uid: int
+    account: int
+    name: str  # of the mailbox for the new one
+    message: AppendedMessage
+    device: str = ""
+
+    def dropped(self) -> None:
+        """Let go of the body."""
+        self.message.body.abandon()
+
+
+@dataclass(frozen=True, slots=True)
+class FindMailbox(Question):
+    """Which mailbox does a URL name (RFC 5092)? Answer: its ``MailboxKey``, if the account may read it.
+
+    Refused: ``NO_SUCH_MAILBOX``, also when its UIDVALIDITY is another one; ``NO_PERMISSION``.
+    """
+
+    account: int
+    name: str
+    uidvalidity: int | None = None
 
 
 class Appended(NamedTuple):

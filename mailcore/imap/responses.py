@@ -86,6 +86,7 @@ INBOX_STAYS = no(b"INBOX cannot be deleted", b"CANNOT")
 NUL_IN_LITERAL = bad(b"NUL is not allowed")
 MESSAGE_TOO_BIG = no(b"Message is too big", b"TOOBIG")
 TOO_MANY_MESSAGES = no(b"Too many messages at once", b"LIMIT")
+NO_SUCH_MESSAGE = no(b"No such message", b"NONEXISTENT")
 EMPTY_MESSAGE = no(b"A message of no octets is not stored", b"CANNOT")
 TOO_MUCH_TO_SEARCH = no(b"Too many search keys", b"LIMIT")
 TOO_MANY_PATTERNS = no(b"Too many patterns", b"LIMIT")
@@ -110,6 +111,15 @@ _REFUSED = {
 def refused(reason: Refused) -> bytes:
     """Say why something was not done."""
     return _REFUSED[reason]
+
+
+# url-resp-text = 1*(%x01-09 / %x0B-0C / %x0E-5B / %x5D-FE) (RFC 4469 section 5), less what clients stumble over
+_NOT_IN_URL = re.compile(rb"[^\x21-\x5b\x5e-\x7e]")
+
+
+def bad_url(url: bytes) -> bytes:
+    """Say which URL of a CATENATE leads nowhere."""
+    return no(b"No such message or part", b"BADURL " + _NOT_IN_URL.sub(b"?", url[:1000]))
 
 
 def completed(command: bytes, code: bytes = b"") -> bytes:

@@ -7,6 +7,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+from a3mailer_site import number_sets
+
 # Stands for "*", the largest number in use.
 STAR = 0
 
@@ -54,19 +56,4 @@ def slices_of_numbers(ranges: Ranges, count: int) -> list[range]:
 
 def write(numbers: Iterable[int]) -> bytes:
     """Write ascending numbers as a sequence set: ``1:3,7``. Nothing gives an empty text."""
-    pieces: list[bytes] = []
-    start = previous = -1
-    for number in numbers:
-        if number == previous + 1 and previous >= 0:
-            previous = number
-            continue
-        if previous >= 0:
-            pieces.append(_range(start, previous))
-        start = previous = number
-    if previous >= 0:
-        pieces.append(_range(start, previous))
-    return b",".join(pieces)
-
-
-def _range(first: int, last: int) -> bytes:
-    return b"%d" % first if first == last else b"%d:%d" % (first, last)
+    return number_sets.write(numbers).encode("ascii")

@@ -5,11 +5,14 @@ is refused has changed nothing. One MODSEQ a mailbox and transaction: whatever a
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import chain
 from typing import Any, NamedTuple
 
+from mailcore.store import acts
 from mailcore.store import keywords as words
+from mailcore.store.acts import Actor, Verb
 from mailcore.store.batch import Batch, GoneError, LockedMailbox, OverQuotaError
 from mailcore.store.flags import DELETED, SEEN
 from mailcore.store.models import Expunged, Mailbox, Message
@@ -75,6 +78,7 @@ class StoreFlags:
     flags: int
     keywords: tuple[str, ...] = ()
     unchanged_since: int | None = None
+    by: Actor | None = None
     users: Collection[int] = ()
     weight: int = 0
 
@@ -106,6 +110,10 @@ class StoreFlags:
             batch.change_counters(self.mailbox, unseen=unseen)
         self._write(batch, groups, modseq, present)
         mailbox.changed += [(uid, *target, modseq) for target, uids in groups.items() for uid in uids]
+        if self.by is not None:
+            uids = sorted(chain.from_iterable(groups.values()))
+            asked = acts.flagging(self.mode.value, self.flags, self.keywords)
+            acts.record(batch, self.by, Verb.STORE, mailbox, uids, **asked)
         return Stored(_results(rows, targets, modseq), failed)
 
     def _target(self, flags: int, text: str) -> tuple[int, str]:
@@ -178,6 +186,7 @@ class Expunge:
     mailbox: int
     uids: Sequence[int] | None = None
     flagged_only: bool = True
+    by: Actor | None = None
     weight: int = 0
 
     @property
@@ -197,6 +206,7 @@ class Expunge:
         if self.flagged_only or self.uids is None:
             where = Condition(f"{where.sql} AND (flags & {DELETED}) <> 0", where.parameters)
         uids = _remove(batch, mailbox, where)
+        acts.record(batch, self.by, Verb.EXPUNGE, mailbox, uids)
         return Removed(uids, mailbox.highestmodseq)
 
 
@@ -254,6 +264,7 @@ class Copy:
     uids: Sequence[int]
     target: int
     move: bool = False
+    by: Actor | None = None
     weight: int = 0
 
     @property
@@ -290,6 +301,8 @@ class Copy:
         found = [row[0] for row in rows]
         if self.move:
             remove_messages(batch, source, found)
+        verb = Verb.MOVE if self.move else Verb.COPY
+        acts.record(batch, self.by, verb, source, found, **acts.target(target, uids))
         return Copied(target.uidvalidity, found, uids)
 
 
@@ -324,6 +337,8 @@ class Append:
     mailbox: int
     messages: Sequence[NewMessage]
     name: str = ""
+    by: Actor | None = None
+    freed: int = 0  # octets that the owner gets back in the same transaction
 
     @property
     def users(self) -> Collection[int]:
@@ -348,7 +363,7 @@ class Append:
             raise NoSuchMailboxError(f"mailbox {self.mailbox} is gone") from None
         if self.name and mailbox.name != self.name:
             raise NoSuchMailboxError(f"mailbox {self.mailbox} is now called {mailbox.name!r}")
-        if not batch.user(self.owner).room_for(sum(message.body.size for message in self.messages)):
+        if not batch.user(self.owner).room_for(sum(message.body.size for message in self.messages) - self.freed):
             raise OverQuotaError(f"user {self.owner}")
         texts = [words.added("", message.keywords) for message in self.messages]
         uids = []
@@ -365,4 +380,53 @@ class Append:
                     internal_date=message.internal_date,
                 )
             )
+        acts.record(batch, self.by, Verb.APPEND, mailbox, uids)
         return Appended(mailbox.uidvalidity, uids)
+
+
+# -- Replace ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Put a message into a mailbox and remove an older one, maybe from another mailbox (RFC 8508).
+
+    Both or neither: a draft is never there twice and never gone. Only the difference in size needs room.
+    """
+
+    owner: int
+    mailbox: int
+    uid: int
+    new: Append  # of one message
+    by: Actor | None = None
+
+    @property
+    def users(self) -> Collection[int]:
+        """One pays, one gets quota back."""
+        return {self.owner, *self.new.users}
+
+    @property
+    def mailboxes(self) -> Collection[int]:
+        """Where the old one is, and where the new one goes."""
+        return {self.mailbox, *self.new.mailboxes}
+
+    @property
+    def weight(self) -> int:
+        """Bytes that go through the transaction."""
+        return self.new.weight
+
+    def apply(self, batch: Batch) -> Appended:
+        """Raises ``GoneError`` (the old message or its mailbox), and what ``Append`` raises."""
+        source = owned_mailbox(batch, self.owner, self.mailbox)
+        old = batch.rows(
+            f'SELECT size FROM "{_MESSAGE}" WHERE mailbox_id = %s AND uid = %s',  # noqa: S608
+            [self.mailbox, self.uid],
+        )
+        if not old:
+            raise GoneError(f"message {self.mailbox}:{self.uid} is gone")
+        freed = old[0][0] if self.owner == self.new.owner else 0
+        appended = replace(self.new, by=None, freed=freed).apply(batch)
+        remove_messages(batch, source, [self.uid])
+        target = batch.mailbox(self.new.mailbox)
+        acts.record(batch, self.by, Verb.REPLACE, source, [self.uid], **acts.target(target, appended.uids))
+        return appended

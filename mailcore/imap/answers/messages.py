@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mailcore.dialogue import Question, UnavailableError
-from mailcore.imap.answers.common import Answer, find, into, refusing
+from mailcore.imap.answers.common import Answer, actor, find, into, refusing
 from mailcore.imap.questions import (
     Copied,
     CopyMessages,
@@ -119,6 +119,7 @@ async def store_flags(question: StoreFlags, doors: Doors) -> Stored:
         question.flags,
         question.keywords,
         question.unchanged_since,
+        by=actor(doors, question.device),
     )
     return Stored(*await doors.commit(work))
 
@@ -126,7 +127,8 @@ async def store_flags(question: StoreFlags, doors: Doors) -> Stored:
 @refusing
 async def expunge(question: Expunge, doors: Doors) -> Expunged:
     """Remove messages that are flagged as deleted."""
-    return Expunged(*await doors.commit(changes.Expunge(*question.key, question.uids)))
+    work = changes.Expunge(*question.key, question.uids, by=actor(doors, question.device))
+    return Expunged(*await doors.commit(work))
 
 
 @into
@@ -136,7 +138,8 @@ async def copy_messages(question: CopyMessages, doors: Doors) -> Copied | Refuse
     owner, source = question.source
     target = await doors.database(find, owner, question.target)
     try:
-        return Copied(*await doors.commit(changes.Copy(owner, source, question.uids, target, question.move)))
+        by = actor(doors, question.device)
+        return Copied(*await doors.commit(changes.Copy(owner, source, question.uids, target, question.move, by=by)))
     except GoneError:
         return Refused.EXPUNGED  # the mailbox they were in
 

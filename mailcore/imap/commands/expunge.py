@@ -10,7 +10,7 @@ def _expunge(talk: Talk, arguments: Parser) -> Exchange:
     r"""Remove all messages with ``\Deleted``; the EXPUNGE responses come with the changes."""
     arguments.end()
     selected = talk.demand("e")
-    yield Expunge(selected.key)
+    yield Expunge(selected.key, device=talk.device)
     talk.news = True
     return responses.completed(b"EXPUNGE")
 
@@ -23,7 +23,7 @@ def _uid_expunge(talk: Talk, arguments: Parser) -> Exchange:
     selected = talk.demand("e")
     uids = selected.uids_of(selected.places(ranges, uid=True))
     if uids:
-        yield Expunge(selected.key, uids)
+        yield Expunge(selected.key, uids, talk.device)
         talk.news = True
     return responses.completed(b"UID EXPUNGE")
 

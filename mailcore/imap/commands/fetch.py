@@ -81,7 +81,7 @@ def _set_seen(talk: Talk, selected: Selected, table: Table, places: list[range])
     if not unseen:
         return {}
     try:
-        stored: Stored = yield StoreFlags(selected.key, unseen, StoreMode.ADD, SEEN, ())
+        stored: Stored = yield StoreFlags(selected.key, unseen, StoreMode.ADD, SEEN, (), device=talk.device)
     except QuestionRefusedError:
         return {}
     talk.news = True

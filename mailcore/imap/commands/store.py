@@ -46,7 +46,13 @@ def _store(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     known = dict(talk.known)
     for start in range(0, len(uids), SLICE):
         stored: Stored = yield StoreFlags(
-            selected.key, uids[start : start + SLICE], wish.mode, wish.flags, wish.keywords, wish.unchanged_since
+            selected.key,
+            uids[start : start + SLICE],
+            wish.mode,
+            wish.flags,
+            wish.keywords,
+            wish.unchanged_since,
+            talk.device,
         )
         talk.news = True
         failed += stored.failed
