@@ -379,7 +379,7 @@ class Connection:
         """Write one piece; return what must wait until the peer has taken it."""
         data = b"".join(output)
         self._write([data[:PIECE]])
-        return [Send(data[PIECE:])] if len(data) > PIECE else []
+        return [Send(data[at : at + PIECE]) for at in range(PIECE, len(data), PIECE)]
 
     def _write(self, output: list[bytes]) -> None:
         if not output or self._lost:

@@ -26,7 +26,7 @@ from mailcore.smtp.client import Verdict
 from mailcore.store.acts import delivered
 from mailcore.store.batch import Batch
 from mailcore.store.mailboxes import forget_inbox
-from mailcore.store.models import Message, Structure
+from mailcore.store.models import FOUND_IN_BODIES, Message
 from mailqueue.models import OPEN_STATES, Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
 from mailqueue.standing import Standing
 from security.audit import record
@@ -369,7 +369,8 @@ class _Writing:
         if not unused:
             return []
         in_files = list(Body.objects.filter(id__in=unused, data__isnull=True).values_list("id", flat=True))
-        self._delete(Structure, "body_id", unused)
+        for model in FOUND_IN_BODIES:
+            self._delete(model, "body_id", unused)
         self._delete(Body, "id", unused)
         return in_files
 

@@ -7,6 +7,7 @@ A plan knows which columns the store must give, and has a template with one hole
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mailcore.imap import responses
 from mailcore.imap.grammar import MODSEQ_LIMIT, NUMBER_LIMIT, Parser, SyntaxRefusedError
@@ -182,8 +183,28 @@ def _picker(fields: frozenset[bytes]) -> Callable[[bytes], bytes]:
     return pick
 
 
+# Octets of a FETCH after its message set whose plan is remembered: programs ask for the same again and again.
+_REMEMBERED = 1000
+
+
 def read_plan(arguments: Parser, *, uid: bool) -> FetchPlan:
-    """Take the items and modifiers of a FETCH.
+    """Take the items and modifiers of a FETCH, to its end."""
+    text = arguments.rest
+    if len(text) <= _REMEMBERED and b"{" not in text:
+        try:
+            return _remembered(text, uid)
+        except SyntaxRefusedError:
+            pass  # said again below, with the place in the whole command
+    return _read_plan(arguments, uid=uid)
+
+
+@lru_cache(maxsize=1000)
+def _remembered(text: bytes, uid: bool) -> FetchPlan:
+    return _read_plan(Parser(text), uid=uid)
+
+
+def _read_plan(arguments: Parser, *, uid: bool) -> FetchPlan:
+    """Do so.
 
     ``("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")") [fetch-modifiers]``
     """
@@ -203,6 +224,7 @@ def read_plan(arguments: Parser, *, uid: bool) -> FetchPlan:
     # RFC 7162 section 3.1.4.1: MODSEQ is implied by CHANGEDSINCE.
     if plan.changed_since is not None and "MODSEQ" not in plan.items:
         plan.items.append("MODSEQ")
+    arguments.end()
     plan.finish()
     return plan
 

@@ -55,15 +55,19 @@ class Cutter:
         return content
 
     def _cut(self, section: Section) -> Content:
-        if section.text in {SectionText.BINARY, SectionText.BINARY_SIZE}:
+        text = section.text
+        if text is SectionText.ALL and not section.part:
+            size = len(self._message)
+            return Span(0, size) if size > LARGE else self._message[:]
+        if text is SectionText.BINARY or text is SectionText.BINARY_SIZE:
             return self._decoded(section)
         span = self._span(section)
         if span is None:
             return None
         start, end = span
-        if section.text in {SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT}:
+        if text is SectionText.HEADER_FIELDS or text is SectionText.HEADER_FIELDS_NOT:
             names = frozenset(name.lower() for name in section.fields)
-            inverted = section.text is SectionText.HEADER_FIELDS_NOT
+            inverted = text is SectionText.HEADER_FIELDS_NOT
             return select_fields(self._message[start:end], names, inverted=inverted)
         if end - start > LARGE:
             return Span(start, end - start)
@@ -107,8 +111,6 @@ class Cutter:
     def _span(self, section: Section) -> tuple[int, int] | None:
         text = section.text
         if not section.part:
-            if text is SectionText.ALL:
-                return 0, len(self._message)
             _, body_start = header_end(self._message)
             return (body_start, len(self._message)) if text is SectionText.TEXT else (0, body_start)
         fields = {SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT}

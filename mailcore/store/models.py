@@ -76,6 +76,10 @@ class Preview(models.Model):
         return self.text
 
 
+# What was found in a body: goes when nothing refers to the body any more.
+FOUND_IN_BODIES = (Structure, Preview)
+
+
 class Message(models.Model):
     """A message in a mailbox: the narrow row that changes. Its body and structure are shared and never change."""
 

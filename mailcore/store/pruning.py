@@ -13,7 +13,7 @@ from django.core.files.storage import storages
 from django.db import connection, transaction
 
 from a3mailer_site.ids import first_id_at, from_text
-from mailcore.store.models import Preview, Structure
+from mailcore.store.models import FOUND_IN_BODIES
 from mailcore.store.uidsets import among
 from mailqueue.bodies import delete_file
 from mailqueue.models import Body
@@ -24,9 +24,6 @@ GRACE = 3600
 PAGE = 2000
 BATCH = 200
 PAUSE = 0.005  # seconds between two transactions
-
-# What was found in a body: goes with it.
-_OWN = (Structure, Preview)
 
 
 class Pruned(NamedTuple):
@@ -80,7 +77,7 @@ def _unwanted(ids: Sequence[int]) -> list[_Unwanted]:
         f'AND NOT EXISTS (SELECT 1 FROM "{relation.related_model._meta.db_table}" r '  # noqa: S608 - our own models
         f"WHERE r.{relation.field.column} = b.id)"
         for relation in Body._meta.related_objects
-        if relation.related_model not in _OWN
+        if relation.related_model not in FOUND_IN_BODIES
     )
     with connection.cursor() as cursor:
         cursor.execute(
@@ -97,7 +94,7 @@ def _delete(ids: Sequence[int]) -> list[_Unwanted]:
         where = among([body.id for body in gone], "id")
         found = among([body.id for body in gone], "body_id")
         with connection.cursor() as cursor:
-            for model in _OWN:
+            for model in FOUND_IN_BODIES:
                 cursor.execute(f'DELETE FROM "{model._meta.db_table}" WHERE {found.sql}', found.parameters)  # noqa: S608
             cursor.execute(f'DELETE FROM "{Body._meta.db_table}" WHERE {where.sql}', where.parameters)  # noqa: S608
     for body in gone:

@@ -19,16 +19,19 @@ from mailcore.imap.questions import (
     ReadBody,
     ReadDecoded,
     Refused,
+    SectionText,
     Stored,
     StoreFlags,
 )
 from mailcore.imap.sections import Cutter, decode_window, window_length
 from mailcore.message import imapform
+from mailcore.message.headers import Octets
 from mailcore.message.transfer import Place
 from mailcore.store import changes, previews
 from mailcore.store.batch import GoneError
 from mailcore.store.previews import Previews
-from mailcore.store.reading import ANSWER_LIMIT, bodies, overview, read_piece
+from mailcore.store.readahead import STRIDE, read_ahead
+from mailcore.store.reading import ANSWER_LIMIT, MessageRow, bodies, following, overview, read_piece
 from mailcore.transport import Doors
 
 # Octets decoded for one answer, whatever it comes to: BINARY.SIZE of large parts is a few digits.
@@ -39,6 +42,11 @@ EFFORT_LIMIT = 8 * 1024 * 1024
 async def fetch_messages(question: FetchMessages, doors: Doors) -> Fetched:
     """Return columns of messages, and what has to be cut out of their bodies."""
     if not question.preview:
+        if _is_simple(question):
+            known = read_ahead.take(*question.key, question.uids[0])
+            if known is not None:
+                return Fetched([_row(question, *known)], 1)
+            return Fetched(*await doors.database(_fetch_one, question))
         return Fetched(*await doors.database(_fetch, question))
     found: Previews = await doors.database(previews.read, *question.key, question.uids, lazy=question.lazy)
     if found.made:
@@ -46,6 +54,36 @@ async def fetch_messages(question: FetchMessages, doors: Doors) -> Fetched:
             await doors.commit(previews.Keep(found.made))
     rows, done = await doors.database(_fetch, replace(question, uids=question.uids[: found.done]))
     return Fetched([(*row[:8], _encoded(found.texts.get(row[0]))) for row in rows], done)
+
+
+def _is_simple(question: FetchMessages) -> bool:
+    """Say whether one message is asked for, as it stands or its header: no time is spent on taking it apart."""
+    return (
+        len(question.uids) == 1
+        and bool(question.sections)
+        and not (question.envelope or question.structure or question.plain_structure or question.headers)
+        and not any(section.part or section.text in _DECODED for section in question.sections)
+    )
+
+
+_DECODED = (SectionText.BINARY, SectionText.BINARY_SIZE)
+
+
+def _row(question: FetchMessages, row: MessageRow, message: Octets) -> tuple[Any, ...]:
+    cutter = Cutter(message)
+    return (*row[:7], tuple(cutter.cut(section) for section in question.sections))
+
+
+def _fetch_one(question: FetchMessages) -> tuple[Sequence[Sequence[Any]], int]:
+    """Read one message, and those that will be asked for next."""
+    (uid,) = question.uids
+    if read_ahead.goes_forward(*question.key, uid):
+        read = following(*question.key, uid, STRIDE)
+        if read and read[0][0].uid == uid:
+            read_ahead.keep(*question.key, read[1:])
+            return [_row(question, *read[0])], 1
+        read_ahead.keep(*question.key, read)
+    return [_row(question, *found) for found in bodies(*question.key, question.uids)], 1
 
 
 def _encoded(text: str | None) -> bytes | None:
@@ -58,12 +96,15 @@ def _fetch(question: FetchMessages) -> tuple[Sequence[Sequence[Any]], int]:
         return overview(*question.key, question.uids, **columns)
     rows, done = [], len(question.uids)
     taken = effort = 0
+    sections = question.sections
     for row, message in bodies(*question.key, question.uids):
         if taken > ANSWER_LIMIT or effort > EFFORT_LIMIT:
             break
         cutter = Cutter(message)
-        contents = tuple(cutter.cut(section) for section in question.sections)
-        taken += sum(len(content) for content in contents if isinstance(content, bytes))
+        contents = tuple([cutter.cut(section) for section in sections])
+        for content in contents:
+            if isinstance(content, bytes):
+                taken += len(content)
         effort += cutter.effort
         plain = imapform.body(cutter.root) if question.plain_structure else None
         rows.append((row.uid, row.size, row.internal_date, None, None, plain, None, contents))

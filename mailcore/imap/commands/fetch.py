@@ -44,7 +44,6 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     ranges = arguments.sequence_set()
     arguments.space()
     plan = read_plan(arguments, uid=uid)
-    arguments.end()
     selected = talk.mailbox
     if plan.knows_modseq:
         yield talk.learn_condstore()

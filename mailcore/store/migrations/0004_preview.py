@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailqueue', '0003_count_the_queue'),
+        ('mailqueue', '0001_initial'),
         ('store', '0001_initial'),
     ]
 

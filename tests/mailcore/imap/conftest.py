@@ -5,6 +5,7 @@ import pytest
 from mailcore.imap.answers import appending
 from mailcore.store import mailboxes
 from mailcore.store.notices import doorbells
+from mailcore.store.readahead import read_ahead
 from mailcore.store.views import views
 
 
@@ -16,6 +17,7 @@ def _nothing_remembered():
     appending._ids.clear()
     views._views.clear()
     views._idle.clear()
+    read_ahead.clear()
     doorbells._bells.clear()
 
 

@@ -281,3 +281,37 @@ def test_a_message_that_goes_in_circles_is_followed_only_so_far(client, bob, mon
         client.do(b"b COPY 1:* INBOX")
     told = with_acts(MessageEvent.objects.filter(message=7).order_by("pk"))
     assert 0 < len(told) < 20
+
+
+# -- One after the other ----------------------------------------------------------------------------------------------
+
+
+def test_messages_fetched_one_after_the_other_are_read_ahead_and_stay_what_they_are(client, monkeypatch):
+    messages = [MESSAGE + b"%d\r\n" % number for number in range(12)]
+    messages[5] = LARGE
+    client.append(*messages)
+    read = []
+    database = client.doors.database
+
+    async def counted(function, *args, **kwargs):
+        read.append(function)
+        return await database(function, *args, **kwargs)
+
+    monkeypatch.setattr(client.doors, "database", counted)
+    for number, message in enumerate(messages, 1):
+        said = client.do(b"a UID FETCH %d (UID BODY.PEEK[])" % number)
+        assert b"BODY[] {%d}\r\n" % len(message) + message + b")\r\n" in said
+    # The first two, and the one that lies in a file, piece by piece.
+    assert len([function for function in read if function.__name__ == "_fetch_one"]) == 3
+    assert client.do(b"b UID FETCH 3 BODY.PEEK[HEADER.FIELDS (SUBJECT)]").startswith(b"* 3 FETCH (UID 3 BODY[HEADER")
+
+
+def test_what_was_read_ahead_of_a_message_is_told_only_while_the_client_knows_of_it(client, bob):
+    client.append(*[MESSAGE] * 4)
+    client.do(b"a FETCH 1 BODY.PEEK[]")
+    client.do(b"b FETCH 2 BODY.PEEK[]")
+    other = RealClient(bob, select=b"INBOX")
+    other.do(b"c STORE 4 +FLAGS (\\Deleted)")
+    other.do(b"d EXPUNGE")
+    client.do(b"e NOOP")
+    assert client.do(b"f UID FETCH 4 BODY.PEEK[]") == b"f OK UID FETCH completed\r\n"
