@@ -436,7 +436,7 @@ class Connection:
         """Write one piece; return what must wait until the peer has taken it."""
         data = b"".join(output)
         self._write([data[:PIECE]])
-        return [Send(data[PIECE:])] if len(data) > PIECE else []
+        return [Send(data[at : at + PIECE]) for at in range(PIECE, len(data), PIECE)]
 
     def _change(self, action: Action) -> None:
         """Do what is neither said nor asked: change what lies under the session."""

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from a3mailer_site.api.pagination import MAX_LIMIT, EnvelopePagination, search_text
 from a3mailer_site.api.permissions import domains_of
+from mailqueue.acts import with_acts
 from mailqueue.models import MessageEvent, MessageTrace
 from mailqueue.pages import LogPagination, PageSchema, QueueIdLookup, choice, text_of
 from mailqueue.querysets import Wanted, find_in_log
@@ -108,7 +109,7 @@ class MessageViewSet(QueueIdLookup, mixins.ListModelMixin, viewsets.GenericViewS
         events = MessageEvent.objects.filter(message=self.number()).order_by("pk")
         if domains_of(request) is not None:
             events = events.filter(Q(trace_id__isnull=True) | Q(trace_id__in=list(recipients)))
-        page: Sequence[MessageEvent] = self.paginate_queryset(events) or []  # type: ignore[arg-type] # not of traces
+        page: Sequence[MessageEvent] = self.paginate_queryset(with_acts(events)) or []  # type: ignore[arg-type] # not of traces
         told = [
             {
                 "kind": event.kind,

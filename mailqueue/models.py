@@ -340,6 +340,41 @@ class MessageEvent(models.Model):
         return f"{to_text(self.message)} {self.kind}"
 
 
+class MailboxAct(models.Model):
+    """What a client did to messages in a mailbox, one row a command however many messages it was about.
+
+    ``acts.py`` finds the acts of one message: its delivery says where it went, and each copy or move where to look
+    next. There is no foreign key: what became of a message is known for longer than the mailbox may last.
+    """
+
+    class Verb(models.TextChoices):
+        """The command."""
+
+        STORE = "store", _("Flags changed")
+        COPY = "copy", _("Copied")
+        MOVE = "move", _("Moved")
+        APPEND = "append", _("Uploaded")
+        REPLACE = "replace", _("Replaced")
+        EXPUNGE = "expunge", _("Deleted")
+
+    id = models.BigIntegerField(primary_key=True, default=new_id)
+    mailbox = models.BigIntegerField()
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    verb = models.CharField(_("act"), max_length=8, choices=Verb)
+    uids = models.TextField(_("messages"))  # UIDs as IMAP writes sets: 1:3,7
+    # login, address, protocol, device; flags; where copies went, their UIDs in the order of ``uids``
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = _("act in a mailbox")
+        verbose_name_plural = _("acts in mailboxes")
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["mailbox", "id"], name="act_mailbox")]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.mailbox}:{self.uids[:40]}"
+
+
 class Attempt(models.Model):
     """One try to hand a message on for one recipient, with the remote server's own words."""
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import transaction
 
 from a3mailer_site.ids import first_id_at
-from mailqueue.models import Attempt, MessageEvent, MessageTrace, QueuedMessage
+from mailqueue.models import Attempt, MailboxAct, MessageEvent, MessageTrace, QueuedMessage
 
 # About 15 ms of the write gate on SQLite, then a rest for the others.
 BATCH = 200
@@ -19,10 +19,11 @@ def old_traces(before: datetime) -> int:
 
 
 def purge(before: datetime) -> int:
-    """Delete traces made before this moment, with events and attempts; returns how many traces.
+    """Delete traces made before this moment, with events and attempts, and acts in mailboxes; returns how many traces.
 
     Messages that are still in the queue keep theirs.
     """
+    _purge_acts(before)
     deleted = 0
     last = -1
     while True:
@@ -44,4 +45,12 @@ def purge(before: datetime) -> int:
             MessageEvent.objects.filter(message__in=messages).delete()
             Attempt.objects.filter(message__in=messages).delete()
         deleted += went.get(MessageTrace._meta.label, 0)
+        time.sleep(REST)
+
+
+def _purge_acts(before: datetime) -> None:
+    old = MailboxAct.objects.filter(pk__lt=first_id_at(before.timestamp())).order_by("pk")
+    while ids := list(old.values_list("pk", flat=True)[:BATCH]):
+        with transaction.atomic():
+            MailboxAct.objects.filter(pk__in=ids).delete()
         time.sleep(REST)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from a3mailer_site.ids import to_text
+from mailqueue.acts import with_acts
 from mailqueue.models import MessageEvent, MessageTrace, QueueEntry
 
 Tone: TypeAlias = Literal["good", "bad", "wait", "plain"]
@@ -51,7 +52,7 @@ def timeline(message: int) -> Timeline | None:
     if not traces:
         return None
     recipients = {trace.pk: trace.recipient for trace in traces}
-    events = MessageEvent.objects.filter(message=message).order_by("pk")
+    events = with_acts(MessageEvent.objects.filter(message=message).order_by("pk"))
     waiting = QueueEntry.objects.filter(message_id=message, state__in=("queued", "held")).order_by("pk")
     return Timeline(to_text(message), traces, tuple(steps(events, recipients)), tuple(waiting))
 
@@ -65,6 +66,7 @@ def steps(events: Iterable[MessageEvent], recipients: Mapping[int, str]) -> Iter
 def facts(event: MessageEvent) -> dict[str, Any]:
     """Return what is known of an event, with ids as all answers have them: a number of 63 bits is no number in JSON."""
     told = dict(event.detail)
+    told.pop("mailbox_id", None)
     if isinstance(told.get("notice_about"), int):
         told["notice_about"] = to_text(told["notice_about"])
     if isinstance(told.get("user"), int):
@@ -172,8 +174,37 @@ def _restored(event: MessageEvent, recipient: str) -> Step:
     return Step(event.at, _("Taken out of the trash"), _by(event), recipient=recipient)
 
 
+_MARKS: dict[tuple[str, str], Callable[[], str]] = {
+    ("+FLAGS", "\\Seen"): lambda: _("Marked as read"),
+    ("-FLAGS", "\\Seen"): lambda: _("Marked as unread"),
+    ("+FLAGS", "\\Deleted"): lambda: _("Marked as deleted"),
+    ("-FLAGS", "\\Deleted"): lambda: _("No longer marked as deleted"),
+    ("+FLAGS", "\\Answered"): lambda: _("Marked as answered"),
+    ("+FLAGS", "\\Flagged"): lambda: _("Marked as important"),
+    ("-FLAGS", "\\Flagged"): lambda: _("No longer marked as important"),
+}
+_ACTS: dict[str, Callable[[], str]] = {
+    "copy": lambda: _("Copied to %(target)s"),
+    "move": lambda: _("Moved to %(target)s"),
+    "expunge": lambda: _("Deleted from the mailbox"),
+    "replace": lambda: _("Replaced by a newer version"),
+}
+
+
 def _mailbox(event: MessageEvent, recipient: str) -> Step:
-    return Step(event.at, _("Changed in the mailbox"), str(event.detail.get("what", "")), recipient=recipient)
+    detail = event.detail
+    flags, mode = detail.get("flags") or [], str(detail.get("mode", ""))
+    words = _MARKS.get((mode, str(flags[0]))) if len(flags) == 1 else None
+    words = words or _ACTS.get(str(detail.get("act")), lambda: _("Changed in the mailbox"))
+    lines = []
+    if mode:
+        lines.append(_("Flags: %(flags)s.") % {"flags": f"{mode} ({' '.join(map(str, flags))})"})
+    if detail.get("login"):
+        way = ", ".join(str(detail[name]) for name in ("protocol", "device") if detail.get(name))
+        who = {"login": detail["login"], "address": detail.get("address") or "–", "way": way}
+        lines.append(_("By %(login)s from %(address)s (%(way)s).") % who)
+    text = " ".join(lines) or str(detail.get("what", ""))
+    return Step(event.at, words() % {"target": detail.get("target", "")}, text, recipient=recipient)
 
 
 def _anything(event: MessageEvent, recipient: str) -> Step:

@@ -23,9 +23,10 @@ from mailcore.delivery.jobs import Entry, Job, Mail, Result, own_outcome
 from mailcore.intake.routing import Plan
 from mailcore.message.dsn import Action
 from mailcore.smtp.client import Verdict
+from mailcore.store.acts import delivered
 from mailcore.store.batch import Batch
 from mailcore.store.mailboxes import forget_inbox
-from mailcore.store.models import Message, Structure
+from mailcore.store.models import FOUND_IN_BODIES, Message
 from mailqueue.models import OPEN_STATES, Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
 from mailqueue.standing import Standing
 from security.audit import record
@@ -311,8 +312,8 @@ class _Writing:
         """Put the message into mailboxes, and add the recipients elsewhere; says whether a mailbox has it."""
         for delivery in here.deliveries:
             uid = self._batch.add_message(delivery.mailbox_id, mail.body_id, size=mail.size)
-            name = self._batch.mailbox(delivery.mailbox_id).name
-            self._event(mail, Kind.DELIVERED, {"mailbox": name, "user": delivery.user_id, "uid": uid}, entry.trace_id)
+            detail = delivered(self._batch.mailbox(delivery.mailbox_id), delivery.user_id, uid)
+            self._event(mail, Kind.DELIVERED, detail, entry.trace_id)
             self._kept_bodies.add(mail.body_id)
         for relay in here.relays:
             self._batch.add_entry(
@@ -368,7 +369,8 @@ class _Writing:
         if not unused:
             return []
         in_files = list(Body.objects.filter(id__in=unused, data__isnull=True).values_list("id", flat=True))
-        self._delete(Structure, "body_id", unused)
+        for model in FOUND_IN_BODIES:
+            self._delete(model, "body_id", unused)
         self._delete(Body, "id", unused)
         return in_files
 

@@ -60,6 +60,10 @@ MESSAGES = (
     b"UIDPLUS",  # RFC 4315
     b"MOVE",  # RFC 6851
     b"MULTIAPPEND",  # RFC 3502
+    b"BINARY",  # RFC 3516
+    b"CATENATE",  # RFC 4469
+    b"PREVIEW",  # RFC 8970
+    b"REPLACE",  # RFC 8508
 )
 
 # and about finding them.

@@ -7,11 +7,21 @@ A plan knows which columns the store must give, and has a template with one hole
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mailcore.imap import responses
 from mailcore.imap.forms import PLAIN, Form
 from mailcore.imap.grammar import MODSEQ_LIMIT, NUMBER_LIMIT, Parser, SyntaxRefusedError
-from mailcore.imap.questions import FetchMessages, MailboxKey, MessageRow, Section, SectionText, Span
+from mailcore.imap.questions import (
+    Content,
+    Encoded,
+    FetchMessages,
+    MailboxKey,
+    MessageRow,
+    Section,
+    SectionText,
+    Span,
+)
 from mailcore.imap.search_results import Partial, read_partial
 from mailcore.message.headers import select_fields
 from mailcore.message.summary import CACHED_FIELDS
@@ -29,6 +39,7 @@ _FORMS = {
     "EMAILID": b"EMAILID (%b)",
     "THREADID": b"THREADID (%b)",
     "SAVEDATE": b"SAVEDATE %b",
+    "PREVIEW": b"PREVIEW %b",
 }
 # What comes of ``ReadOrigins`` (RFC 8474 section 5.3, RFC 8514 section 4.2).
 ORIGINS = frozenset({"EMAILID", "THREADID", "SAVEDATE"})
@@ -42,6 +53,7 @@ COLUMNS = {
         "BODYSTRUCTURE": "structure",
         "BODY": "plain_structure",
         "HEADER": "headers",
+        "PREVIEW": "preview",
     }.items()
 }
 
@@ -59,6 +71,8 @@ _FIELDS_LIMIT = 200
 _DEPTH_LIMIT = 50
 
 _NAME = re.compile(rb"[A-Za-z0-9.]+")
+# preview-mod = "LAZY" (RFC 8970 section 6), the only one there is
+_LAZY = re.compile(rb" \(LAZY\)", re.IGNORECASE)
 # section-part = nz-number *("." nz-number)
 _PART = re.compile(rb"[1-9][0-9]{0,8}(?:\.[1-9][0-9]{0,8})*")
 # section-text = section-msgtext / "MIME"; section-msgtext = "HEADER" / "HEADER.FIELDS" [".NOT"] SP header-list / "TEXT"
@@ -75,15 +89,23 @@ class WantedSection:
     name: bytes  # as it is written in the response, with the space that follows
     partial: tuple[int, int] | None = None  # first octet, most octets (RFC 3501 section 6.4.5)
 
-    def cut(self, content: bytes | Span | None) -> bytes | Span | None:
+    def cut(self, content: Content) -> Content:
         """Return the wanted octets of the section."""
-        if self.partial is None or content is None:
+        if self.partial is None:
             return content
         first, most = self.partial
         if isinstance(content, Span):
             rest = max(content.length - first, 0)
             return Span(content.offset + first, min(most, rest)) if rest else b""
-        return content[first : first + most]
+        if isinstance(content, Encoded):
+            rest = max(content.size - first, 0)
+            return content._replace(first=first, most=min(most, rest)) if rest else b""
+        return content[first : first + most] if isinstance(content, bytes) else content
+
+    @property
+    def is_binary(self) -> bool:
+        """The octets may be sent as ``literal8``."""
+        return self.section.text is SectionText.BINARY
 
 
 @dataclass(slots=True)
@@ -96,6 +118,7 @@ class FetchPlan:
     changed_since: int | None = None
     vanished: bool = False  # and what was expunged since
     partial: Partial | None = None  # RFC 9394: only so many of the messages
+    lazy: bool = False  # PREVIEW (LAZY)
     pick_header: Callable[[bytes], bytes] | None = None
     template: bytes = b""  # of a message's number and the values of its items
     _header_name: bytes = b""
@@ -129,6 +152,8 @@ class FetchPlan:
             structure="BODYSTRUCTURE" in self.items,
             plain_structure="BODY" in self.items,
             headers="HEADER" in self.items,
+            preview="PREVIEW" in self.items,
+            lazy=self.lazy,
             sections=tuple(wanted.section for wanted in self.sections),
         )
 
@@ -172,8 +197,28 @@ def _picker(fields: frozenset[bytes]) -> Callable[[bytes], bytes]:
     return pick
 
 
+# Octets of a FETCH after its message set whose plan is remembered: programs ask for the same again and again.
+_REMEMBERED = 1000
+
+
 def read_plan(arguments: Parser, *, uid: bool, form: Form = PLAIN) -> FetchPlan:
-    """Take the items and modifiers of a FETCH.
+    """Take the items and modifiers of a FETCH, to its end. The plan may be shared: it stays as it is."""
+    text = arguments.rest
+    if len(text) <= _REMEMBERED and b"{" not in text:
+        try:
+            return _remembered(text, uid, form)
+        except SyntaxRefusedError:
+            pass  # said again below, with the place in the whole command
+    return _read_plan(arguments, uid=uid, form=form)
+
+
+@lru_cache(maxsize=1000)
+def _remembered(text: bytes, uid: bool, form: Form) -> FetchPlan:
+    return _read_plan(Parser(text), uid=uid, form=form)
+
+
+def _read_plan(arguments: Parser, *, uid: bool, form: Form) -> FetchPlan:
+    """Do so.
 
     ``("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")") [fetch-modifiers]``
     """
@@ -194,6 +239,7 @@ def read_plan(arguments: Parser, *, uid: bool, form: Form = PLAIN) -> FetchPlan:
     # RFC 7162 section 3.1.4.1: MODSEQ is implied by CHANGEDSINCE.
     if plan.changed_since is not None and "MODSEQ" not in plan.items:
         plan.items.append("MODSEQ")
+    arguments.end()
     plan.finish(form)
     return plan
 
@@ -237,17 +283,48 @@ def _take_modifier(plan: FetchPlan, arguments: Parser, *, uid: bool) -> None:
 def _take_item(plan: FetchPlan, arguments: Parser) -> None:
     name = arguments.take(_NAME, "a FETCH item")[0].upper()
     if name in {b"BODY", b"BODY.PEEK"} and arguments.accept(b"["):
-        section = _take_section(arguments)
+        section = take_section(arguments)
         partial = _take_partial(arguments)
         shown = b"BODY[%b]" % _section_name(section) + (b"<%d>" % partial[0] if partial else b"") + b" "
         _add_section(plan, WantedSection(section, shown, partial), peek=name == b"BODY.PEEK")
+    elif name in {b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"} and arguments.accept(b"["):
+        _take_binary(plan, arguments, name)
     elif name in _SIMPLE:
         if name.decode("ascii") not in plan.items:
             plan.items.append(name.decode("ascii"))
+        if name == b"PREVIEW":
+            plan.lazy = arguments.accept_form(_LAZY) is not None
     elif name in _OLD_NAMES:
         _add_section(plan, WantedSection(_OLD_NAMES[name], name + b" "), peek=name == b"RFC822.HEADER")
     else:
         raise SyntaxRefusedError("Unknown FETCH item")
+
+
+def _take_binary(plan: FetchPlan, arguments: Parser, name: bytes) -> None:
+    """Take what stands after ``BINARY[``, ``BINARY.PEEK[`` or ``BINARY.SIZE[`` (RFC 3516 section 6).
+
+    ``section-binary = "[" [section-part] "]"``; a part of it may be wanted, except of its size.
+    """
+    part = _take_part(arguments)
+    arguments.expect(b"]")
+    shown = b"[%b]" % b".".join([b"%d" % number for number in part])
+    if name == b"BINARY.SIZE":
+        section = Section(part, SectionText.BINARY_SIZE)
+        _add_section(plan, WantedSection(section, b"BINARY.SIZE" + shown + b" "), peek=True)
+        return
+    partial = _take_partial(arguments)
+    shown = b"BINARY" + shown + (b"<%d>" % partial[0] if partial else b"") + b" "
+    wanted = WantedSection(Section(part, SectionText.BINARY), shown, partial)
+    _add_section(plan, wanted, peek=name == b"BINARY.PEEK")
+
+
+def _take_part(arguments: Parser) -> tuple[int, ...]:
+    """Take ``[section-part]``."""
+    match = arguments.accept_form(_PART)
+    part = tuple(int(number) for number in match[0].split(b".")) if match else ()
+    if len(part) > _DEPTH_LIMIT:
+        raise SyntaxRefusedError("Section is too deep")
+    return part
 
 
 # RFC 3501 section 6.4.5: RFC822 is BODY[] under another name, and so on.
@@ -267,18 +344,14 @@ def _add_section(plan: FetchPlan, wanted: WantedSection, *, peek: bool) -> None:
     plan.sections.append(wanted)
 
 
-def _take_section(arguments: Parser) -> Section:
+def take_section(arguments: Parser) -> Section:
     """Take what stands after ``BODY[``: ``[section-spec] "]"``."""
     part: tuple[int, ...] = ()
     text = SectionText.ALL
     fields: tuple[bytes, ...] = ()
     if not arguments.at(b"]"):
-        match = arguments.accept_form(_PART)
-        if match:
-            part = tuple(int(number) for number in match[0].split(b"."))
-            if len(part) > _DEPTH_LIMIT:
-                raise SyntaxRefusedError("Section is too deep")
-        if not match or arguments.accept(b"."):
+        part = _take_part(arguments)
+        if not part or arguments.accept(b"."):
             text = SectionText(arguments.take(_SECTION_TEXT, "a section")[0].decode("ascii").upper())
         if text is SectionText.MIME and not part:
             raise SyntaxRefusedError("MIME needs a part number")

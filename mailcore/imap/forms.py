@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from a3mailer_site.number_sets import runs
 from mailcore.imap import sequences
 
 # Ranges in one VANISHED response: its line stays short enough for every client.
@@ -60,7 +61,7 @@ class Form:
         Each number of an EXPUNGE counts as if those before it were gone already (RFC 3501 section 7.4.1).
         """
         if self.vanishes:
-            yield from vanished(sequences.runs(uid for _, uid in gone))
+            yield from vanished(runs(uid for _, uid in gone))
         else:
             for already, (number, _) in enumerate(gone):
                 yield b"* %d EXPUNGE\r\n" % (number - already)

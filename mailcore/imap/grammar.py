@@ -94,9 +94,15 @@ class Parser:
         self._taken = 0
         self._utf8 = utf8  # mailbox names are in UTF-8, not in modified UTF-7
 
-    def move_to(self, position: int) -> None:
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where the parser stands: octets and literals that have been read."""
+        return self._at, self._taken
+
+    def move_to(self, position: int, literals: int = 0) -> None:
         """Go on from here: what lies before has been read already."""
         self._at = position
+        self._taken = literals
 
     # -- Punctuation --------------------------------------------------------------------------------------------------
 

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from mailcore.dialogue import Question
 from mailcore.message.envelope import BodySink
+from mailcore.message.transfer import Place
 from mailcore.store.criteria import Criterion
 from mailcore.store.rights import ALL_RIGHTS
 from mailcore.store.snapshot import Snapshot
@@ -35,6 +36,7 @@ class Refused(Enum):
     TOO_BIG = "too big"  # one message above the message limit
     LIMIT = "limit"  # too many mailboxes, keywords, messages, or no disk space
     EXPUNGED = "expunged"  # everything that was asked for is gone
+    UNKNOWN_CTE = "unknown encoding"  # a Content-Transfer-Encoding that nobody can undo (RFC 3516 section 4.3)
     NO_PERMISSION = "no permission"  # of a mailbox whose existence the account may know (RFC 4314 section 2.1)
     NO_SUCH_IDENTIFIER = "no such identifier"  # of an access control list
     OWNER_RIGHTS = "owner's rights"  # they cannot be changed
@@ -408,6 +410,8 @@ class FetchMessages(Question):
     structure: bool = False  # BODYSTRUCTURE
     plain_structure: bool = False  # BODY: the same without extension data
     headers: bool = False  # the cached header lines
+    preview: bool = False
+    lazy: bool = False  # a preview that takes time may be left out (RFC 8970 section 3.1)
     sections: tuple["Section", ...] = ()
 
 
@@ -433,7 +437,8 @@ class MessageRow(NamedTuple):
     plain_structure: bytes | None
     # The header lines whose names are in ``message.summary.CACHED_FIELDS``, in their order, each with its CRLF.
     headers: bytes | None
-    sections: "Sequence[bytes | Span | None]"  # as asked; None where the message has no such part
+    sections: "Sequence[Content]"  # as asked; None where the message has no such part
+    preview: bytes | None = None  # UTF-8; empty where there is nothing to show, None where it was left out
 
 
 class SectionText(Enum):
@@ -445,6 +450,9 @@ class SectionText(Enum):
     HEADER_FIELDS_NOT = "HEADER.FIELDS.NOT"
     TEXT = "TEXT"
     MIME = "MIME"
+    # RFC 3516 section 4.2: the part without its Content-Transfer-Encoding, and how many octets that is.
+    BINARY = "BINARY"
+    BINARY_SIZE = "BINARY.SIZE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,6 +469,23 @@ class Span(NamedTuple):
 
     offset: int
     length: int
+
+
+class Encoded(NamedTuple):
+    """A decoded section too large to answer at once: where it lies, encoded. Its octets come by ``ReadDecoded``."""
+
+    offset: int
+    length: int  # of what is encoded
+    encoding: bytes
+    size: int  # octets, decoded
+    has_nul: bool
+    first: int = 0  # the first decoded octet that is wanted
+    most: int = 2**63  # octets wanted from there on
+
+
+# What a section comes to: its octets, or where they are; BINARY.SIZE is a number. ``UNKNOWN_CTE`` is said of a part
+# that cannot be decoded.
+Content: TypeAlias = bytes | Span | Encoded | int | Refused | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,6 +541,27 @@ class FindOrigins(Question):
     day: date | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ReadDecoded(Question):
+    """The next piece of a section that is decoded on the way. Answer: ``Decoded``; ``EXPUNGED`` if the message is gone.
+
+    ``end``: the first encoded octet behind the section.
+    """
+
+    key: MailboxKey
+    uid: int
+    encoding: bytes
+    place: Place
+    end: int
+
+
+class Decoded(NamedTuple):
+    """Octets, maybe none, and where to go on; at the end of the section ``place.offset`` is its end."""
+
+    octets: bytes
+    place: Place
+
+
 class StoreMode(Enum):
     """What STORE does with the flags named."""
 
@@ -540,6 +586,7 @@ class StoreFlags(Question):
     keywords: tuple[str, ...]
     unchanged_since: int | None = None
     rights: str = ALL_RIGHTS  # flags that these do not let one change stay as they are (RFC 4314 section 4)
+    device: str = ""  # what the client calls itself: for the message log, here and below
 
 
 class Stored(NamedTuple):
@@ -564,6 +611,7 @@ class Expunge(Question):
 
     key: MailboxKey
     uids: Sequence[int] | None = None
+    device: str = ""
 
 
 class Expunged(NamedTuple):
@@ -587,6 +635,7 @@ class CopyMessages(Question):
     target: str
     move: bool = False
     account: int | None = None
+    device: str = ""
 
 
 class Copied(NamedTuple):
@@ -622,17 +671,50 @@ class CheckAppend(Question):
 class AppendMessages(Question):
     """Put messages into a mailbox, all or none (RFC 3502). Durable. Answer: ``Appended``.
 
-    Refused: ``TRY_CREATE``, ``OVER_QUOTA``, ``TOO_BIG``, ``LIMIT``.
+    Refused: ``TRY_CREATE``, ``OVER_QUOTA``, ``TOO_BIG``, ``LIMIT``, ``UNKNOWN_CTE`` (NUL where it cannot be).
     """
 
     account: int
     name: str
     messages: Sequence[AppendedMessage]
+    device: str = ""
 
     def dropped(self) -> None:
         """Let go of the bodies, which were nobody else's any more."""
         for message in self.messages:
             message.body.abandon()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceMessage(Question):
+    """Put a message into a mailbox and remove another one, in one transaction (RFC 8508). Durable.
+
+    Answer: ``Appended``. Refused: as ``AppendMessages``, where only the difference in size counts; ``EXPUNGED`` when
+    the old message is gone: then there is no new one either.
+    """
+
+    key: MailboxKey  # of the old message
+    uid: int
+    account: int
+    name: str  # of the mailbox for the new one
+    message: AppendedMessage
+    device: str = ""
+
+    def dropped(self) -> None:
+        """Let go of the body."""
+        self.message.body.abandon()
+
+
+@dataclass(frozen=True, slots=True)
+class FindMailbox(Question):
+    """Which mailbox does a URL name (RFC 5092)? Answer: its ``MailboxKey``, if the account may read it.
+
+    Refused: ``NO_SUCH_MAILBOX``, also when its UIDVALIDITY is another one; ``NO_PERMISSION``.
+    """
+
+    account: int
+    name: str
+    uidvalidity: int | None = None
 
 
 class Appended(NamedTuple):

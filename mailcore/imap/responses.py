@@ -94,10 +94,12 @@ BAD_CHARSET = no(
 )
 EXPUNGE_ISSUED = no(b"Some of the messages no longer exist", b"EXPUNGEISSUED")
 QUOTA_IS_NOT_SET_HERE = no(b"Quotas are set in the administration", b"NOPERM")
+UNKNOWN_CTE = no(b"Content-Transfer-Encoding cannot be undone", b"UNKNOWN-CTE")
 INBOX_STAYS = no(b"INBOX cannot be deleted", b"CANNOT")
 NUL_IN_LITERAL = bad(b"NUL is not allowed")
 MESSAGE_TOO_BIG = no(b"Message is too big", b"TOOBIG")
 TOO_MANY_MESSAGES = no(b"Too many messages at once", b"LIMIT")
+NO_SUCH_MESSAGE = no(b"No such message", b"NONEXISTENT")
 EMPTY_MESSAGE = no(b"A message of no octets is not stored", b"CANNOT")
 TOO_MUCH_TO_SEARCH = no(b"Too many search keys", b"LIMIT")
 TOO_MANY_MAILBOXES = no(b"Too many mailbox names", b"LIMIT")
@@ -117,6 +119,7 @@ _REFUSED = {
     Refused.TOO_BIG: MESSAGE_TOO_BIG,
     Refused.LIMIT: no(b"Limit reached", b"LIMIT"),
     Refused.EXPUNGED: EXPUNGE_ISSUED,
+    Refused.UNKNOWN_CTE: UNKNOWN_CTE,
     Refused.NO_PERMISSION: no(b"Permission denied", b"NOPERM"),
     Refused.NO_SUCH_IDENTIFIER: no(b"No such user or group"),
     Refused.OWNER_RIGHTS: no(b"The owner of a mailbox has all rights in it", b"CANNOT"),
@@ -142,6 +145,15 @@ def in_progress(tag: bytes, progress: tuple[int, int] | None) -> bytes:
     return untagged(ok(b"Still at it", b"INPROGRESS (%b %d %d)" % (name, min(done, goal - 1), goal)))
 
 
+# url-resp-text = 1*(%x01-09 / %x0B-0C / %x0E-5B / %x5D-FE) (RFC 4469 section 5), less what clients stumble over
+_NOT_IN_URL = re.compile(rb"[^\x21-\x5b\x5e-\x7e]")
+
+
+def bad_url(url: bytes) -> bytes:
+    """Say which URL of a CATENATE leads nowhere."""
+    return no(b"No such message or part", b"BADURL " + _NOT_IN_URL.sub(b"?", url[:1000]))
+
+
 def completed(command: bytes, code: bytes = b"") -> bytes:
     """``OK … completed``."""
     return ok(command + b" completed", code)
@@ -165,6 +177,11 @@ def nstring(octets: bytes | None) -> bytes:
 def literal(octets: bytes) -> bytes:
     """Write a literal."""
     return b"{%d}\r\n%b" % (len(octets), octets)
+
+
+def literal8(octets: bytes) -> bytes:
+    """Write a literal, as ``literal8`` where there is NUL in it (RFC 3516 section 4.2)."""
+    return b"~{%d}\r\n%b" % (len(octets), octets) if b"\0" in octets else b"{%d}\r\n%b" % (len(octets), octets)
 
 
 def astring(octets: bytes) -> bytes:

@@ -4,8 +4,10 @@
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
+
+from a3mailer_site import number_sets
 
 # Stands for "*", the largest number in use.
 STAR = 0
@@ -55,25 +57,11 @@ def slices_of_numbers(ranges: Ranges, count: int) -> list[range]:
     return [range(low - 1, min(high, count)) for low, high in resolve(ranges, count) if 0 < low <= count]
 
 
-def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Join numbers to ranges in their order; both ends are included."""
-    start = previous = -1
-    for number in numbers:
-        if number == previous + 1 and previous >= 0:
-            previous = number
-            continue
-        if previous >= 0:
-            yield start, previous
-        start = previous = number
-    if previous >= 0:
-        yield start, previous
-
-
 def write(numbers: Iterable[int]) -> bytes:
     """Write numbers in their order as a sequence set: ``1:3,7``. Nothing gives an empty text."""
-    return write_runs(runs(numbers))
+    return number_sets.write(numbers).encode("ascii")
 
 
 def write_runs(pairs: Iterable[tuple[int, int]]) -> bytes:
     """Write ranges, both ends included, as a sequence set."""
-    return b",".join([b"%d" % first if first == last else b"%d:%d" % (first, last) for first, last in pairs])
+    return number_sets.write_runs(pairs).encode("ascii")

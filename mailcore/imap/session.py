@@ -41,6 +41,7 @@ from mailcore.imap.commands import (
     multisearch,
     notify,
     quota,
+    replace,
     search,
     selection,
     sort,
@@ -81,6 +82,7 @@ COMMANDS: dict[bytes, Command] = {
     **quota.COMMANDS,
     **selection.COMMANDS,
     **append.COMMANDS,
+    **replace.COMMANDS,
     **fetch.COMMANDS,
     **search.COMMANDS,
     **sort.COMMANDS,
@@ -385,14 +387,15 @@ class ImapSession(Conversation):
     def _admit(self, event: Announced) -> Generator[Question | bytes, Any, bytes]:
         """Decide whether a literal is welcome, and where it goes."""
         try:
-            if self._talk.account and append.is_message(event.text):
-                self._collector.take((yield from append.admit(self._talk, event)))
-            else:
+            message = None
+            if self._talk.account and append.brings_message(event.text):
+                message = yield from append.admit(self._talk, event)
+            if message is None:
                 self._admit_text(event)
-                self._collector.take()
+            self._collector.take(message)
         except CommandRefusedError as error:
             return self._turn_away(event, error.reply)
-        except SyntaxRefusedError as error:
+        except (SyntaxRefusedError, NoSuchMessageError) as error:
             return self._turn_away(event, _refusal(error))
         return b"+ OK\r\n" if event.waits else b""
 

@@ -26,6 +26,7 @@ class State(Enum):
 
 
 ANY_STATE = frozenset(State)
+_DEVICE_LIMIT = 80
 BEFORE_LOGIN = frozenset({State.NOT_AUTHENTICATED})
 AFTER_LOGIN = frozenset({State.AUTHENTICATED, State.SELECTED})
 WITH_MAILBOX = frozenset({State.SELECTED})
@@ -165,6 +166,12 @@ class Talk:
     def parser(self, text: bytes, literals: Sequence[Any] = ()) -> Parser:
         """Return a parser that reads as this client writes."""
         return Parser(text, literals, utf8=self.unicode_names)
+
+    @property
+    def device(self) -> str:
+        """What the client calls itself, for people to read; it may be anything (RFC 2971 section 3.3)."""
+        words = " ".join(filter(None, (self.client.get("name"), self.client.get("version"))))
+        return " ".join(words.split())[:_DEVICE_LIMIT]
 
     @property
     def may_authenticate(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from a3mailer_site.env import current
 from mailcore.intake.routing import Delivery, Plan, Relay
+from mailcore.store.acts import delivered
 from mailcore.store.batch import Batch, OverQuotaError, Work
 from mailcore.store.prepared import Prepared
 from mailqueue.models import MessageEvent, MessageTrace, QueuedMessage, QueueEntry
@@ -93,7 +94,7 @@ class Acceptance:
             delivery.mailbox_id, self.prepared.body_id, size=self.prepared.size, internal_date=self.internal_date
         )
         self._trace(batch, delivery.trace_id, delivery.recipient, Status.DELIVERED)
-        detail = {"mailbox": batch.mailbox(delivery.mailbox_id).name, "user": delivery.user_id, "uid": uid}
+        detail = delivered(batch.mailbox(delivery.mailbox_id), delivery.user_id, uid)
         batch.add_event(self.message, Kind.DELIVERED, detail, delivery.trace_id)
 
     def _queue(self, batch: Batch) -> None:

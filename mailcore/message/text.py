@@ -12,12 +12,19 @@ from typing import Final
 from mailcore.message import charsets
 from mailcore.message.headers import Headers, Octets, decode_text
 from mailcore.message.parameters import parameter_text, parse_disposition
-from mailcore.message.structure import Part, walk
+from mailcore.message.structure import Part, scan, walk
 from mailcore.message.transfer import decode_body
 
 # The most bytes of encoded text parts that are read of one message.
 TEXT_LIMIT: Final = 16 * 1024 * 1024
+# Characters in a preview (RFC 8970 section 4: at most 256), and the most octets that are looked at for one: of one
+# part, and of the message, where a picture may come before the text.
+PREVIEW_LENGTH: Final = 200
 _PREVIEW_BYTES: Final = 16 * 1024
+PREVIEW_SCAN: Final = 128 * 1024
+_ENCRYPTED: Final = (b"multipart", b"encrypted")  # RFC 1847 section 2.2
+_MULTILINGUAL: Final = (b"multipart", b"multilingual")
+_ARMOR: Final = "-----BEGIN PGP MESSAGE-----"  # RFC 4880 section 6.2
 
 # A tag, a comment, or a declaration. Possessive, and what has no end goes to the end: one look at each character.
 _TAG: Final = re.compile(r"<(?:(!--)|/?([A-Za-z][A-Za-z0-9]{0,20})[^<>]*+>?|[!?][^<>]*+>?)")
@@ -110,11 +117,31 @@ def strip_html(text: str) -> str:
     return _REFERENCE.sub(lambda found: html.unescape(found[0]), "".join(pieces))
 
 
-def preview(message: Octets, root: Part, length: int = 200) -> str:
-    """Give the first ``length`` characters of the first text that has any, on one line (RFC 8970)."""
+def preview(message: Octets, length: int = PREVIEW_LENGTH) -> str:
+    """Give the first ``length`` characters of the first text that has any, on one line (RFC 8970 section 4).
+
+    Only the beginning of a message is looked at. What is encrypted gives no text, attachments are passed over, and of
+    a message in several languages (RFC 8255) the first translation speaks, not the note that there are several.
+    """
+    message = message[:PREVIEW_SCAN]
+    root = scan(message)
+    passed_over: set[int] = set()
     for part in walk(root):
-        if part.is_text and not part.children:
-            text = _SPACES.sub(" ", part_text(message, part, _PREVIEW_BYTES)).replace("\0", "").strip()
-            if text:
-                return text[:length]
+        kind = part.media_type.lower(), part.subtype.lower()
+        if kind == _ENCRYPTED:
+            return ""
+        if kind == _MULTILINGUAL and part.children:
+            passed_over.add(id(part.children[0]))
+        if not part.is_text or part.children or id(part) in passed_over or _is_attached(part):
+            continue
+        text = _SPACES.sub(" ", part_text(message, part, _PREVIEW_BYTES).replace("\0", "")).strip()
+        if text.startswith(_ARMOR):
+            return ""
+        if text:
+            return text[:length]
     return ""
+
+
+def _is_attached(part: Part) -> bool:
+    disposition = part.headers.get(b"content-disposition")
+    return disposition is not None and parse_disposition(disposition)[0].lower() == b"attachment"

@@ -23,6 +23,7 @@ from mailcore.pop3.questions import (
 )
 from mailcore.sasl.questions import VerifyPassword
 from mailcore.store import reading
+from mailcore.store.acts import Actor
 from mailcore.store.batch import GoneError
 from mailcore.store.changes import Expunge
 from mailcore.store.mailboxes import inbox_id
@@ -111,7 +112,8 @@ async def delete_messages(question: DeleteMessages, doors: Any) -> None:
     """Expunge what was marked; durable when answered. A mailbox that is gone has nothing left to delete."""
     owner = doors.connection.account_id
     try:
-        await doors.commit(Expunge(owner, question.mailbox_id, sorted(question.uids), flagged_only=False))
+        by = Actor(doors.connection.login, doors.connection.peer.address, doors.connection.protocol)
+        await doors.commit(Expunge(owner, question.mailbox_id, sorted(question.uids), flagged_only=False, by=by))
     except GoneError:
         return
 

@@ -25,7 +25,7 @@ from mailcore.store.flags import SEEN
 from mailcore.store.models import Mailbox, MailboxChange, Message, Structure
 from mailcore.store.snapshot import Row
 from mailqueue import standing
-from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueueTally
+from mailqueue.models import Body, MailboxAct, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueueTally
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -326,6 +326,10 @@ class Batch:
         """Add an event to a message's timeline; without ``trace_id`` it concerns all recipients."""
         text = orjson.dumps(detail).decode()
         self.add(MessageEvent, (message, trace_id, self._at, kind, text))
+
+    def add_act(self, mailbox_id: int, verb: str, uids: str, detail: dict[str, Any]) -> None:
+        """Add what a client did to messages of a mailbox: one row for all of them (``acts.py``)."""
+        self.add(MailboxAct, (new_id(), mailbox_id, self._at, verb, uids, orjson.dumps(detail).decode()))
 
     def add_queued(self, queued: QueuedMessage) -> None:
         """Add a new message to the queue (its body is added by ``add_body``, its recipients by ``add_entry``)."""

@@ -5,11 +5,14 @@ is refused has changed nothing. One MODSEQ a mailbox and transaction: whatever a
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import chain
 from typing import Any, NamedTuple
 
+from mailcore.store import acts
 from mailcore.store import keywords as words
+from mailcore.store.acts import Actor, Verb
 from mailcore.store.batch import Batch, GoneError, LockedMailbox, OverQuotaError
 from mailcore.store.flags import DELETED, SEEN
 from mailcore.store.models import Expunged, Mailbox, Message
@@ -78,6 +81,7 @@ class StoreFlags:
     keywords: tuple[str, ...] = ()
     unchanged_since: int | None = None
     rights: str = ALL_RIGHTS
+    by: Actor | None = None
     users: Collection[int] = ()
     weight: int = 0
 
@@ -109,6 +113,10 @@ class StoreFlags:
             batch.change_counters(self.mailbox, unseen=unseen)
         self._write(batch, groups, modseq, present)
         mailbox.changed += [(uid, *target, modseq) for target, uids in groups.items() for uid in uids]
+        if self.by is not None:
+            uids = sorted(chain.from_iterable(groups.values()))
+            asked = acts.flagging(self.mode.value, self.flags, self.keywords)
+            acts.record(batch, self.by, Verb.STORE, mailbox, uids, **asked)
         return Stored(_results(rows, targets, modseq), failed)
 
     def _target(self, flags: int, text: str) -> tuple[int, str]:
@@ -184,6 +192,7 @@ class Expunge:
     mailbox: int
     uids: Sequence[int] | None = None
     flagged_only: bool = True
+    by: Actor | None = None
     weight: int = 0
 
     @property
@@ -203,6 +212,7 @@ class Expunge:
         if self.flagged_only or self.uids is None:
             where = Condition(f"{where.sql} AND (flags & {DELETED}) <> 0", where.parameters)
         uids = _remove(batch, mailbox, where)
+        acts.record(batch, self.by, Verb.EXPUNGE, mailbox, uids)
         return Removed(uids, mailbox.highestmodseq)
 
 
@@ -264,6 +274,7 @@ class Copy:
     move: bool = False
     target_owner: int | None = None  # None: the same
     rights: str = ALL_RIGHTS
+    by: Actor | None = None
     weight: int = 0
 
     @property
@@ -313,6 +324,8 @@ class Copy:
         found = [row[0] for row in rows]
         if self.move:
             remove_messages(batch, source, found)
+        verb = Verb.MOVE if self.move else Verb.COPY
+        acts.record(batch, self.by, verb, source, found, **acts.target(target, uids))
         return Copied(target.uidvalidity, found, uids)
 
 
@@ -349,6 +362,8 @@ class Append:
     messages: Sequence[NewMessage]
     name: str = ""
     rights: str = ALL_RIGHTS
+    by: Actor | None = None
+    freed: int = 0  # octets that the owner gets back in the same transaction, with the one message that goes
 
     @property
     def users(self) -> Collection[int]:
@@ -373,7 +388,8 @@ class Append:
             raise NoSuchMailboxError(f"mailbox {self.mailbox} is gone") from None
         if self.name and mailbox.name != self.name:
             raise NoSuchMailboxError(f"mailbox {self.mailbox} is now called {mailbox.name!r}")
-        if not batch.room_for(self.owner, sum(message.body.size for message in self.messages), len(self.messages)):
+        octets = sum(message.body.size for message in self.messages) - self.freed
+        if not batch.room_for(self.owner, octets, len(self.messages) - bool(self.freed)):
             raise OverQuotaError(f"user {self.owner}")
         own, writes = settable(self.rights), "w" in self.rights
         texts = [words.added("", message.keywords) if writes else "" for message in self.messages]
@@ -391,4 +407,53 @@ class Append:
                     internal_date=message.internal_date,
                 )
             )
+        acts.record(batch, self.by, Verb.APPEND, mailbox, uids)
         return Appended(mailbox.uidvalidity, uids)
+
+
+# -- Replace ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Put a message into a mailbox and remove an older one, maybe from another mailbox (RFC 8508).
+
+    Both or neither: a draft is never there twice and never gone. Only the difference in size needs room.
+    """
+
+    owner: int
+    mailbox: int
+    uid: int
+    new: Append  # of one message
+    by: Actor | None = None
+
+    @property
+    def users(self) -> Collection[int]:
+        """One pays, one gets quota back."""
+        return {self.owner, *self.new.users}
+
+    @property
+    def mailboxes(self) -> Collection[int]:
+        """Where the old one is, and where the new one goes."""
+        return {self.mailbox, *self.new.mailboxes}
+
+    @property
+    def weight(self) -> int:
+        """Bytes that go through the transaction."""
+        return self.new.weight
+
+    def apply(self, batch: Batch) -> Appended:
+        """Raises ``GoneError`` (the old message or its mailbox), and what ``Append`` raises."""
+        source = owned_mailbox(batch, self.owner, self.mailbox)
+        old = batch.rows(
+            f'SELECT size FROM "{_MESSAGE}" WHERE mailbox_id = %s AND uid = %s',  # noqa: S608
+            [self.mailbox, self.uid],
+        )
+        if not old:
+            raise GoneError(f"message {self.mailbox}:{self.uid} is gone")
+        freed = old[0][0] if self.owner == self.new.owner else 0
+        appended = replace(self.new, by=None, freed=freed).apply(batch)
+        remove_messages(batch, source, [self.uid])
+        target = batch.mailbox(self.new.mailbox)
+        acts.record(batch, self.by, Verb.REPLACE, source, [self.uid], **acts.target(target, appended.uids))
+        return appended

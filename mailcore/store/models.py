@@ -135,6 +135,24 @@ class Structure(models.Model):
         return str(self.body_id)
 
 
+class Preview(models.Model):
+    """The beginning of a message's text (RFC 8970), made when it is first asked for, and kept as long as its body.
+
+    Delivery does not make it: most messages are never asked for one, and taking a message apart is what delivery
+    spends its time on.
+    """
+
+    body = models.OneToOneField(Body, on_delete=models.CASCADE, primary_key=True, related_name="preview")
+    text = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+# What was found in a body: goes when nothing refers to the body any more.
+FOUND_IN_BODIES = (Structure, Preview)
+
+
 class Message(models.Model):
     """A message in a mailbox: the narrow row that changes. Its body and structure are shared and never change."""
 

@@ -4,15 +4,16 @@ Every statement names the owner, and is fetched to its end before anything waits
 """
 
 import mmap
+import os
 from collections.abc import Iterator, Sequence
 from io import UnsupportedOperation
 from typing import Any, NamedTuple
 
-from django.core.files.storage import storages
+from django.core.files.storage import FileSystemStorage, storages
 from django.db import connection
 
 from mailcore.message.headers import Octets
-from mailcore.store.models import Mailbox, Message, Structure
+from mailcore.store.models import Mailbox, Message, Preview, Structure
 from mailcore.store.uidsets import among
 from mailqueue.bodies import ROW_LIMIT, file_name
 from mailqueue.models import Body
@@ -22,9 +23,13 @@ ANSWER_LIMIT = 1024 * 1024
 # Rows read at first; a message may have a header of a megabyte, and the next rows are as many as fit by what was seen.
 _FIRST_ROWS = 100
 
+# A large body up to here is read at once: mapping costs a system call more and a fault for every few pages.
+_MAPPED_FROM = 256 * 1024
+
 _FROM = (
     f'FROM "{Message._meta.db_table}" m JOIN "{Mailbox._meta.db_table}" b ON b.id = m.mailbox_id AND b.owner_id = %s '
 )
+_WITH_PREVIEW = f'LEFT JOIN "{Preview._meta.db_table}" p ON p.body_id = m.body_id'
 _WITH_STRUCTURE = f'JOIN "{Structure._meta.db_table}" s ON s.body_id = m.body_id '
 
 
@@ -132,6 +137,18 @@ def _one_body(owner: int, mailbox: int, uids: Sequence[int]) -> Iterator[tuple[M
         yield row, data if data is not None else map_body(body)
 
 
+def following(owner: int, mailbox: int, uid: int, count: int) -> list[tuple[MessageRow, bytes]]:
+    """Return the messages among the next ``count`` UIDs from this one on that are small, with their bytes."""
+    columns = "m.uid, m.size, m.internal_date, d.data"
+    source = f'{_FROM} JOIN "{Body._meta.db_table}" d ON d.id = m.body_id'
+    found = _select(f"SELECT {columns} {source}", owner, mailbox, range(uid, uid + count))
+    return [
+        (MessageRow(number, size, internal_date, None, None, None, None, None), bytes(data))
+        for number, size, internal_date, data in found
+        if data is not None
+    ]
+
+
 def _small_bodies(ids: Sequence[int]) -> dict[int, bytes]:
     where = among(sorted(set(ids)), "id")
     with connection.cursor() as cursor:
@@ -142,9 +159,35 @@ def _small_bodies(ids: Sequence[int]) -> dict[int, bytes]:
         return dict(cursor.fetchall())
 
 
+def with_previews(owner: int, mailbox: int, uids: Sequence[int]) -> list[tuple[int, int, int, str | None]]:
+    """Return UID, body, size and preview, if one has been kept, of the messages that are there (UIDs ascending)."""
+    return _select(f"SELECT m.uid, m.body_id, m.size, p.text {_FROM} {_WITH_PREVIEW}", owner, mailbox, uids)
+
+
+def beginnings(wanted: Sequence[tuple[int, int]], limit: int) -> dict[int, bytes]:
+    """Return how bodies begin, by id, given ids and sizes: up to ``limit`` bytes, or all of those kept in rows."""
+    found = _small_bodies([body for body, size in wanted if size <= ROW_LIMIT])
+    for body, size in wanted:
+        if size > ROW_LIMIT:
+            with storages["bodies"].open(file_name(body)) as file:
+                found[body] = file.read(limit)
+    return found
+
+
 def map_body(body: int) -> Octets:
-    """Return the bytes of a large body without reading them, where the storage is a file system."""
-    with storages["bodies"].open(file_name(body)) as file:
+    """Return the bytes of a large body; without reading a very large one, where the storage is a file system."""
+    storage = storages["bodies"]
+    if isinstance(storage, FileSystemStorage):
+        # Past Django's file objects, which cost as much as the reading; the name is our own.
+        descriptor = os.open(f"{storage.location}/{file_name(body)}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size > _MAPPED_FROM:
+                return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+            return os.read(descriptor, size)
+        finally:
+            os.close(descriptor)
+    with storage.open(file_name(body)) as file:
         try:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (UnsupportedOperation, AttributeError, ValueError):  # no file of this machine, or an empty one

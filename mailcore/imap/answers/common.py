@@ -8,6 +8,7 @@ from mailcore.imap.names import INBOX
 from mailcore.imap.questions import Refused
 from mailcore.store import access, mailboxes
 from mailcore.store.access import Place
+from mailcore.store.acts import Actor
 from mailcore.store.batch import GoneError, OverQuotaError
 from mailcore.store.refusals import (
     HasChildrenError,
@@ -71,6 +72,14 @@ def into(answer: Answer[Q, T]) -> Answer[Q, T]:
         return Refused.TRY_CREATE if found is Refused.NO_SUCH_MAILBOX else found  # type: ignore[return-value]
 
     return invited
+
+
+def actor(doors: Doors, device: str) -> Actor | None:
+    """Return who asks, for the message log."""
+    connection = doors.connection
+    if connection is None:
+        return None
+    return Actor(connection.login, connection.peer.address, connection.protocol, device)
 
 
 def with_defaults(function: Callable[..., T], account: int, *args: Any, **kwargs: Any) -> T:

@@ -2,34 +2,92 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from mailcore.dialogue import Question
-from mailcore.imap.answers.common import Answer, into, refusing, target
+from mailcore.dialogue import Question, UnavailableError
+from mailcore.imap.answers.common import Answer, actor, into, refusing, target
 from mailcore.imap.questions import (
     Copied,
     CopyMessages,
+    Decoded,
     Expunge,
     Expunged,
     Fetched,
     FetchMessages,
     ReadBody,
+    ReadDecoded,
     Refused,
+    SectionText,
     Stored,
     StoreFlags,
 )
-from mailcore.imap.sections import Cutter
+from mailcore.imap.sections import Cutter, decode_window, window_length
 from mailcore.message import imapform
-from mailcore.store import changes
+from mailcore.message.headers import Octets
+from mailcore.message.transfer import Place
+from mailcore.store import changes, previews
 from mailcore.store.batch import GoneError
-from mailcore.store.reading import ANSWER_LIMIT, bodies, overview, read_piece
+from mailcore.store.previews import Previews
+from mailcore.store.readahead import STRIDE, read_ahead
+from mailcore.store.reading import ANSWER_LIMIT, MessageRow, bodies, following, overview, read_piece
 from mailcore.transport import Doors
+
+# Octets decoded for one answer, whatever it comes to: BINARY.SIZE of large parts is a few digits.
+EFFORT_LIMIT = 8 * 1024 * 1024
 
 
 @refusing
 async def fetch_messages(question: FetchMessages, doors: Doors) -> Fetched:
     """Return columns of messages, and what has to be cut out of their bodies."""
-    return Fetched(*await doors.database(_fetch, question))
+    if not question.preview:
+        if _is_simple(question):
+            known = read_ahead.take(*question.key, question.uids[0])
+            if known is not None:
+                return Fetched([_row(question, *known)], 1)
+            return Fetched(*await doors.database(_fetch_one, question))
+        return Fetched(*await doors.database(_fetch, question))
+    found: Previews = await doors.database(previews.read, *question.key, question.uids, lazy=question.lazy)
+    if found.made:
+        with suppress(UnavailableError):  # they can be told all the same
+            await doors.commit(previews.Keep(found.made))
+    rows, done = await doors.database(_fetch, replace(question, uids=question.uids[: found.done]))
+    return Fetched([(*row[:8], _encoded(found.texts.get(row[0]))) for row in rows], done)
+
+
+def _is_simple(question: FetchMessages) -> bool:
+    """Say whether one message is asked for, as it stands or its header: no time is spent on taking it apart."""
+    return (
+        len(question.uids) == 1
+        and bool(question.sections)
+        and not (question.envelope or question.structure or question.plain_structure or question.headers)
+        and not any(section.part or section.text in _DECODED for section in question.sections)
+    )
+
+
+_DECODED = (SectionText.BINARY, SectionText.BINARY_SIZE)
+
+
+def _row(question: FetchMessages, row: MessageRow, message: Octets) -> tuple[Any, ...]:
+    cutter = Cutter(message)
+    return (*row[:7], tuple(cutter.cut(section) for section in question.sections))
+
+
+def _fetch_one(question: FetchMessages) -> tuple[Sequence[Sequence[Any]], int]:
+    """Read one message, and those that will be asked for next."""
+    (uid,) = question.uids
+    if read_ahead.goes_forward(*question.key, uid):
+        read = following(*question.key, uid, STRIDE)
+        if read and read[0][0].uid == uid:
+            read_ahead.keep(*question.key, read[1:])
+            return [_row(question, *read[0])], 1
+        read_ahead.keep(*question.key, read)
+    return [_row(question, *found) for found in bodies(*question.key, question.uids)], 1
+
+
+def _encoded(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()
 
 
 def _fetch(question: FetchMessages) -> tuple[Sequence[Sequence[Any]], int]:
@@ -37,13 +95,17 @@ def _fetch(question: FetchMessages) -> tuple[Sequence[Sequence[Any]], int]:
     if not (question.sections or question.plain_structure):
         return overview(*question.key, question.uids, **columns)
     rows, done = [], len(question.uids)
-    taken = 0
+    taken = effort = 0
+    sections = question.sections
     for row, message in bodies(*question.key, question.uids):
-        if taken > ANSWER_LIMIT:
+        if taken > ANSWER_LIMIT or effort > EFFORT_LIMIT:
             break
         cutter = Cutter(message)
-        contents = tuple(cutter.cut(section) for section in question.sections)
-        taken += sum(len(content) for content in contents if isinstance(content, bytes))
+        contents = tuple([cutter.cut(section) for section in sections])
+        for content in contents:
+            if isinstance(content, bytes):
+                taken += len(content)
+        effort += cutter.effort
         plain = imapform.body(cutter.root) if question.plain_structure else None
         rows.append((row.uid, row.size, row.internal_date, None, None, plain, None, contents))
     else:
@@ -74,6 +136,20 @@ async def read_body(question: ReadBody, doors: Doors) -> bytes | Refused:
     return octets if octets is not None and len(octets) == question.length else Refused.EXPUNGED
 
 
+async def read_decoded(question: ReadDecoded, doors: Doors) -> Decoded | Refused:
+    """Return the next piece of a section that is decoded on the way."""
+    decoded = await doors.database(_decode, question)
+    return Decoded(*decoded) if decoded is not None else Refused.EXPUNGED
+
+
+def _decode(question: ReadDecoded) -> tuple[bytes, Place] | None:
+    length = window_length(question.place, question.end)
+    window = read_piece(*question.key, question.uid, question.place.offset, length)
+    if window is None or len(window) < length:
+        return None
+    return decode_window(window, question.encoding, question.place, question.end)
+
+
 @refusing
 async def store_flags(question: StoreFlags, doors: Doors) -> Stored:
     """Change flags."""
@@ -85,6 +161,7 @@ async def store_flags(question: StoreFlags, doors: Doors) -> Stored:
         question.keywords,
         question.unchanged_since,
         question.rights,
+        actor(doors, question.device),
     )
     return Stored(*await doors.commit(work))
 
@@ -92,7 +169,8 @@ async def store_flags(question: StoreFlags, doors: Doors) -> Stored:
 @refusing
 async def expunge(question: Expunge, doors: Doors) -> Expunged:
     """Remove messages that are flagged as deleted."""
-    return Expunged(*await doors.commit(changes.Expunge(*question.key, question.uids)))
+    work = changes.Expunge(*question.key, question.uids, by=actor(doors, question.device))
+    return Expunged(*await doors.commit(work))
 
 
 @into
@@ -103,7 +181,14 @@ async def copy_messages(question: CopyMessages, doors: Doors) -> Copied | Refuse
     account = owner if question.account is None else question.account
     place = await doors.database(target, account, question.target)
     work = changes.Copy(
-        owner, source, question.uids, place.mailbox, question.move, target_owner=place.owner, rights=place.rights
+        owner,
+        source,
+        question.uids,
+        place.mailbox,
+        question.move,
+        place.owner,
+        place.rights,
+        actor(doors, question.device),
     )
     try:
         return Copied(*await doors.commit(work))
@@ -114,6 +199,7 @@ async def copy_messages(question: CopyMessages, doors: Doors) -> Copied | Refuse
 ANSWERS: dict[type[Question], Answer[Any, Any]] = {
     FetchMessages: fetch_messages,
     ReadBody: read_body,
+    ReadDecoded: read_decoded,
     StoreFlags: store_flags,
     Expunge: expunge,
     CopyMessages: copy_messages,

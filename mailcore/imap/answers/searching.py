@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-
 from mailcore.dialogue import Question
 from mailcore.imap.answers.common import Answer, refusing, with_defaults
 from mailcore.imap.questions import (

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from a3mailer_site.number_sets import runs
 from mailcore.dialogue import Question, UnavailableError
 from mailcore.imap.answers.common import Answer, refusing, with_defaults
 from mailcore.imap.questions import (
@@ -17,7 +18,6 @@ from mailcore.imap.questions import (
     ReadChanges,
     ReadVanished,
 )
-from mailcore.imap.sequences import runs
 from mailcore.store import access
 from mailcore.store.access import Place
 from mailcore.store.history import expunged_between

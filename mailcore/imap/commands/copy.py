@@ -37,7 +37,7 @@ def _transfer(talk: Talk, arguments: Parser, *, uid: bool, move: bool) -> Genera
     uids = selected.uids_of(selected.places(ranges, uid=uid))
     if not uids:
         return Copied(0, (), ())
-    copied = yield CopyMessages(selected.key, uids, target, move, talk.account)
+    copied = yield CopyMessages(selected.key, uids, target, move, talk.account, talk.device)
     if target == selected.name:
         talk.news = True
         talk.has_made(target, copied.target_uids)

@@ -11,7 +11,7 @@ def _expunge(talk: Talk, arguments: Parser) -> Exchange:
     r"""Remove all messages with ``\Deleted``; the EXPUNGE responses come with the changes."""
     arguments.end()
     selected = talk.demand("e")
-    removed: Expunged = yield Expunge(selected.key)
+    removed: Expunged = yield Expunge(selected.key, device=talk.device)
     return (yield from _completed(talk, removed, b"EXPUNGE"))
 
 
@@ -24,7 +24,7 @@ def _uid_expunge(talk: Talk, arguments: Parser) -> Exchange:
     uids = selected.uids_of(selected.places(ranges, uid=True))
     if not uids:
         return responses.completed(b"UID EXPUNGE")
-    removed: Expunged = yield Expunge(selected.key, uids)
+    removed: Expunged = yield Expunge(selected.key, uids, talk.device)
     return (yield from _completed(talk, removed, b"UID EXPUNGE"))
 
 

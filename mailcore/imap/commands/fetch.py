@@ -14,11 +14,15 @@ from mailcore.imap import responses
 from mailcore.imap.fetch_items import COLUMNS, FetchPlan, read_plan
 from mailcore.imap.grammar import Parser
 from mailcore.imap.questions import (
+    Content,
+    Encoded,
     Fetched,
     OriginRow,
     Pause,
     ReadBody,
+    ReadDecoded,
     ReadOrigins,
+    Refused,
     Span,
     Stored,
     StoreFlags,
@@ -28,6 +32,7 @@ from mailcore.imap.resync import overlap, tell_vanished
 from mailcore.imap.selected import Selected, Table
 from mailcore.imap.sequences import resolve
 from mailcore.imap.talk import Command, Exchange, GoodbyeError, Piece, QuestionRefusedError, Talk
+from mailcore.message.transfer import Place
 from mailcore.store.flags import SEEN
 
 # Messages in one question, and in one piece of output that comes from memory alone.
@@ -43,7 +48,6 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     ranges = arguments.sequence_set()
     arguments.space()
     plan = read_plan(arguments, uid=uid, form=talk.form)
-    arguments.end()
     selected = talk.mailbox
     if plan.knows_modseq:
         yield talk.learn_condstore()
@@ -70,6 +74,8 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
         yield from fetcher.from_store(places)
     else:
         yield from fetcher.from_memory(places)
+    if fetcher.undecoded:
+        return responses.UNKNOWN_CTE
     if not uid and (fetcher.missing or gone):
         return responses.EXPUNGE_ISSUED
     return responses.completed(b"UID FETCH" if uid else b"FETCH")
@@ -98,7 +104,7 @@ def _set_seen(talk: Talk, selected: Selected, table: Table, places: list[range])
     if not unseen:
         return {}
     try:
-        stored: Stored = yield StoreFlags(selected.key, unseen, StoreMode.ADD, SEEN, ())
+        stored: Stored = yield StoreFlags(selected.key, unseen, StoreMode.ADD, SEEN, (), device=talk.device)
     except QuestionRefusedError:
         return {}
     talk.news = True
@@ -116,6 +122,7 @@ class _Fetcher:
         self._seen = seen
         self._form = talk.form
         self._origins: dict[int, OriginRow] = {}  # of the messages that are being told
+        self.undecoded = False  # an encoding is unknown: that section is left out (RFC 3516 section 4.3)
         self.missing = False  # a message was expunged by somebody else before it could be read
 
     def from_memory(self, places: list[range]) -> Piece:
@@ -179,6 +186,9 @@ class _Fetcher:
                 return [self._origins[row[0]].thread_id for row in rows]
             case "SAVEDATE":
                 return [responses.date_time(self._origins[row[0]].saved_at) for row in rows]
+            case "PREVIEW":
+                # RFC 8970 section 6: nstring; what is not ASCII goes into a literal, which every client reads.
+                return [responses.nstring(row[COLUMNS[item]]) for row in rows]
             case "HEADER" if self._plan.pick_header:
                 pick = self._plan.pick_header
                 return [pick(row[6]) for row in rows]
@@ -203,8 +213,11 @@ class _Fetcher:
             yield head
             gap = b" " if plan.items else b""
             for section, content in zip(plan.sections, row[7], strict=True):
+                if content is Refused.UNKNOWN_CTE:
+                    self.undecoded = True
+                    continue
                 yield gap + section.name
-                yield from self._content(row[0], section.cut(content))
+                yield from self._content(row[0], section.cut(content), binary=section.is_binary)
                 gap = b" "
             if row[0] in self._seen:
                 yield self._what_reading_changed(place, row[0])
@@ -222,19 +235,48 @@ class _Fetcher:
             added += b" UID %d" % uid
         return added
 
-    def _content(self, uid: int, content: bytes | Span | None) -> Piece:
-        if not isinstance(content, Span):
-            yield b"NIL" if content is None else responses.literal(content)
-            return
-        yield b"{%d}\r\n" % content.length
-        for offset in range(content.offset, content.offset + content.length, PIECE):
-            length = min(PIECE, content.offset + content.length - offset)
-            try:
-                octets: bytes = yield ReadBody(self._selected.key, uid, offset, length)
-            except QuestionRefusedError:
-                # In the middle of a literal no word can be said that would not be taken for the message.
-                raise GoodbyeError(b"") from None
-            yield octets
+    def _content(self, uid: int, content: Content, *, binary: bool) -> Piece:
+        match content:
+            case bytes():
+                yield responses.literal8(content) if binary else responses.literal(content)
+            case int():
+                yield b"%d" % content
+            case Span():
+                yield b"{%d}\r\n" % content.length
+                yield from self._streamed(uid, content)
+            case Encoded():
+                size = min(content.most, content.size - content.first)
+                yield b"%b{%d}\r\n" % (b"~" if content.has_nul else b"", size)
+                yield from self._decoded(uid, content, size)
+            case _:
+                yield b"NIL"
+
+    def _streamed(self, uid: int, span: Span) -> Piece:
+        """Read a large section piece by piece; the next one is asked for when the client has taken what came before."""
+        for offset in range(span.offset, span.offset + span.length, PIECE):
+            length = min(PIECE, span.offset + span.length - offset)
+            yield (yield from _in_literal(ReadBody(self._selected.key, uid, offset, length)))
+
+    def _decoded(self, uid: int, section: Encoded, left: int) -> Piece:
+        """Do the same with one that is decoded on the way."""
+        place, end, skip = Place(section.offset), section.offset + section.length, section.first
+        while left and place.offset < end:
+            question = ReadDecoded(self._selected.key, uid, section.encoding, place, end)
+            octets, place = yield from _in_literal(question)
+            wanted = octets[skip : skip + left]
+            skip = max(skip - len(octets), 0)
+            left -= len(wanted)
+            yield wanted
+        if left:
+            raise GoodbyeError(b"")  # less came out than was announced
+
+
+def _in_literal(question: Question) -> Generator[Question, Any, Any]:
+    """Ask in the middle of a literal, where no word can be said that would not be taken for the message."""
+    try:
+        return (yield question)
+    except QuestionRefusedError:
+        raise GoodbyeError(b"") from None
 
 
 def _gathered(places: list[range], size: int) -> Iterator[Sequence[int]]:

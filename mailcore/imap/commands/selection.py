@@ -89,7 +89,7 @@ def _close(talk: Talk, arguments: Parser) -> Exchange:
     arguments.end()
     selected = talk.mailbox
     if not selected.read_only and "e" in selected.rights:
-        yield Expunge(selected.key)
+        yield Expunge(selected.key, device=talk.device)
     yield from leave(talk)
     return responses.completed(b"CLOSE")
 

@@ -58,6 +58,7 @@ def _store(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
             wish.keywords,
             wish.unchanged_since,
             selected.rights,
+            talk.device,
         )
         talk.news = True
         failed += stored.failed

@@ -6,6 +6,7 @@ from mailcore.imap.answers import appending, notifying
 from mailcore.store import mailboxes, threading_mail
 from mailcore.store.columns import columns
 from mailcore.store.notices import doorbells
+from mailcore.store.readahead import read_ahead
 from mailcore.store.views import views
 
 
@@ -19,6 +20,7 @@ def _nothing_remembered():
     views._idle.clear()
     columns.clear()
     threading_mail.answers.clear()
+    read_ahead.clear()
     doorbells._bells.clear()
     doorbells._accounts.clear()
     notifying._watches.clear()

@@ -4,14 +4,15 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from a3mailer_site.number_sets import runs
 from mailcore.dialogue import Ask, Close, Login, Peer, Send, StartDeflate, StartTls, StopDeflate, TlsFacts
 from mailcore.imap import questions as q
-from mailcore.imap.sections import Cutter
-from mailcore.imap.sequences import runs
+from mailcore.imap.sections import Cutter, decode_window, window_length
 from mailcore.imap.session import ImapSession
 from mailcore.imap.talk import Policy
 from mailcore.message import imapform
 from mailcore.message.summary import summarize
+from mailcore.message.text import preview
 from mailcore.sasl.questions import LoginRefusal, VerifyPassword
 from mailcore.store import criteria, keywords
 from mailcore.store.flags import DELETED, SEEN
@@ -247,6 +248,7 @@ class Store:
                     imapform.body(cutter.root) if question.plain_structure else None,
                     summary.fields if question.headers else None,
                     tuple(cutter.cut(section) for section in question.sections),
+                    preview(data).encode() if question.preview else None,
                 )
             )
         return q.Fetched(rows, done)
@@ -277,6 +279,14 @@ class Store:
         if message is None:
             return q.Refused.EXPUNGED
         return message[4][question.offset : question.offset + question.length]
+
+    def read_decoded(self, question):
+        message = self.by_key(question.key).messages.get(question.uid)
+        if message is None:
+            return q.Refused.EXPUNGED
+        offset = question.place.offset
+        window = message[4][offset : offset + window_length(question.place, question.end)]
+        return q.Decoded(*decode_window(window, question.encoding, question.place, question.end))
 
     def store_flags(self, question):
         try:
@@ -320,6 +330,25 @@ class Store:
             for m in question.messages
         ]
         return q.Appended(box.uidvalidity, uids)
+
+    def replace_message(self, question):
+        box, source = self.boxes.get(question.name), self.by_key(question.key)
+        question.message.body.abandon()
+        if box is None:
+            return q.Refused.TRY_CREATE
+        if question.uid not in source.messages:
+            return q.Refused.EXPUNGED
+        message = question.message
+        words = keywords.added("", message.keywords)
+        uid = box.add(message.body.data, message.flags, words, message.internal_date or 0)
+        source.remove([question.uid])
+        return q.Appended(box.uidvalidity, [uid])
+
+    def find_mailbox(self, question):
+        box = self.boxes.get(question.name)
+        if box is None or question.uidvalidity not in {None, box.uidvalidity}:
+            return q.Refused.NO_SUCH_MAILBOX
+        return q.MailboxKey(7, box.mailbox)
 
     def search_messages(self, question):
         box = self.by_key(question.key)

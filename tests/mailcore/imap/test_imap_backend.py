@@ -3,7 +3,7 @@
 import pytest
 from imap_model import MESSAGE, MIXED, Client
 
-from mailcore.dialogue import Login, UnavailableError
+from mailcore.dialogue import Login, Peer, UnavailableError
 from mailcore.imap import backend
 from mailcore.imap import questions as q
 from mailcore.imap.talk import Policy
@@ -38,6 +38,10 @@ class Doors:
 
 class RealClient(Client):
     """A client whose questions the backend answers; it is its own connection."""
+
+    login = "bob@example.com"
+    protocol = "imap"
+    peer = Peer("192.0.2.1", 4711)
 
     def __init__(self, user, **options):
         self.user = user

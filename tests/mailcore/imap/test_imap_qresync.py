@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from imap_model import MESSAGE, Client, Store, asked
 
+from a3mailer_site.number_sets import runs
 from mailcore.imap import questions as q
 from mailcore.imap.resync import holes, matching, overlap
-from mailcore.imap.sequences import runs
 from mailcore.store.flags import DELETED, FLAGGED, SEEN
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from imap_model import MESSAGE, Client, Store
 
+from a3mailer_site.number_sets import runs
 from mailcore.imap import questions as q
-from mailcore.imap import sequences
 from mailcore.imap.forms import Form, vanished
 from mailcore.imap.session import COMMANDS
 from mailcore.store.flags import DELETED, FLAGGED, SEEN
@@ -152,6 +152,6 @@ def test_expunge_and_vanished_lead_to_the_same_messages(uids, data):
 
 
 def test_many_that_vanished_take_several_short_lines():
-    lines = list(vanished(sequences.runs(range(1, 5000, 2)), earlier=True))
+    lines = list(vanished(runs(range(1, 5000, 2)), earlier=True))
     assert len(lines) == 5
     assert all(line.startswith(b"* VANISHED (EARLIER) ") and len(line) < 8192 for line in lines)

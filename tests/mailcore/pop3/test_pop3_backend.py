@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailcore.dialogue import Login
+from mailcore.dialogue import Login, Peer
 from mailcore.intake.acceptance import Acceptance
 from mailcore.intake.routing import plan
 from mailcore.message.envelope import Recipient
@@ -59,7 +59,10 @@ class Doors:
     """Doors that do everything at once."""
 
     def __init__(self, account):
-        self.connection = type("Connection", (), {"account_id": account})
+        peer = Peer("192.0.2.1", 4711)
+        self.connection = type(
+            "Connection", (), {"account_id": account, "login": "bob", "peer": peer, "protocol": "pop3"}
+        )
 
     async def database(self, function, *args):
         return function(*args)
