@@ -25,7 +25,7 @@ from mailcore.message.dsn import Action
 from mailcore.smtp.client import Verdict
 from mailcore.store.batch import Batch
 from mailcore.store.mailboxes import forget_inbox
-from mailcore.store.models import Message, Structure
+from mailcore.store.models import Message, SearchEntry, Structure
 from mailqueue.models import OPEN_STATES, Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
 from mailqueue.standing import Standing
 from security.audit import record
@@ -368,6 +368,7 @@ class _Writing:
         if not unused:
             return []
         in_files = list(Body.objects.filter(id__in=unused, data__isnull=True).values_list("id", flat=True))
+        self._delete(SearchEntry, "body_id", unused)  # it may have been in a mailbox for a while
         self._delete(Structure, "body_id", unused)
         self._delete(Body, "id", unused)
         return in_files

@@ -13,11 +13,13 @@ from django.core.files.storage import storages
 from django.db import connection, transaction
 
 from a3mailer_site.ids import first_id_at, from_text
-from mailcore.store.models import Structure
+from mailcore.store.models import SearchEntry, Structure
 from mailcore.store.uidsets import among
 from mailqueue.bodies import delete_file
 from mailqueue.models import Body
 
+# What is known of a body, and goes with it.
+_COMPANIONS = (Structure, SearchEntry)
 # Seconds that a body is left alone after it was made.
 GRACE = 3600
 # Bodies looked at with one statement, and deleted in one transaction.
@@ -71,13 +73,13 @@ def _pages(before: int) -> Iterator[list[int]]:
 
 
 def _unwanted(ids: Sequence[int]) -> list[_Unwanted]:
-    """Return those of these bodies (ids ascending) that nothing refers to but their own structure."""
+    """Return those of these bodies (ids ascending) that nothing refers to but what is known of them."""
     where = among(ids, "b.id")
     references = " ".join(
         f'AND NOT EXISTS (SELECT 1 FROM "{relation.related_model._meta.db_table}" r '  # noqa: S608 - our own models
         f"WHERE r.{relation.field.column} = b.id)"
         for relation in Body._meta.related_objects
-        if relation.related_model is not Structure
+        if relation.related_model not in _COMPANIONS
     )
     with connection.cursor() as cursor:
         cursor.execute(
@@ -92,9 +94,10 @@ def _delete(ids: Sequence[int]) -> list[_Unwanted]:
     with transaction.atomic():
         gone = _unwanted(ids)
         where = among([body.id for body in gone], "id")
-        structures = among([body.id for body in gone], "body_id")
+        theirs = among([body.id for body in gone], "body_id")
         with connection.cursor() as cursor:
-            cursor.execute(f'DELETE FROM "{Structure._meta.db_table}" WHERE {structures.sql}', structures.parameters)  # noqa: S608
+            for model in _COMPANIONS:
+                cursor.execute(f'DELETE FROM "{model._meta.db_table}" WHERE {theirs.sql}', theirs.parameters)  # noqa: S608
             cursor.execute(f'DELETE FROM "{Body._meta.db_table}" WHERE {where.sql}', where.parameters)  # noqa: S608
     for body in gone:
         if body.in_file:

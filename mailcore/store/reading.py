@@ -113,7 +113,7 @@ def bodies(owner: int, mailbox: int, uids: Sequence[int]) -> Iterator[tuple[Mess
             taken += min(found[end][1], ROW_LIMIT)
             end += 1
         part = found[begin:end]
-        small = _small_bodies([row[3] for row in part if row[1] <= ROW_LIMIT])
+        small = small_bodies([row[3] for row in part if row[1] <= ROW_LIMIT])
         for uid, size, internal_date, body in part:
             data = small.get(body)
             yield (
@@ -132,7 +132,8 @@ def _one_body(owner: int, mailbox: int, uids: Sequence[int]) -> Iterator[tuple[M
         yield row, data if data is not None else map_body(body)
 
 
-def _small_bodies(ids: Sequence[int]) -> dict[int, bytes]:
+def small_bodies(ids: Sequence[int]) -> dict[int, bytes]:
+    """Return the bytes of those of these bodies that are rows, by id."""
     where = among(sorted(set(ids)), "id")
     with connection.cursor() as cursor:
         cursor.execute(
