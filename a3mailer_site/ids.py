@@ -33,6 +33,11 @@ def first_id_at(seconds: float) -> int:
     return max(0, int(seconds * 1_000_000) - _EPOCH) << 13
 
 
+def made_at(number: int) -> float:
+    """Return when an id was made (Unix time in seconds)."""
+    return ((number >> 13) + _EPOCH) / 1_000_000
+
+
 def to_text(number: int) -> str:
     """Write an id as 13 letters and digits, the form of queue ids in logs and replies."""
     return (

@@ -25,6 +25,7 @@ from mailcore.resolver.stub import Resolver
 from mailcore.store.commit import Committer
 from mailcore.store.eyes import forget_changes
 from mailcore.store.history import forget_expunged
+from mailcore.store.indexing import Indexer
 from mailcore.threads import WayBack
 from mailcore.tuning import Tuning
 from mailqueue import counts
@@ -40,6 +41,7 @@ SEAL_EVERY = 1.0
 TELL_HEAD_EVERY = 60.0
 FORGET_ANSWERS_EVERY = 600.0
 FOLD_COUNTS_EVERY = 5.0
+INDEX_EVERY = 0.25
 SCAN_EVERY = 15 * 60.0
 PURGE_TALLIES_EVERY = 3600.0
 
@@ -55,6 +57,8 @@ class WorkerProcess:
         self._scheduler = Scheduler(reactor, self._doors, self._resolver)
         self._tuning = Tuning(reactor, way_back)
         self._tuning.follow("connection_pool_size", self._scheduler.resize_pool)
+        self._indexer = Indexer(time.time())
+        figures.gauge("index.lag_seconds", lambda: self._indexer.lag(time.time()))
         self.child = Child(reactor, "worker")
         self.child.on_start(self._start)
         self.child.on_drain(lambda: Deferred.fromCoroutine(self._scheduler.drain()))
@@ -73,6 +77,7 @@ class WorkerProcess:
         self._regularly(TELL_HEAD_EVERY, HeadLog().tell)
         self._regularly(FORGET_ANSWERS_EVERY, lambda: KeptAnswer.objects.forget_outlived(timezone.now()))
         self._regularly(FOLD_COUNTS_EVERY, counts.fold)
+        self._regularly(INDEX_EVERY, lambda: self._indexer.turn(time.time()))
         self._regularly(SCAN_EVERY, posture.scan)
         self._regularly(PURGE_TALLIES_EVERY, lambda: tallies.purge(timezone.now()))
 
@@ -88,6 +93,7 @@ class WorkerProcess:
 
     def _close(self) -> None:
         self._tuning.stop()
+        self._indexer.stop()
         self._doors.close()
         self._committer.stop()
 

@@ -324,9 +324,9 @@ class Parser:
         """Take a ``date-time``; seconds since 1970."""
         match = self.take(_DATE_TIME, "a date and time")
         day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = match.groups()
+        if int(second) > _LEAP_SECOND or int(zone_minutes) >= _MINUTES:
+            raise SyntaxRefusedError("No such date and time")
         try:
-            if int(second) > _LEAP_SECOND or int(zone_minutes) >= _MINUTES:
-                raise ValueError("beyond the clock")
             offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
             zone = timezone(-offset if sign == b"-" else offset)
             # A leap second is written as 60 and has no place in Python's clock.

@@ -16,45 +16,90 @@ _NO_CHARSETS: Final = frozenset(
 # Latin-1 is mostly windows-1252, what says GB 2312 mostly GB 18030 (as the WHATWG encoding standard has it).
 _LABELS: Final = {
     "ansi": "cp1252",
+    "ansi_x3.110_1983": "cp1252",
+    "big5_eten": "big5",
+    "cn_big5": "big5",
+    "cn_gb": "gb2312",
+    "cp51932": "euc_jp",
+    "cseucpkdfmtjapanese": "euc_jp",
     "cp_1252": "cp1252",
-    "cp874": "cp874",
-    "iso_8859_8_i": "iso8859_8",
+    "dos_720": "cp720",
+    "dos_862": "cp862",
+    "gb_2312_80": "gb2312",
+    "gb_2312": "gb2312",
     "iso_8859_11": "cp874",
-    "tis_620": "cp874",
-    "windows_874": "cp874",
-    "koi8_t": "koi8_t",
-    "koi8_u": "koi8_u",
-    "ks_c_5601_1987": "cp949",
+    "iso_8859_6_e": "iso8859_6",
+    "iso_8859_6_i": "iso8859_6",
+    "iso_8859_8_e": "iso8859_8",
+    "iso_8859_8_i": "iso8859_8",
+    "koi": "koi8_r",
+    "koi8": "koi8_r",
+    "koi8_ru": "koi8_u",
     "ks_c_5601": "cp949",
-    "x_gbk": "gb18030",
-    "x_sjis": "cp932",
-    "x_euc_jp": "euc_jp",
-    "x_mac_roman": "mac_roman",
+    "ks_c_5601_1987": "cp949",
+    "ks_c_5601_1989": "cp949",
+    "latin": "latin_1",
+    "logical": "iso8859_8",
+    "mac": "mac_roman",
+    "mac_ce": "mac_latin2",
+    "mac_iceland": "mac_iceland",
+    "mac_icelandic": "mac_iceland",
     "macintosh": "mac_roman",
+    "ms_ansi": "cp1252",
+    "ms_cyrl": "cp1251",
+    "ms932": "cp932",
+    "tis_620": "cp874",
     "unicode_1_1_utf_7": "utf_7",
-    "utf_8_sig": "utf_8_sig",
+    "unicode_1_1_utf_8": "utf_8",
+    "unicode_2_0_utf_7": "utf_7",
+    "unicode_2_0_utf_8": "utf_8",
     "utf_8n": "utf_8",
-    "x_utf_8": "utf_8",
+    "utf8mb4": "utf_8",
+    "visual": "iso8859_8",
+    "win_1250": "cp1250",
+    "win_1251": "cp1251",
+    "win_1252": "cp1252",
+    "windows_31j": "cp932",
+    "x_x_big5": "big5",
+    "windows_874": "cp874",
+    "windows_932": "cp932",
+    "windows_936": "gb18030",
+    "windows_949": "cp949",
+    "windows_950": "cp950",
 }
+# Codecs that have no alias in Python's table.
+_OTHERS: Final = (
+    *("cp720", "cp737", "cp856", "cp874", "cp875", "cp1006", "koi8_t", "koi8_u", "utf_8_sig"),
+    *("mac_arabic", "mac_croatian", "mac_farsi", "mac_romanian"),
+)
 _WIDER: Final = {"latin_1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949"}
 
 
+_SAME: Final = str.maketrans("- .:", "____")
+
+
 def _key(label: str) -> str:
-    return label.strip().lower().replace("-", "_").replace(" ", "_").replace(".", "_")
+    return label.strip(" \t\"'").lower().translate(_SAME)
 
 
 def _table() -> dict[str, str]:
     known = {name: codec for name, codec in aliases.items() if codec not in _NO_CHARSETS}
-    known |= {codec: codec for codec in known.values()}
+    known |= {codec: codec for codec in (*known.values(), *_OTHERS)}
     return {_key(name): _WIDER.get(codec, codec) for name, codec in (known | _LABELS).items()}
 
 
 _CODECS: Final = _table()
 
 
+def _codec(label: str) -> str | None:
+    key = _key(label)
+    # Private names (x-sjis, x-mac-cyrillic) mostly are what the rest of the name says.
+    return _CODECS.get(key) or _CODECS.get(key.removeprefix("x_").replace("cp_", "cp"))
+
+
 def is_known(charset: str) -> bool:
     """Say whether ``decode`` has a codec of its own for this label."""
-    return _key(charset) in _CODECS
+    return _codec(charset) is not None
 
 
 def decode(data: bytes, charset: str) -> str:
@@ -63,8 +108,8 @@ def decode(data: bytes, charset: str) -> str:
     An unknown label, and US-ASCII with 8-bit bytes in it, are read as UTF-8 or else windows-1252. Bytes that the
     charset does not have become U+FFFD.
     """
-    codec = _CODECS.get(_key(charset), "ascii")
-    if codec == "ascii":
+    codec = _codec(charset)
+    if codec is None or codec == "ascii":
         return guess(data)
     try:
         text = data.decode(codec, "replace")

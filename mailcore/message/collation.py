@@ -1,12 +1,24 @@
-"""How text is compared for searching, sorting and threading: the collation ``i;unicode-casemap`` (RFC 5051).
+"""When two texts are the same for searching, sorting and threading: the collation ``i;unicode-casemap`` (RFC 5051).
 
-One function for all of them, as I18NLEVEL=1 promises (RFC 5255 section 4.2): two texts are equal, one contains the
-other, one comes before the other, exactly as their mapped forms do. Comparing code points is comparing the octets of
-UTF-8.
+``casemap`` is that collation, one function for all of them, as I18NLEVEL=1 promises (RFC 5255 section 4.2): two texts
+are equal, one contains the other, one comes before the other, exactly as their mapped forms do. Comparing code points
+is comparing the octets of UTF-8.
+
+``folded`` is what a search looks into: the same with white space of any kind and length as one space, because where a
+line was broken is nothing to search for. An accent is kept, so ``cafes`` is not in ``cafés``; ``cafe`` is, being its
+beginning.
 """
 
 import unicodedata
+from collections.abc import Iterator
 from typing import Final
+
+# Bump it with every change of what is found in a message: of this module, of ``text.py``, of what decodes for them.
+# What the worker has indexed by other rules is indexed again.
+RULES: Final = 1
+
+# Characters folded at once: nobody can interrupt one of the steps below.
+CHUNK: Final = 64 * 1024
 
 
 class _Titlecase(dict[int, str]):
@@ -30,3 +42,56 @@ def casemap(text: str) -> str:
     if text.isascii():
         return text.upper()
     return unicodedata.normalize("NFKD", text.translate(_TITLECASE))
+
+
+def folded(text: str) -> str:
+    r"""Fold a short text; it gets a space at each end, as if it stood in the middle of others.
+
+    >>> folded("Gute\r\n  CAFÉ") == folded("GUTE cafe\u0301") == " gute cafe\u0301 "
+    True
+    """
+    words = " ".join(_without_case(text).split())
+    return f" {words} " if words else " "
+
+
+def folded_needle(text: str) -> str:
+    """Fold what is looked for. White space at its ends counts, as one space."""
+    text = _without_case(text)
+    words = " ".join(text.split())
+    if not words:
+        return " " if text else ""
+    return " " * text[0].isspace() + words + " " * text[-1].isspace()
+
+
+def folded_chunks(text: str, overlap: int) -> Iterator[str]:
+    """Fold a text of any length, piece by piece; each begins with the last ``overlap`` (1 at least) before it.
+
+    What has at most one character more than the overlap is therefore whole in one of the pieces.
+    """
+    if len(text) <= CHUNK:
+        yield folded(text)
+        return
+    before = " "
+    for begin in range(0, len(text), CHUNK):
+        piece = _without_case(text[begin : begin + CHUNK])
+        words = " ".join(piece.split())
+        if piece[0].isspace() and before[-1:] != " ":
+            before += " "
+        if words:
+            before += words
+            if piece[-1].isspace():
+                before += " "
+        if begin + CHUNK >= len(text) and before[-1:] != " ":
+            before += " "
+        yield before
+        before = before[-overlap:]
+
+
+def contains(text: str, needle: str) -> bool:
+    """Say whether a text of any length contains a folded needle."""
+    return any(needle in chunk for chunk in folded_chunks(text, max(len(needle) - 1, 1)))
+
+
+def _without_case(text: str) -> str:
+    """Map a text and write it in small letters, as the index and the look at raw bytes have it."""
+    return text.lower() if text.isascii() else casemap(text).lower()

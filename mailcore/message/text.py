@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from mailcore.message import charsets
-from mailcore.message.headers import Headers, Octets, decode_text
+from mailcore.message.addresses import Address, parse_addresses
+from mailcore.message.headers import Headers, Octets, decode_text, unfold
 from mailcore.message.parameters import parameter_text, parse_disposition
 from mailcore.message.structure import Part, scan, walk
 from mailcore.message.transfer import decode_body
@@ -25,6 +26,9 @@ PREVIEW_SCAN: Final = 128 * 1024
 _ENCRYPTED: Final = (b"multipart", b"encrypted")  # RFC 1847 section 2.2
 _MULTILINGUAL: Final = (b"multipart", b"multilingual")
 _ARMOR: Final = "-----BEGIN PGP MESSAGE-----"  # RFC 4880 section 6.2
+
+# Fields whose parameters may be encoded or divided.
+_WITH_PARAMETERS: Final = frozenset({b"content-type", b"content-disposition"})
 
 # A tag, a comment, or a declaration. Possessive, and what has no end goes to the end: one look at each character.
 _TAG: Final = re.compile(r"<(?:(!--)|/?([A-Za-z][A-Za-z0-9]{0,20})[^<>]*+>?|[!?][^<>]*+>?)")
@@ -56,24 +60,58 @@ _REFERENCE: Final = re.compile(r"&(?:#\d{1,7}(?!\d)|#[xX][0-9A-Fa-f]{1,6}(?![0-9
 _SPACES: Final = re.compile(r"\s+")
 
 
-def header_text(headers: Headers) -> str:
-    """Give all fields of a header, decoded, one a line."""
-    return "\n".join(f"{field.name.decode('latin-1')}: {decode_text(field.value)}" for field in headers)
+def header_texts(headers: Headers) -> Iterator[str]:
+    """Give each field of a header, decoded: its name (lower case), a colon, a space and the value."""
+    for field in headers:
+        for text in field_texts(field.name, field.value):
+            yield f"{field.name.decode('latin-1')}: {text}"
+
+
+def field_texts(name: bytes, value: bytes) -> list[str]:
+    """Give the text of one field (``name`` in lower case), and of parameters that are not written as plain text."""
+    text = decode_text(value)
+    if name not in _WITH_PARAMETERS or b"*" not in value:
+        return [text]
+    # RFC 2231: what the value says, divided and percent-encoded, nobody would look for.
+    parameters = parse_disposition(unfold(value))[1]
+    names = dict.fromkeys(own.lower().removesuffix(b"*") for own, _ in parameters)
+    return [text, *(f"{own.decode('latin-1')}={parameter_text(parameters, own)}" for own in names)]
+
+
+def address_texts(value: bytes) -> list[str]:
+    """Give the texts of a field with addresses: as it is written, and each address as it is meant.
+
+    Meant is ``name <mailbox@host>`` without quotes, comments and white space, as ENVELOPE has it (RFC 3501 section
+    6.4.4); of a group it is the name.
+    """
+    text = decode_text(value)
+    meant = (_meant(address) for address in parse_addresses(unfold(value)) if address.mailbox is not None)
+    return [text, *(other for other in dict.fromkeys(meant) if other not in text)]
+
+
+def _meant(address: Address) -> str:
+    if address.host is None:
+        return decode_text(address.mailbox or b"")
+    plain = b"%b@%b" % (address.mailbox or b"", address.host)
+    place = plain.decode("utf-8", "replace")
+    return f"{decode_text(address.name)} <{place}>" if address.name else place
 
 
 def body_texts(message: Octets, root: Part, limit: int = TEXT_LIMIT) -> Iterator[str]:
-    """Give the decoded text of the body, piece by piece: text parts, file names, headers of messages inside.
+    """Give the decoded text of the body, piece by piece: text parts, headers of messages inside, names of files.
 
-    After ``limit`` bytes of encoded parts it ends.
+    What describes a part is part of the body (Content-Description); reports to mail programs are text, too
+    (message/delivery-status). After ``limit`` bytes of encoded parts it ends.
     """
     inside = {id(part.children[0]) for part in walk(root) if part.is_message}
     for part in walk(root):
         if id(part) in inside:
-            yield header_text(part.headers)
-        name = file_name(part)
-        if name:
+            yield from header_texts(part.headers)
+        elif part is not root and (description := part.headers.text(b"content-description")):
+            yield description
+        if name := file_name(part):
             yield name
-        if part.is_text and not part.children:
+        if not part.children and (part.is_text or part.media_type.lower() == b"message"):
             yield part_text(message, part, limit)
             limit -= part.size
             if limit <= 0:

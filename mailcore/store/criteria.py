@@ -10,6 +10,9 @@ from datetime import date
 from enum import Enum
 from typing import TypeAlias
 
+_DAY = 86400  # seconds
+_EPOCH = date(1970, 1, 1).toordinal()
+
 
 @dataclass(frozen=True, slots=True)
 class And:
@@ -48,9 +51,10 @@ class Place(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HeaderContains:
-    """The message has a field of this name (lower case) whose decoded text contains ``text``, whatever the letter case.
+    """The message has a field of this name (lower case) whose decoded text contains ``text``.
 
-    An empty text holds for every message that has the field at all.
+    "Contains" means here and below: as ``message/collation.py`` folds both, whatever the letter case. An empty text
+    holds for every message that has the field at all.
     """
 
     name: str
@@ -70,7 +74,7 @@ class AddressContains:
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """The decoded text of that place contains ``text``, whatever the letter case. No wildcards, ``%`` is a ``%``."""
+    """The decoded text of that place contains ``text``. No wildcards, ``%`` is a ``%``."""
 
     place: Place
     text: str
@@ -91,6 +95,14 @@ class Arrived:
     comparison: Comparison
     day: date
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first second of it, and the first after it (since 1970)."""
+        begin = (self.day.toordinal() - _EPOCH) * _DAY
+        lowest = -(2**62) if self.comparison is Comparison.BEFORE else begin
+        end = {Comparison.BEFORE: begin, Comparison.ON: begin + _DAY, Comparison.SINCE: 2**62}[self.comparison]
+        return lowest, end
+
 
 @dataclass(frozen=True, slots=True)
 class Younger:
@@ -107,6 +119,11 @@ class ArrivedFrom:
     """The internal date is this moment (seconds since 1970) or a later one."""
 
     moment: int
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first second of it, and one that nothing reaches."""
+        return self.moment, 2**62
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,8 +149,30 @@ class Preview(models.Model):
         return self.text
 
 
+class SearchEntry(models.Model):
+    """What SEARCH knows of a body without reading it. The worker makes it after delivery (``indexing.py``).
+
+    Without a row, or with one by other rules, a body is searched all the same, only more slowly. Texts are folded; the
+    values of several fields, or several forms of one, stand in one column (``entries.py``).
+    """
+
+    body = models.OneToOneField(Body, on_delete=models.CASCADE, primary_key=True, related_name="search_entry")
+    rules = models.PositiveSmallIntegerField()  # collation.RULES of the time
+    sent_on = models.IntegerField(null=True)  # the day in the Date field, as written there: days since 1970
+    # null: there is no such field
+    subject = models.TextField(null=True)
+    sender = models.TextField(null=True)  # From
+    recipients = models.TextField(null=True)  # To
+    cc = models.TextField(null=True)
+    bcc = models.TextField(null=True)
+    signature = models.BinaryField(null=True)  # of header and body (message/trigrams.py); null: has to be looked into
+
+    def __str__(self) -> str:
+        return str(self.body_id)
+
+
 # What was found in a body: goes when nothing refers to the body any more.
-FOUND_IN_BODIES = (Structure, Preview)
+FOUND_IN_BODIES = (Structure, Preview, SearchEntry)
 
 
 class Message(models.Model):

@@ -118,7 +118,7 @@ def bodies(owner: int, mailbox: int, uids: Sequence[int]) -> Iterator[tuple[Mess
             taken += min(found[end][1], ROW_LIMIT)
             end += 1
         part = found[begin:end]
-        small = _small_bodies([row[3] for row in part if row[1] <= ROW_LIMIT])
+        small = small_bodies([row[3] for row in part if row[1] <= ROW_LIMIT])
         for uid, size, internal_date, body in part:
             data = small.get(body)
             yield (
@@ -149,7 +149,8 @@ def following(owner: int, mailbox: int, uid: int, count: int) -> list[tuple[Mess
     ]
 
 
-def _small_bodies(ids: Sequence[int]) -> dict[int, bytes]:
+def small_bodies(ids: Sequence[int]) -> dict[int, bytes]:
+    """Return the bytes of those of these bodies that are rows, by id."""
     where = among(sorted(set(ids)), "id")
     with connection.cursor() as cursor:
         cursor.execute(
@@ -166,7 +167,7 @@ def with_previews(owner: int, mailbox: int, uids: Sequence[int]) -> list[tuple[i
 
 def beginnings(wanted: Sequence[tuple[int, int]], limit: int) -> dict[int, bytes]:
     """Return how bodies begin, by id, given ids and sizes: up to ``limit`` bytes, or all of those kept in rows."""
-    found = _small_bodies([body for body, size in wanted if size <= ROW_LIMIT])
+    found = small_bodies([body for body, size in wanted if size <= ROW_LIMIT])
     for body, size in wanted:
         if size > ROW_LIMIT:
             with storages["bodies"].open(file_name(body)) as file:

@@ -1,21 +1,23 @@
 """Which messages fulfil a criterion: exact substring search over decoded headers and bodies (RFC 3501 section 6.4.4).
 
-A criterion is looked at up to three times, each time with more known of the message: its UID, then its row and the
-cached header lines, then its bytes. Only messages that are still undecided are read further. There is no index: this
-scans, and where the raw bytes show that the words cannot be there, nothing is decoded.
+``message/collation.py`` says which texts are the same. A criterion is looked at up to four times, each time with more
+known of the message: what the index says (``narrowing.py``), its UID, its row with the cached header lines, its bytes.
+Only messages that are still undecided are read further. The index decides nothing that reading would not: without it
+all is found as well, only later. Where the raw bytes show that the words cannot be there, nothing is decoded.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date
 from typing import TypeAlias
 
-from mailcore.message.addresses import Address, parse_addresses
+from mailcore.message.collation import folded, folded_chunks, folded_needle
 from mailcore.message.dates import parse_date
-from mailcore.message.headers import BLOCK_LIMIT, Octets, decode_text, header_end, unfold
+from mailcore.message.headers import BLOCK_LIMIT, Octets, header_end, unfold
 from mailcore.message.structure import scan
 from mailcore.message.summary import CACHED_FIELDS
-from mailcore.message.text import body_texts, header_text
+from mailcore.message.text import address_texts, body_texts, field_texts, header_texts
 from mailcore.store.criteria import (
     AddressContains,
     And,
@@ -34,12 +36,12 @@ from mailcore.store.criteria import (
     UidIn,
     Younger,
 )
+from mailcore.store.narrowing import narrow
 from mailcore.store.reading import bodies, overview
 
-# Messages whose bytes are looked into at once.
-SLICE = 500
-_DAY = 86400
-_EPOCH = date(1970, 1, 1).toordinal()
+# Messages that the index is asked about with one statement, and messages that are looked into at once.
+NARROWED = 5000
+SLICE = 200
 
 # Above this size a look at the raw bytes costs more than it saves.
 _RAW_LIMIT = 1024 * 1024
@@ -58,7 +60,7 @@ _STRUCTURED = re.compile(rb"name|\ncontent-type[ \t\r]*:(?!\s*text/plain\b)")
 class _Facts:
     """What is known of a message so far; ``None`` is what has not been read."""
 
-    __slots__ = ("_body", "_header", "_raw", "_texts", "fields", "internal_date", "octets", "size", "uid")
+    __slots__ = ("_body", "_contained", "_header", "_raw", "fields", "internal_date", "octets", "size", "uid")
 
     def __init__(
         self, uid: int, size: int | None = None, internal_date: int | None = None, fields: bytes | None = None
@@ -71,7 +73,7 @@ class _Facts:
         self._raw: bytes | None = None
         self._body = 0
         self._header: bytes | None = None
-        self._texts: tuple[str, list[str]] | None = None
+        self._contained: set[tuple[Place, str]] | None = None
 
     def lines_with(self, name: bytes) -> bytes | None:
         """Return header lines among which are all fields of that name."""
@@ -102,18 +104,50 @@ class _Facts:
             self._body = -1 if _STRUCTURED.search(b"\n" + self.raw[:end]) else begin
         return max(self._body, 0)
 
-    def texts(self) -> tuple[str, list[str]]:
-        """Return the decoded header and the decoded pieces of the body, case folded. Only once there are bytes."""
-        if self._texts is None:
+    def contains(self, place: Place, needle: str, needles: "_Needles") -> bool:
+        """Decode the message and look for all the needles at once. Only once there are bytes."""
+        if self._contained is None:
             assert self.octets is not None  # noqa: S101 - the caller has looked
-            root = scan(self.octets)
-            pieces = [piece.casefold() for piece in body_texts(self.octets, root)]
-            self._texts = header_text(root.headers).casefold(), pieces
-        return self._texts
+            self._contained = needles.found_in(self.octets)
+        return (place, needle) in self._contained
 
     def forget(self) -> None:
         """Let go of everything large."""
-        self.octets = self.fields = self._raw = self._header = self._texts = None
+        self.octets = self.fields = self._raw = self._header = None
+
+
+class _Needles:
+    """All that a search looks for in the text of messages, so that each text is decoded and folded once."""
+
+    def __init__(self) -> None:
+        self._in_header: set[str] = set()
+        self._in_body: set[str] = set()
+
+    def add(self, place: Place, needle: str) -> None:
+        """Look for this, too."""
+        self._in_body.add(needle)
+        if place is Place.TEXT:
+            self._in_header.add(needle)
+
+    def found_in(self, message: Octets) -> set[tuple[Place, str]]:
+        """Return what the message contains, and where."""
+        root = scan(message)
+        in_header = _found(header_texts(root.headers), self._in_header) if self._in_header else set()
+        in_body = _found(body_texts(message, root), self._in_body)
+        return {(Place.BODY, needle) for needle in in_body} | {
+            (Place.TEXT, needle) for needle in in_header | in_body & self._in_header
+        }
+
+
+def _found(texts: Iterable[str], needles: Collection[str]) -> set[str]:
+    missing = set(needles)
+    overlap = max(map(len, needles))
+    for text in texts:
+        for chunk in folded_chunks(text, overlap):
+            missing -= {needle for needle in missing if needle in chunk}
+        if not missing:
+            break
+    return set(needles) - missing
 
 
 def _shows_all(raw: bytes) -> bool:
@@ -138,35 +172,75 @@ _Test: TypeAlias = Callable[[_Facts], bool | None]
 def search(owner: int, mailbox: int, uids: Sequence[int], criterion: Criterion) -> list[int]:
     """Return those of the UIDs (ascending) whose messages fulfil the criterion.
 
-    Looking into the bytes takes up to a millisecond a message: give many messages in slices.
+    For a few messages: it takes up to a millisecond each. ``Search`` goes through many in slices.
     """
-    test, _ = _compile(criterion)
-    fields = _asks_for_fields(criterion)
-    hits: list[int] = []
-    for begin in range(0, len(uids), SLICE):
-        hits += _search_slice(owner, mailbox, uids[begin : begin + SLICE], test, fields=fields)
-    return hits
+    whole = Search(owner, mailbox, uids, criterion)
+    while not whole.advance(60.0):
+        pass
+    return whole.found
 
 
-def _search_slice(owner: int, mailbox: int, uids: Sequence[int], test: _Test, *, fields: bool) -> list[int]:
-    hits, undecided = _sort(map(_Facts, uids), test)
-    waiting = [facts.uid for facts in undecided]
-    undecided = []
-    while waiting:
-        rows, done = overview(owner, mailbox, waiting, headers=fields)
-        more, rest = _sort((_Facts(row[0], row[1], row[2], row[6]) for row in rows), test)
-        hits += more
-        undecided += rest
-        waiting = waiting[done:]
-    if undecided:
-        by_uid = {facts.uid: facts for facts in undecided}
-        for row, octets in bodies(owner, mailbox, list(by_uid)):
-            facts = by_uid[row.uid]
-            facts.octets = octets
-            if test(facts):
+class Search:
+    """A search that is done a slice at a time, so that many can share a few threads.
+
+    ``advance`` until it returns true, in any thread with a database, never in two at once; then ``found`` has the UIDs.
+    """
+
+    def __init__(self, owner: int, mailbox: int, uids: Sequence[int], criterion: Criterion) -> None:
+        self._place = owner, mailbox
+        self._uids = uids
+        self._criterion = criterion
+        self._test, self._needles = _Compiler().compile(criterion)
+        self._fields = _asks_for_fields(criterion)
+        self._done = 0
+        self._undecided: list[int] = []
+        self._found: list[int] = []
+
+    @property
+    def found(self) -> list[int]:
+        """The UIDs that fulfil the criterion, ascending; complete at the end."""
+        return sorted(self._found)
+
+    def advance(self, seconds: float) -> bool:
+        """Go on for about so many seconds; say whether it is finished. One message may take longer."""
+        end = time.monotonic() + seconds
+        while True:
+            if self._undecided:
+                self._look_into(end)
+            elif self._done < len(self._uids):
+                part = self._uids[self._done : self._done + NARROWED]
+                hits, self._undecided = narrow(*self._place, part, self._criterion)
+                self._found += hits
+                self._done += len(part)
+            else:
+                return True
+            if time.monotonic() > end:
+                return False
+
+    def _look_into(self, end: float) -> None:
+        """Decide some of the messages of which the index does not say enough: by their rows, then by their bytes."""
+        some, rest = self._undecided[:SLICE], self._undecided[SLICE:]
+        hits, facts = _sort(map(_Facts, some), self._test)
+        waiting = [each.uid for each in facts]
+        facts = []
+        while waiting:
+            rows, done = overview(*self._place, waiting, headers=self._fields)
+            more, undecided = _sort((_Facts(row[0], row[1], row[2], row[6]) for row in rows), self._test)
+            hits += more
+            facts += undecided
+            waiting = waiting[done:]
+        by_uid = {each.uid: each for each in facts}
+        for row, octets in bodies(*self._place, list(by_uid)) if by_uid else ():
+            each = by_uid.pop(row.uid)
+            each.octets = octets
+            if self._test(each):
                 hits.append(row.uid)
-            facts.forget()
-    return sorted(hits)
+            if time.monotonic() > end:
+                break
+        else:
+            by_uid = {}
+        self._found += hits
+        self._undecided = [*by_uid, *rest]
 
 
 def _sort(candidates: Iterable[_Facts], test: _Test) -> tuple[list[int], list[_Facts]]:
@@ -189,38 +263,49 @@ def _sort(candidates: Iterable[_Facts], test: _Test) -> tuple[list[int], list[_F
 _BY_UID, _BY_ROW, _BY_FIELDS, _BY_BYTES = range(4)
 
 
-def _compile(criterion: Criterion) -> tuple[_Test, int]:
-    match criterion:
-        case UidIn(uids):
-            return (lambda facts: facts.uid in uids), _BY_UID
-        case Larger(octets):
-            return (lambda facts: None if facts.size is None else facts.size > octets), _BY_ROW
-        case Smaller(octets):
-            return (lambda facts: None if facts.size is None else facts.size < octets), _BY_ROW
-        case Arrived() | ArrivedFrom() | Younger():
-            return _arrived(criterion), _BY_ROW
-        case Sent(comparison, day):
-            return _sent(comparison, day), _BY_FIELDS
-        case HeaderContains(name, text):
-            return _header_contains(name, text), _BY_FIELDS
-        case AddressContains(name, text):
-            return _address_contains(name, text), _BY_FIELDS
-        case Contains(place, text):
-            return _contains(place, text), _BY_BYTES
-        case Not(key):
-            test, cost = _compile(key)
-            return _negated(test), cost
-        case And(keys):
-            tests, cost = _cheapest_first(keys)
-            return _joined(tests, stops_at=False), cost
-        case Or(keys):
-            tests, cost = _cheapest_first(keys)
-            return _joined(tests, stops_at=True), cost
+class _Compiler:
+    """Makes one test of a criterion, and gathers what it looks for in texts."""
 
+    def __init__(self) -> None:
+        self._needles = _Needles()
 
-def _cheapest_first(keys: Sequence[Criterion]) -> tuple[list[_Test], int]:
-    compiled = sorted(map(_compile, keys), key=lambda each: each[1])
-    return [test for test, _ in compiled], max((cost for _, cost in compiled), default=_BY_UID)
+    def compile(self, criterion: Criterion) -> tuple[_Test, "_Needles"]:
+        test, _ = self._compile(criterion)
+        return test, self._needles
+
+    def _compile(self, criterion: Criterion) -> tuple[_Test, int]:  # noqa: C901 - one line a kind
+        match criterion:
+            case UidIn(uids):
+                return (lambda facts: facts.uid in uids), _BY_UID
+            case Larger(octets):
+                return (lambda facts: None if facts.size is None else facts.size > octets), _BY_ROW
+            case Smaller(octets):
+                return (lambda facts: None if facts.size is None else facts.size < octets), _BY_ROW
+            case Arrived() | ArrivedFrom():
+                return _arrived(*criterion.span), _BY_ROW
+            case Younger():
+                raise TypeError("the criterion has not been settled")
+            case Sent(comparison, day):
+                return _sent(comparison, day), _BY_FIELDS
+            case HeaderContains(name, text):
+                return _header_contains(name, text), _BY_FIELDS
+            case AddressContains(name, text):
+                return _address_contains(name, text), _BY_FIELDS
+            case Contains(place, text):
+                return _contains(place, text, self._needles), _BY_BYTES
+            case Not(key):
+                test, cost = self._compile(key)
+                return _negated(test), cost
+            case And(keys):
+                tests, cost = self._cheapest_first(keys)
+                return _joined(tests, stops_at=False), cost
+            case Or(keys):
+                tests, cost = self._cheapest_first(keys)
+                return _joined(tests, stops_at=True), cost
+
+    def _cheapest_first(self, keys: Sequence[Criterion]) -> tuple[list[_Test], int]:
+        compiled = sorted(map(self._compile, keys), key=lambda each: each[1])
+        return [test for test, _ in compiled], max((cost for _, cost in compiled), default=_BY_UID)
 
 
 def _negated(test: _Test) -> _Test:
@@ -246,16 +331,7 @@ def _joined(tests: Sequence[_Test], *, stops_at: bool) -> _Test:
     return joined
 
 
-def _arrived(criterion: Arrived | ArrivedFrom | Younger) -> _Test:
-    if isinstance(criterion, Younger):
-        raise TypeError("the criterion has not been settled")
-    if isinstance(criterion, ArrivedFrom):
-        moment = criterion.moment
-        return lambda facts: None if facts.internal_date is None else facts.internal_date >= moment
-    comparison = criterion.comparison
-    begin = (criterion.day.toordinal() - _EPOCH) * _DAY
-    lowest = {Comparison.BEFORE: -(2**63), Comparison.ON: begin, Comparison.SINCE: begin}[comparison]
-    end = {Comparison.BEFORE: begin, Comparison.ON: begin + _DAY, Comparison.SINCE: 2**63}[comparison]
+def _arrived(lowest: int, end: int) -> _Test:
     return lambda facts: None if facts.internal_date is None else lowest <= facts.internal_date < end
 
 
@@ -288,71 +364,56 @@ def _field(name: bytes) -> Callable[[bytes, bytes], Iterator[bytes]]:
     return values
 
 
-def _words(needle: str) -> list[bytes] | None:
-    """Return the words between white space if they are ASCII. Folds and line ends may be written in several ways."""
-    return [word.encode("ascii") for word in needle.split()] if needle.isascii() else None
-
-
-def _header_contains(name: str, text: str) -> _Test:
-    key = name.lower().encode("utf-8", "replace")
-    values = _field(key)
-    needle = text.casefold()
-    words = _words(needle)
-
-    def header_contains(facts: _Facts) -> bool | None:
-        lines = facts.lines_with(key)
-        if lines is None:
-            return None
-        lowered = lines.lower()
-        plain = lines.isascii() and b"=?" not in lines and b"\0" not in lines
-        if plain and (words is None or not all(word in lowered for word in words)):
-            return False
-        return any(needle in decode_text(value).casefold() for value in values(lines, lowered))
-
-    return header_contains
-
-
-# What stands between the atoms of an address; there may be comments and white space too (RFC 5322 section 3.4.1).
+# Where what is written may differ from what is meant without an encoding: folds, line ends, the white space round a
+# field's colon; and in an address comments and quotes, too (RFC 5322 section 3.4.1).
+_BETWEEN_WORDS = re.compile(r"[\s:]+")
 _BETWEEN_ATOMS = re.compile(r"[\s@.<>\"(),:;]+")
 
 
-def _address_contains(name: str, text: str) -> _Test:
-    """Test the field as it is written, and each address as ENVELOPE has it (RFC 3501 section 6.4.4)."""
+def _words(needle: str, between: re.Pattern[str] = _BETWEEN_WORDS) -> list[bytes] | None:
+    """Return the words that every text with this folded needle has as they are, if they are ASCII."""
+    return [word.encode("ascii") for word in between.split(needle)] if needle.isascii() else None
+
+
+def _field_contains(
+    name: str,
+    text: str,
+    texts_of: Callable[[bytes, bytes], list[str]],
+    between: re.Pattern[str],
+    encoding: Sequence[bytes],
+) -> _Test:
+    """Test whether one of the texts of a field contains the text. ``encoding`` is what encoded values have in them."""
     key = name.lower().encode("utf-8", "replace")
     values = _field(key)
-    needle = text.casefold()
-    atoms = [atom.encode("ascii") for atom in _BETWEEN_ATOMS.split(needle)] if needle.isascii() else None
+    needle = folded_needle(text)
+    words = _words(needle, between)
 
-    def address_contains(facts: _Facts) -> bool | None:
+    def field_contains(facts: _Facts) -> bool | None:
         lines = facts.lines_with(key)
         if lines is None:
             return None
         lowered = lines.lower()
-        plain = lines.isascii() and b"=?" not in lines and b"\0" not in lines and b"\\" not in lines
-        if plain and (atoms is None or not all(atom in lowered for atom in atoms)):
+        plain = lines.isascii() and not any(mark in lines for mark in encoding)
+        if plain and (words is None or not all(word in lowered for word in words)):
             return False
-        return any(
-            needle in decode_text(value).casefold()
-            or any(needle in _meant(address).casefold() for address in parse_addresses(unfold(value)))
-            for value in values(lines, lowered)
-        )
+        return any(needle in folded(each) for value in values(lines, lowered) for each in texts_of(key, value))
 
-    return address_contains
+    return field_contains
 
 
-def _meant(address: Address) -> str:
-    """Write an address as a reader sees it; of a group its name."""
-    if address.host is None:
-        return decode_text(address.mailbox or b"")
-    plain = b"%b@%b" % (address.mailbox or b"", address.host)
-    place = plain.decode("utf-8", "replace")
-    return f"{decode_text(address.name)} <{place}>" if address.name else place
+def _header_contains(name: str, text: str) -> _Test:
+    return _field_contains(name, text, field_texts, _BETWEEN_WORDS, (b"=?", b"\0", b"*"))
 
 
-def _contains(place: Place, text: str) -> _Test:
-    needle = text.casefold()
+def _address_contains(name: str, text: str) -> _Test:
+    return _field_contains(name, text, lambda _, value: address_texts(value), _BETWEEN_ATOMS, (b"=?", b"\0", b"\\"))
+
+
+def _contains(place: Place, text: str, needles: _Needles) -> _Test:
+    needle = folded_needle(text)
     words = _words(needle)
-    plain = needle.encode("ascii") if words is not None else b""
+    whole = words == [needle.encode("ascii", "replace")]  # it is one word
+    needles.add(place, needle)
 
     def contains(facts: _Facts) -> bool | None:
         if not needle:
@@ -362,13 +423,12 @@ def _contains(place: Place, text: str) -> _Test:
         if facts.raw is not None:
             if words is None or not all(word in facts.raw for word in words):
                 return False
-            if facts.plain_body:
-                if facts.raw.find(plain, facts.plain_body) >= 0:
+            if facts.plain_body and whole:
+                if facts.raw.find(words[0], facts.plain_body) >= 0:
                     return True
                 if place is Place.BODY:
                     return False
-        header, pieces = facts.texts()
-        return (place is Place.TEXT and needle in header) or any(needle in piece for piece in pieces)
+        return facts.contains(place, needle, needles)
 
     return contains
 

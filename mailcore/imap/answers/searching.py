@@ -15,16 +15,16 @@ from mailcore.imap.questions import (
     SortMessages,
     ThreadMessages,
 )
-from mailcore.store import threading_mail
+from mailcore.store import access, threading_mail
 from mailcore.store.columns import Gathering, Kind
 from mailcore.store.criteria import settled
-from mailcore.store.searching import search
+from mailcore.store.searching import Search
 from mailcore.store.sorting import KINDS, sort
 from mailcore.store.views import views
 from mailcore.transport import Doors
 
-# Messages searched in one go of a reader thread.
-SEARCH_SLICE = 200
+# Seconds of a search in one go of a reader thread.
+SLICE = 0.02
 
 
 @refusing
@@ -32,11 +32,10 @@ async def search_messages(question: SearchMessages, doors: Doors) -> Sequence[in
     """Look for messages, slice by slice, so that a thread is never held for long."""
     # All slices are of one moment, whatever time they take.
     criterion = settled(question.criterion, int(time.time()))
-    found: list[int] = []
-    for start in range(0, len(question.uids), SEARCH_SLICE):
-        uids = question.uids[start : start + SEARCH_SLICE]
-        found += await doors.database(search, *question.key, uids, criterion)
-    return found
+    search = Search(*question.key, question.uids, criterion)
+    while not await doors.database(search.advance, SLICE):
+        pass
+    return search.found
 
 
 @refusing
@@ -71,14 +70,15 @@ async def _gathered(key: MailboxKey, uids: Sequence[int], kind: Kind, doors: Doo
 @refusing
 async def read_mailbox(question: ReadMailbox, doors: Doors) -> Opened:
     """Return a mailbox as it is; the view in memory is left as soon as it has been read."""
-    return await doors.database(with_defaults, _look_into, question.account, question.name)
+    return await doors.database(_look_into, question)
 
 
-def _look_into(account: int, name: str) -> Opened:
-    opened = views.open(account, name, read_only=True)
-    key = MailboxKey(account, opened.mailbox)
+def _look_into(question: ReadMailbox) -> Opened:
+    place = access.resolve(question.account, question.name, "r")
+    opened = with_defaults(views.open, place.owner, place.name, read_only=True)
+    key = MailboxKey(place.owner, opened.mailbox)
     views.close(*key)
-    return Opened(key, opened.snapshot, opened.recent_from, opened.special_use)
+    return Opened(key, opened.snapshot, opened.recent_from, opened.special_use, place.rights)
 
 
 async def pause(question: Pause, doors: Doors) -> None:

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('mailqueue', '0001_initial'),
-        ('store', '0001_initial'),
+        ('store', '0003_search_index'),
     ]
 
     operations = [

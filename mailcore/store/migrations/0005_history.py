@@ -13,7 +13,7 @@ def begin_to_age(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('store', '0001_initial'),
+        ('store', '0004_preview'),
     ]
 
     operations = [

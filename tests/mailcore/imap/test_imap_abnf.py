@@ -197,10 +197,12 @@ def test_spaces_and_punctuation_stand_where_the_grammar_has_them(line):
 # -- Every command ----------------------------------------------------------------------------------------------------
 
 WORDS = st.sampled_from(
-    rb"""INBOX Work inbox/a NIL ( ) () [ ] < > " "" "a" "\x" \Seen (\Seen) \ * % $ , : 1 0 1:* 2,* 4294967296 1:2:3 {3+} ~{2+} {0+}
+    rb"""INBOX Work inbox/a NIL ( ) () [ ] < > " "" "a" "\x" \Seen (\Seen) \ * % $ , : 1 0 1:* 2,* 4294967296 1:2:3 {3+}
+    ~{2+} {0+}
     FLAGS +FLAGS.SILENT ALL BODY[] BODY.PEEK[1.MIME]<0.1> BODY[HEADER.FIELDS ENVELOPE MODSEQ (MODSEQ (CHANGEDSINCE
     (UNCHANGEDSINCE RETURN (COUNT) (MIN CHARSET UTF-8 OR NOT FROM SINCE 1-Jan-2024 "1-Jan-2024" UID KEYWORD HEADER
-    (STATUS (MESSAGES) (SUBSCRIBED) (CONDSTORE) CONDSTORE IMAP4rev2 UTF8 (~{1+} DEFLATE PLAIN = AAAA "&AOk-" &AOk &""".split()
+    (STATUS (MESSAGES) (SUBSCRIBED) (CONDSTORE) CONDSTORE IMAP4rev2 UTF8 (~{1+} DEFLATE PLAIN = AAAA "&AOk-" &AOk
+    &""".split()
 )
 LINES = st.lists(st.one_of(WORDS, st.binary(max_size=4)), max_size=12)
 
