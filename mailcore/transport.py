@@ -34,7 +34,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from a3mailer_site.figures import figures
-from mailcore.dialogue import Action, Ask, Peer, Question, Send, Session, StartTls, TlsFacts, UnavailableError
+from mailcore.dialogue import Action, Ask, Pause, Peer, Question, Send, Session, StartTls, TlsFacts, UnavailableError
 
 log = structlog.get_logger("mailcore.transport")
 
@@ -494,6 +494,10 @@ class Connection:
         else:
             figures.count(f"{self.protocol}.failures")
             log.error("an answer failed", exc_info=error, **facts)
+
+
+async def pause(question: Pause, doors: Any) -> None:
+    """Do nothing: what counts is that the transport has had its turn."""
 
 
 def tls_facts(handle: SSL.Connection) -> TlsFacts:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
+from mailcore.dialogue import Pause as Pause  # noqa: PLC0414 - it is one of these questions
 from mailcore.dialogue import Question
 from mailcore.message.envelope import BodySink
 from mailcore.store.criteria import Criterion
@@ -410,8 +411,3 @@ class SearchMessages(Question):
     key: MailboxKey
     uids: Sequence[int]
     criterion: Criterion
-
-
-@dataclass(frozen=True, slots=True)
-class Pause(Question):
-    """Nothing: a long answer from memory lets other sessions have their turn, and the client read. Answer: ``None``."""

@@ -7,7 +7,7 @@ from mailcore.dialogue import Question
 from mailcore.imap.answers.common import Answer, refusing
 from mailcore.imap.questions import Pause, SearchMessages
 from mailcore.store.searching import search
-from mailcore.transport import Doors
+from mailcore.transport import Doors, pause
 
 # Messages searched in one go of a reader thread.
 SEARCH_SLICE = 200
@@ -21,10 +21,6 @@ async def search_messages(question: SearchMessages, doors: Doors) -> Sequence[in
         uids = question.uids[start : start + SEARCH_SLICE]
         found += await doors.database(search, *question.key, uids, question.criterion)
     return found
-
-
-async def pause(question: Pause, doors: Doors) -> None:
-    """Do nothing: what counts is that the transport has had its turn."""
 
 
 ANSWERS: dict[type[Question], Answer[Any, Any]] = {
