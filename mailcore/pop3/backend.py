@@ -1,6 +1,5 @@
 """What the questions of a POP3 session mean here: INBOX as a maildrop."""
 
-from array import array
 from typing import Any
 
 from twisted.internet.task import deferLater
@@ -8,6 +7,7 @@ from twisted.internet.task import deferLater
 from a3mailer_site.env import current
 from mailcore.dialogue import Pause, Question
 from mailcore.intake.login import verify_password
+from mailcore.pop3.listing import listings
 from mailcore.pop3.locks import MaildropLocks
 from mailcore.pop3.questions import (
     DeleteMessages,
@@ -22,8 +22,6 @@ from mailcore.sasl.questions import VerifyPassword
 from mailcore.store import reading
 from mailcore.store.batch import GoneError
 from mailcore.store.changes import Expunge
-from mailcore.store.mailboxes import inbox_id
-from mailcore.store.models import Mailbox
 from mailcore.transport import pause
 
 # Seconds that a session waits for the one before it: programs come back before their last connection has ended.
@@ -41,13 +39,9 @@ locks = MaildropLocks(lambda: current().data_dir / "pop3.lock", _sleep)
 
 def _list(account: int) -> Maildrop | MaildropRefusal:
     try:
-        inbox = inbox_id(account)
-        uidvalidity = Mailbox.objects.values_list("uidvalidity", flat=True).get(pk=inbox, owner_id=account)
-    except (GoneError, Mailbox.DoesNotExist):
+        return listings.open(account)
+    except GoneError:
         return MaildropRefusal.GONE
-    rows = reading.sizes(account, inbox)
-    uids, sizes = zip(*rows, strict=True) if rows else ((), ())
-    return Maildrop(inbox, uidvalidity, array("I", uids), array("Q", sizes))
 
 
 async def open_maildrop(question: OpenMaildrop, doors: Any) -> Maildrop | MaildropRefusal:

@@ -15,10 +15,7 @@ class Maildrop:
     uidvalidity: int
     uids: Sequence[int]  # the IMAP UIDs in INBOX, ascending
     sizes: Sequence[int]  # octets as stored
-
-    def unique(self, index: int) -> bytes:
-        """Return what UIDL says of a message: never used twice in this maildrop (RFC 1939 section 7)."""
-        return b"%d.%d" % (self.uidvalidity, self.uids[index])
+    octets: int  # all together
 
 
 class MaildropRefusal(Enum):

@@ -41,6 +41,9 @@ NO_SUCH_MESSAGE = b"-ERR No such message"
 SHUTTING_DOWN = b"-ERR [SYS/TEMP] This server is going down, try again soon"
 NOT_A_WEB_SERVER = b"-ERR This is a mail server"
 
+# A line of LIST: number and size.
+SCAN_LISTING = b"%d %d"
+
 
 def maildrop(count: int, octets: int) -> bytes:
     """Say what there is, after a login."""
@@ -57,9 +60,12 @@ def octets(size: int) -> bytes:
     return b"+OK %d octets" % size
 
 
-def one(number: int, what: bytes) -> bytes:
-    """Answer LIST or UIDL for one message."""
-    return b"+OK %d %s" % (number, what)
+def unique_id_listing(uidvalidity: int) -> bytes:
+    """Return the form of a line of UIDL, for number and UID; what it says is never used again (RFC 1939 section 7).
+
+    At most 21 characters, of the 70 that are allowed.
+    """
+    return b"%%d %d.%%d" % uidvalidity
 
 
 def many(first: bytes, lines: Iterable[bytes]) -> bytes:

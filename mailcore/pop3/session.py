@@ -7,7 +7,7 @@ Nothing else changes: what a program has fetched nobody has read yet, so RETR do
 
 # ruff: noqa: ARG002 - every command is given its argument, and some need none
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -77,7 +77,7 @@ class State(Enum):
 
 
 Result: TypeAlias = bytes | Handler | None
-_NO_MAILDROP = Maildrop(0, 0, (), ())
+_NO_MAILDROP = Maildrop(0, 0, (), (), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +346,7 @@ class Pop3Session(Conversation):
             self.login = self._holder = None
             return replies.MAILDROP_IN_USE if maildrop is MaildropRefusal.IN_USE else replies.ACCOUNT_GONE
         self._maildrop = maildrop
-        self._octets = sum(maildrop.sizes)
+        self._octets = maildrop.octets
         return replies.maildrop(*self._statistics())
 
     def _release(self) -> Iterator[ReleaseMaildrop]:
@@ -373,24 +373,23 @@ class Pop3Session(Conversation):
         return replies.statistics(*self._statistics())
 
     def _list(self, argument: str) -> Result:
-        sizes = self._maildrop.sizes
-        return self._scan(argument, lambda index: b"%d" % sizes[index])
+        return self._scan(argument, replies.SCAN_LISTING, self._maildrop.sizes)
 
     def _uidl(self, argument: str) -> Result:
-        return self._scan(argument, self._maildrop.unique)
+        return self._scan(argument, replies.unique_id_listing(self._maildrop.uidvalidity), self._maildrop.uids)
 
-    def _scan(self, argument: str, what: Callable[[int], bytes]) -> Result:
+    def _scan(self, argument: str, form: bytes, values: Sequence[int]) -> Result:
         if argument.strip():
             number = parse_number(argument.strip())
-            return replies.one(number, what(self._index(number)))
-        return self._scan_all(what)
+            return replies.OK + b" " + form % (number, values[self._index(number)])
+        return self._scan_all(form + b"\r\n", values)
 
-    def _scan_all(self, what: Callable[[int], bytes]) -> Handler:
+    def _scan_all(self, line: bytes, values: Sequence[int]) -> Handler:
         yield replies.OK + b"\r\n"
-        for start in range(0, len(self._maildrop.uids), _LINES):
+        for start in range(0, len(values), _LINES):
             yield from self._breathe()
-            indexes = range(start, min(start + _LINES, len(self._maildrop.uids)))
-            yield b"".join([b"%d %s\r\n" % (at + 1, what(at)) for at in indexes if at not in self._deleted])
+            numbered = enumerate(values[start : start + _LINES], start + 1)
+            yield b"".join([line % pair for pair in numbered if pair[0] - 1 not in self._deleted])
         return b"."
 
     def _breathe(self) -> Generator[Pause, None, None]:

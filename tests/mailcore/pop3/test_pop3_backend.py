@@ -1,13 +1,16 @@
 """INBOX as a maildrop: what is listed, read and deleted, by UID and owner."""
 
+from array import array
+
 import pytest
 
 from mailcore.dialogue import Login
 from mailcore.intake.acceptance import Acceptance
 from mailcore.intake.routing import plan
 from mailcore.message.envelope import Recipient
-from mailcore.pop3 import backend
+from mailcore.pop3 import backend, listing
 from mailcore.pop3.backend import ANSWERS
+from mailcore.pop3.listing import Listings
 from mailcore.pop3.locks import MaildropLocks
 from mailcore.pop3.questions import (
     DeleteMessages,
@@ -20,7 +23,7 @@ from mailcore.pop3.questions import (
     ReleaseMaildrop,
 )
 from mailcore.store.commit import run
-from mailcore.store.models import Message
+from mailcore.store.models import Mailbox, Message
 from mailcore.store.prepared import prepare
 from mailqueue.bodies import ROW_LIMIT
 
@@ -52,15 +55,20 @@ def ask(question, account):
 @pytest.fixture(autouse=True)
 def own_locks(tmp_path, monkeypatch):
     monkeypatch.setattr(backend, "locks", MaildropLocks(lambda: tmp_path / "locks", None))
+    monkeypatch.setattr(backend, "listings", Listings())
 
 
 @pytest.fixture
 def alice(make_user, transactional_db):
     user = make_user("alice@example.com")
     for _ in range(3):
-        where = plan([Recipient("alice@example.com")])
-        run(Acceptance(message=1, prepared=prepare(MAIL), plan=where, sender="", direction="in"))
+        deliver(MAIL)
     return user
+
+
+def deliver(content):
+    where = plan([Recipient("alice@example.com")])
+    run(Acceptance(message=1, prepared=prepare(content), plan=where, sender="", direction="in"))
 
 
 def opened(user):
@@ -76,7 +84,7 @@ def test_a_maildrop_lists_what_is_there_with_lasting_names(alice):
     maildrop = opened(alice)
     assert list(maildrop.uids) == [1, 2, 3]
     assert set(maildrop.sizes) == {len(MAIL)}
-    assert [maildrop.unique(at) for at in range(3)] == [b"%d.%d" % (maildrop.uidvalidity, uid) for uid in (1, 2, 3)]
+    assert maildrop.uidvalidity == Mailbox.objects.get(pk=maildrop.mailbox_id).uidvalidity
     assert opened(alice) == maildrop
 
 
@@ -105,8 +113,7 @@ def test_messages_are_read_together_and_what_is_gone_is_left_out(alice):
 
 def test_a_message_that_lies_in_a_file_is_read_whole(alice):
     large = MAIL + b"x" * ROW_LIMIT
-    where = plan([Recipient("alice@example.com")])
-    run(Acceptance(message=2, prepared=prepare(large), plan=where, sender="", direction="in"))
+    deliver(large)
     maildrop = opened(alice)
     assert ask(FetchMessages(maildrop.mailbox_id, (3, 4)), alice.pk) == {3: MAIL, 4: large}
 
@@ -115,3 +122,38 @@ def test_an_account_that_is_gone_has_no_maildrop_and_holds_no_lock(transactional
     login = Login(4711, "nobody")
     for _ in range(2):
         assert ask(OpenMaildrop(login, Holder()), 4711) is MaildropRefusal.GONE
+
+
+def test_a_list_that_has_not_changed_is_not_read_again(alice, django_assert_num_queries):
+    first = opened(alice)
+    with django_assert_num_queries(1):
+        assert opened(alice) is first
+    Message.objects.update(flags=1)
+    assert opened(alice) is first
+
+
+def test_what_is_new_is_added_and_what_is_gone_is_missed(alice):
+    first = opened(alice)
+    deliver(MAIL + b"more\r\n")
+    longer = opened(alice)
+    assert list(longer.uids) == [1, 2, 3, 4]
+    assert list(longer.sizes) == [*first.sizes, len(MAIL) + 6]
+    ask(DeleteMessages(first.mailbox_id, (2,)), alice.pk)
+    assert list(opened(alice).uids) == [1, 3, 4]
+    ask(DeleteMessages(first.mailbox_id, (4,)), alice.pk)
+    deliver(MAIL)
+    last = opened(alice)
+    assert list(last.uids) == [1, 3, 5]
+    assert last.octets == sum(last.sizes) == 3 * len(MAIL)
+    assert list(first.uids) == [1, 2, 3]
+    ask(DeleteMessages(first.mailbox_id, (1, 3, 5)), alice.pk)
+    assert opened(alice).uids == array("I")
+
+
+def test_of_many_lists_the_least_used_is_forgotten(alice, make_user, monkeypatch):
+    monkeypatch.setattr(listing, "_LISTS", 1)
+    first = opened(alice)
+    opened(make_user("bob@example.com"))
+    again = opened(alice)
+    assert again is not first
+    assert again == first

@@ -86,7 +86,8 @@ class Talk:
                 return Login(7, login) if password == "secret" else LoginRefusal.WRONG
             case OpenMaildrop():
                 uids = [number * 10 for number in range(1, len(self.messages) + 1)]
-                return Maildrop(3, 1, uids, [5 if message is None else len(message) for message in self.messages])
+                sizes = [5 if message is None else len(message) for message in self.messages]
+                return Maildrop(3, 1, uids, sizes, sum(sizes))
             case FetchMessages(mailbox_id=3, uids=uids):
                 assert list(uids) == sorted(set(uids))
                 there = {uid: self.messages[uid // 10 - 1] for uid in uids}
@@ -398,7 +399,7 @@ def test_numbers_stay_in_every_language_and_programs_read_the_same():
 def test_every_sentence_is_translated():
     said = [value for name, value in vars(replies).items() if name.isupper() and isinstance(value, bytes)]
     said += [replies.maildrop(3, 1000), replies.octets(7)]
-    wordless = {replies.OK, replies.MECHANISMS_FOLLOW}
+    wordless = {replies.OK, replies.MECHANISMS_FOLLOW, replies.SCAN_LISTING}
     for reply in set(said) - wordless:
         translated = languages.translate(reply, "zh")
         assert not translated.isascii(), reply
@@ -501,7 +502,7 @@ def test_a_connection_lost_while_the_maildrop_is_being_opened_lets_go_of_the_loc
     assert isinstance(asked, Ask)
     assert isinstance(asked.question, OpenMaildrop)
     assert session.lost() == [Ask(ReleaseMaildrop(asked.question.login, asked.question.holder))]
-    assert session.answer(Maildrop(3, 1, (), ())) == []
+    assert session.answer(Maildrop(3, 1, (), (), 0)) == []
 
 
 def test_stls_drops_what_was_injected():
