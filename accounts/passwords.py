@@ -128,6 +128,16 @@ def acceptable(password: str) -> bool:
         return False
 
 
+def remembered(login: str, password: str, address: str) -> Account | None:
+    """Return the account if ``verify`` has just found this to be right and nothing has changed since; never blocks.
+
+    ``None`` says nothing: ``verify`` has to be asked.
+    """
+    if not (_users.fresh and _failures.fresh):
+        return None
+    return _settled.get(_question(login, password, address))
+
+
 def verify(login: str, password: str, address: str, protocol: str) -> Account | None:
     """Return the account that this login name (or address) and password open, or ``None``.
 
@@ -138,7 +148,7 @@ def verify(login: str, password: str, address: str, protocol: str) -> Account | 
     _failures.look()
     # Taken before anything is read: who forgets meanwhile makes a new memory, and this one dies with its old news.
     settled = _settled
-    question = hmac.digest(_key, repr((login, address, password)).encode("utf-8", "surrogatepass"), "sha256")
+    question = _question(login, password, address)
     if account := settled.get(question):
         return account
     user = _find(login)
@@ -228,6 +238,10 @@ _known: Expiring[tuple[int, str], bool] = Expiring(_KNOWN, _REMEMBERED)
 _recent: Expiring[str, int] = Expiring(60.0, _REMEMBERED)
 _key = secrets.token_bytes(32)
 _turns = threading.BoundedSemaphore(_AT_ONCE)
+
+
+def _question(login: str, password: str, address: str) -> bytes:
+    return hmac.digest(_key, repr((login, address, password)).encode("utf-8", "surrogatepass"), "sha256")
 
 
 def _find(login: str) -> User | None:

@@ -21,6 +21,11 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause(Question):
+    """Nothing: a long answer from memory lets other sessions have their turn, and the client read. Answer: ``None``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Write these bytes to the peer."""
 

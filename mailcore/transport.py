@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
 
 import structlog
 from OpenSSL import SSL
@@ -29,7 +29,6 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IPushProducer,
-    IReactorTime,
 )
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -40,6 +39,7 @@ from mailcore.dialogue import (
     Action,
     Ask,
     Close,
+    Pause,
     Peer,
     Question,
     Send,
@@ -57,6 +57,9 @@ T = TypeVar("T")
 # What is written at once, in bytes. The transport below calls a halt above 64 KiB, so a reader that takes less than
 # one such piece in WRITE_PATIENCE is slower than 2 KiB/s and is cut.
 PIECE = 128 * 1024
+
+# Seconds that one connection may go on without giving the others their turn.
+TURN = 0.01
 
 # Seconds for a TLS handshake, for a peer that does not read, and for one that does not take its last words.
 HANDSHAKE_PATIENCE = 30.0
@@ -125,6 +128,7 @@ class Connection:
         "_quiet_at",
         "_quiet_bytes",
         "_reading",
+        "_resting",
         "_running",
         "_server",
         "_session",
@@ -156,6 +160,7 @@ class Connection:
         self._todo: list[Action] = []  # what waits for a slow reader or for an answer
         self._running = False
         self._asking = False
+        self._resting = False  # it has had its turn, and goes on when the others have had theirs
         self._blocked = False  # the peer does not take what was written
         self._reading = True
         self._shaking = False  # a TLS handshake is under way
@@ -392,14 +397,16 @@ class Connection:
     def _run(self) -> None:
         """Do what is to be done until nothing is left, an answer must be waited for, or the peer is too slow.
 
-        Output is collected over all steps (and over questions that are answered at once), so that a burst of
-        pipelined commands becomes one write.
+        Who asks one question after the other that can be answered at once (all that is in memory, or ``Pause``)
+        is stopped after ``TURN`` seconds, so that others need not wait. Output is collected over all steps (and over
+        questions that are answered at once), so that a burst of pipelined commands becomes one write.
         """
         self._running = True
         output: list[bytes] = []
         size = 0
+        turn_ends = 0.0
         try:
-            while self._todo and not (self._blocked or self._asking or self._shaking or self._closing):
+            while self._todo and not (self._blocked or self._asking or self._resting or self._shaking or self._closing):
                 actions, self._todo = self._todo, []
                 for position, action in enumerate(actions):
                     if type(action) is Send:
@@ -412,6 +419,14 @@ class Connection:
                         size = 0
                         self._todo = [*rest, *actions[position + 1 :], *self._todo]
                     elif type(action) is Ask:
+                        now = time.monotonic()
+                        if not turn_ends:
+                            turn_ends = now + TURN
+                        elif now >= turn_ends and self._server.later is not None:
+                            self._todo = [*actions[position:], *self._todo]
+                            self._resting = True
+                            self._server.later(self._rested)
+                            break
                         said = self._ask(action.question)
                         self._todo = [*said, *actions[position + 1 :], *self._todo]
                     else:
@@ -431,6 +446,12 @@ class Connection:
             self._inflate()
         elif not (self._todo or self._asking or self._reading or self._closing or self._inflater):
             self._read_on()
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._heard = True
+        if not self._running:
+            self._run()
 
     def _write_piece(self, output: list[bytes]) -> list[Action]:
         """Write one piece; return what must wait until the peer has taken it."""
@@ -497,10 +518,10 @@ class Connection:
     def _inflate_slices(self) -> None:
         done = 0
         while (inflater := self._inflater) is not None and not (self._todo or self._asking or self._closing):
-            if done >= INFLATED_AT_ONCE:
+            if done >= INFLATED_AT_ONCE and self._server.later is not None:
                 if self._reading:
                     self._stop_reading()
-                self._later(self._inflate)
+                self._server.later(self._inflate)
                 return
             data = inflater.take()
             if not data:
@@ -512,12 +533,6 @@ class Connection:
             self._receive(data)
         if not (self._todo or self._asking or self._reading or self._closing):
             self._read_on()
-
-    @staticmethod
-    def _later(function: Callable[[], None]) -> None:
-        from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
-
-        cast("IReactorTime", reactor).callLater(0, function)
 
     def _start_tls(self) -> None:
         self._shaking = self._starting_tls = True
@@ -610,6 +625,10 @@ class Connection:
         else:
             figures.count(f"{self.protocol}.failures")
             log.error("an answer failed", exc_info=error, **facts)
+
+
+async def pause(question: Pause, doors: Any) -> None:
+    """Do nothing: what counts is that the transport has had its turn."""
 
 
 def tls_facts(handle: SSL.Connection) -> TlsFacts:
@@ -739,8 +758,12 @@ class Server:
         tls: IOpenSSLServerConnectionCreator | None = None,
         implicit_tls: bool = False,
         refusal: bytes = b"",
+        later: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
-        """``refusal`` is said in the place of the banner, and before TLS not at all, when too many are connected."""
+        """``refusal`` is said in the place of the banner, and before TLS not at all, when too many are connected.
+
+        ``later`` calls a function when the reactor has served everybody else; without it nobody ever gives way.
+        """
         if implicit_tls and tls is None:
             raise ValueError(f"{name}: implicit TLS needs a certificate")
         self.name = name
@@ -751,6 +774,7 @@ class Server:
         self.tls = tls
         self.implicit_tls = implicit_tls
         self.refusal = refusal
+        self.later = later
 
     def buildProtocol(self, address: IAddress | None) -> "Connection | Refusal | None":  # noqa: N802
         """Return a connection, a refusal, or ``None`` (closed at once) for a blocked address."""

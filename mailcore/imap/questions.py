@@ -15,6 +15,7 @@ from datetime import date
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
 
+from mailcore.dialogue import Pause as Pause  # noqa: PLC0414 - it is one of these questions
 from mailcore.dialogue import Question
 from mailcore.message.envelope import BodySink
 from mailcore.message.transfer import Place
@@ -761,8 +762,3 @@ class ReadMailbox(Question):
 
     account: int
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pause(Question):
-    """Nothing: a long answer from memory lets other sessions have their turn, and the client read. Answer: ``None``."""

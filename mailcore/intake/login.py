@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 from a3mailer_site.figures import figures
-from accounts.passwords import TooManyFailuresError, answer_delay
+from accounts.passwords import TooManyFailuresError, answer_delay, remembered
 from mailcore.dialogue import Login
 from mailcore.sasl.questions import LoginRefusal, VerifyPassword
 from mailcore.store.mailboxes import cached_inbox_id, inbox_id
@@ -14,9 +14,12 @@ from mailcore.store.mailboxes import cached_inbox_id, inbox_id
 async def verify_password(question: VerifyPassword, doors: Any) -> Login | LoginRefusal:
     """Say who has logged in, or why nobody has; a refusal is answered after a pause."""
     try:
-        account = await doors.verify_password(
-            question.login, question.password, question.peer.address, question.protocol
-        )
+        # Programs come again and again: who has just been let in is not worth a trip to another thread.
+        account = remembered(question.login, question.password, question.peer.address)
+        if account is None:
+            account = await doors.verify_password(
+                question.login, question.password, question.peer.address, question.protocol
+            )
     except TooManyFailuresError:
         figures.count(f"login.{question.protocol}.blocked")
         await _pause(question)

@@ -1,5 +1,6 @@
 """What a POP3 session asks of what surrounds it, besides ``VerifyPassword`` (``mailcore/sasl/questions.py``)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -7,26 +8,21 @@ from mailcore.dialogue import Login, Question
 
 
 @dataclass(frozen=True, slots=True)
-class MaildropMessage:
-    """One message as it was when the maildrop was opened."""
-
-    uid: int  # the IMAP UID in INBOX
-    unique: str  # for UIDL: 1 to 70 printable ASCII characters without space, never used twice in this maildrop
-    size: int  # octets as stored
-
-
-@dataclass(frozen=True, slots=True)
 class Maildrop:
-    """What there was when it was opened; message numbers are places in ``messages``, from 1."""
+    """What there was when it was opened. A message's number is its place in ``uids`` and ``sizes``, counted from 1."""
 
     mailbox_id: int
-    messages: tuple[MaildropMessage, ...]
+    uidvalidity: int
+    uids: Sequence[int]  # the IMAP UIDs in INBOX, ascending
+    sizes: Sequence[int]  # octets as stored
+    octets: int  # all together
 
 
 class MaildropRefusal(Enum):
     """Why there is no ``Maildrop``."""
 
     IN_USE = "in use"  # another POP3 session has it
+    GONE = "gone"  # the account has been deleted since the password was looked at
 
 
 class Holder:
@@ -48,10 +44,21 @@ class OpenMaildrop(Question):
 
 
 @dataclass(frozen=True, slots=True)
+class FetchMessages(Question):
+    """Read these messages whole: small ones, together. The answer is a dict from UID to bytes.
+
+    What is not in it is gone: somebody expunged it over IMAP.
+    """
+
+    mailbox_id: int
+    uids: tuple[int, ...]  # ascending
+
+
+@dataclass(frozen=True, slots=True)
 class FetchMessage(Question):
     """Read ``limit`` octets of a message from ``offset``. The answer is bytes, shorter only at the end of the message.
 
-    ``None`` means that the message is gone: somebody expunged it over IMAP.
+    ``None`` means that the message is gone.
     """
 
     mailbox_id: int

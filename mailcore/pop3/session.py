@@ -1,12 +1,13 @@
-"""The POP3 server's side of a conversation (RFC 1939, 2449, 2595, 5034).
+"""The POP3 server's side of a conversation (RFC 1939, 2449, 2595, 3206, 5034, 6856).
 
 Takes bytes, gives actions. Which command may come when is the table at the end. What it asks is in ``questions.py``,
 what it says in ``replies.py``. Messages are numbered once, when the maildrop is opened, and deleted only at QUIT.
+Nothing else changes: what a program has fetched nobody has read yet, so RETR does not set the flag "seen".
 """
 
 # ruff: noqa: ARG002 - every command is given its argument, and some need none
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -14,16 +15,16 @@ from typing import ClassVar, TypeAlias
 
 from a3mailer_site.figures import figures
 from mailcore.conversation import CommandRefusedError, Conversation, Handler, UnansweredError
-from mailcore.dialogue import Action, Ask, Login, Peer, Send, TlsFacts
+from mailcore.dialogue import Action, Ask, Login, Pause, Peer, Send, TlsFacts
 from mailcore.lines import DotStuffer, LineTooLongError
-from mailcore.pop3 import replies
+from mailcore.pop3 import languages, replies
 from mailcore.pop3.grammar import Top, parse_number, parse_top
 from mailcore.pop3.questions import (
     DeleteMessages,
     FetchMessage,
+    FetchMessages,
     Holder,
     Maildrop,
-    MaildropMessage,
     MaildropRefusal,
     OpenMaildrop,
     ReleaseMaildrop,
@@ -44,8 +45,14 @@ from mailcore.sasl.questions import LoginRefusal, VerifyPassword
 _LINE_LIMIT = RESPONSE_LIMIT + 2
 _LOGIN_FAILURE_LIMIT = 3
 _ERROR_LIMIT = 20
-# Messages are read and sent in slices, so that a large one neither fills memory nor holds up other connections.
+# Messages are read and sent in slices, so that a large one neither fills memory nor holds up other connections. This
+# much is also written before the client must have taken most of it.
 SLICE = 64 * 1024
+# Smaller messages are read together ahead of a client that fetches one after the other: octets, and how many.
+READ_AHEAD = 128 * 1024
+_READ_AHEAD_MESSAGES = 200
+# Lines of LIST and UIDL made in one go.
+_LINES = 2000
 
 # RFC 1939 section 3: the autologout timer is at least 10 minutes. Who has not logged in gets less.
 _PATIENCE = 600.0
@@ -70,6 +77,7 @@ class State(Enum):
 
 
 Result: TypeAlias = bytes | Handler | None
+_NO_MAILDROP = Maildrop(0, 0, (), (), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +103,13 @@ class Pop3Session(Conversation):
         self._tls = peer.tls
         self._user: str | None = None  # given with USER, waiting for PASS
         self._holder: Holder | None = None
-        self._maildrop = Maildrop(0, ())
-        self._deleted: set[int] = set()  # message numbers
-        self._errors = 0
+        self._language = languages.DEFAULT
+        self._maildrop = _NO_MAILDROP
+        self._deleted: set[int] = set()  # indexes, as everything below: message numbers begin at 1
+        self._octets = 0  # of what is not deleted
+        self._ahead: dict[int, bytes] = {}  # read but not fetched yet, by UID
+        self._fetched = -1  # the last message
+        self._errors = 0  # in a row, once logged in
         self._login_failures = 0
         self.login: Login | None = None
 
@@ -121,6 +133,7 @@ class Pop3Session(Conversation):
         self._wants_tls = False
         self._lines.clear()
         self._user = None
+        self._language = languages.DEFAULT
         self._tls = facts
         return self._proceed()
 
@@ -135,6 +148,7 @@ class Pop3Session(Conversation):
     def lost(self) -> list[Action]:
         """Let go of the maildrop. What was marked as deleted stays (RFC 1939 section 6)."""
         self._close()
+        self._ahead = {}
         return [Ask(question) for question in self._release()]
 
     # What Conversation calls.
@@ -158,11 +172,19 @@ class Pop3Session(Conversation):
     def _finish(self, result: bytes | None) -> None:
         if result is None or self._closing:
             return
-        self._out.append(result + b"\r\n")
+        self._say(result)
         if result.startswith(b"-"):
             self._errors += 1
             if self._errors >= _ERROR_LIMIT:
                 self._close()
+        elif self.login:
+            self._errors = 0
+
+    def _say(self, reply: bytes) -> None:
+        self._out.append(self._in_words(reply) + b"\r\n")
+
+    def _in_words(self, reply: bytes) -> bytes:
+        return reply if self._language == languages.DEFAULT else languages.translate(reply, self._language)
 
     def _unanswered(self) -> None:
         self._finish(replies.NOT_NOW)
@@ -210,6 +232,7 @@ class Pop3Session(Conversation):
     def _capa(self, argument: str) -> bytes:
         stranger = self.login is None
         return replies.capabilities(
+            stranger=stranger,
             may_login=stranger and self._auth_is_safe(),
             may_start_tls=stranger and self._tls is None and self._policy.tls_available,
         )
@@ -228,6 +251,23 @@ class Pop3Session(Conversation):
         # Whatever came in the same packet was not protected: it is not obeyed, now or later (CVE-2011-0411).
         self._lines.clear()
         return replies.READY_FOR_TLS
+
+    def _utf8(self, argument: str) -> bytes:
+        """Agree to UTF-8 (RFC 6856 section 2). It changes nothing: messages are given as they are stored in any case.
+
+        Section 2.1 would have us convert international headers for who has not said this. No client of today is
+        helped by that, and a message would no longer be the one whose size and signature it has.
+        """
+        return replies.BAD_ARGUMENT if argument else replies.UTF8
+
+    def _lang(self, argument: str) -> bytes:
+        if not argument:
+            return replies.languages()
+        tag = languages.find(argument)
+        if tag is None:
+            return replies.NO_SUCH_LANGUAGE
+        self._language = tag
+        return replies.language_chosen(tag)
 
     def _user_(self, argument: str) -> bytes:
         if not self._auth_is_safe():
@@ -248,6 +288,8 @@ class Pop3Session(Conversation):
     def _auth(self, argument: str) -> Result:
         if not self._auth_is_safe():
             return replies.TLS_FIRST
+        if not argument:
+            return replies.mechanisms()
         mechanism, *initial = argument.split(" ")
         if not mechanism or len(initial) > 1 or not argument.isascii():
             return replies.BAD_ARGUMENT
@@ -302,8 +344,9 @@ class Pop3Session(Conversation):
             return replies.NOT_NOW
         if isinstance(maildrop, MaildropRefusal):
             self.login = self._holder = None
-            return replies.MAILDROP_IN_USE
+            return replies.MAILDROP_IN_USE if maildrop is MaildropRefusal.IN_USE else replies.ACCOUNT_GONE
         self._maildrop = maildrop
+        self._octets = maildrop.octets
         return replies.maildrop(*self._statistics())
 
     def _release(self) -> Iterator[ReleaseMaildrop]:
@@ -317,45 +360,86 @@ class Pop3Session(Conversation):
             yield from self._release()
 
     def _statistics(self) -> tuple[int, int]:
-        sizes = [message.size for _, message in self._kept()]
-        return len(sizes), sum(sizes)
+        return len(self._maildrop.uids) - len(self._deleted), self._octets
 
-    def _kept(self) -> Iterator[tuple[int, MaildropMessage]]:
-        for number, message in enumerate(self._maildrop.messages, 1):
-            if number not in self._deleted:
-                yield number, message
-
-    def _message(self, number: int) -> MaildropMessage:
-        if not 1 <= number <= len(self._maildrop.messages) or number in self._deleted:
+    def _index(self, number: int) -> int:
+        """Return the index of a message that is there and not marked as deleted."""
+        index = number - 1
+        if not 0 <= index < len(self._maildrop.uids) or index in self._deleted:
             raise CommandRefusedError(replies.NO_SUCH_MESSAGE)
-        return self._maildrop.messages[number - 1]
+        return index
 
     def _stat(self, argument: str) -> bytes:
         return replies.statistics(*self._statistics())
 
-    def _list(self, argument: str) -> bytes:
-        return self._scan(argument, lambda message: b"%d" % message.size)
+    def _list(self, argument: str) -> Result:
+        return self._scan(argument, replies.SCAN_LISTING, self._maildrop.sizes)
 
-    def _uidl(self, argument: str) -> bytes:
-        return self._scan(argument, lambda message: message.unique.encode("ascii"))
+    def _uidl(self, argument: str) -> Result:
+        return self._scan(argument, replies.unique_id_listing(self._maildrop.uidvalidity), self._maildrop.uids)
 
-    def _scan(self, argument: str, what: Callable[[MaildropMessage], bytes]) -> bytes:
+    def _scan(self, argument: str, form: bytes, values: Sequence[int]) -> Result:
         if argument.strip():
             number = parse_number(argument.strip())
-            return replies.one(number, what(self._message(number)))
-        return replies.many(replies.OK, [b"%d %s" % (number, what(message)) for number, message in self._kept()])
+            return replies.OK + b" " + form % (number, values[self._index(number)])
+        return self._scan_all(form + b"\r\n", values)
+
+    def _scan_all(self, line: bytes, values: Sequence[int]) -> Handler:
+        yield replies.OK + b"\r\n"
+        for start in range(0, len(values), _LINES):
+            yield from self._breathe()
+            numbered = enumerate(values[start : start + _LINES], start + 1)
+            yield b"".join([line % pair for pair in numbered if pair[0] - 1 not in self._deleted])
+        return b"."
+
+    def _breathe(self) -> Generator[Pause, None, None]:
+        """Let the client read, and others have their turn, before more is said than is good."""
+        if sum(map(len, self._out)) > SLICE:
+            yield Pause()
 
     def _retr(self, argument: str) -> Handler:
-        message = self._message(parse_number(argument.strip()))
-        return (yield from self._send(message, replies.octets(message.size), None))
+        index = self._index(parse_number(argument.strip()))
+        return (yield from self._send(index, replies.octets(self._maildrop.sizes[index]), None))
 
     def _top(self, argument: str) -> Handler:
         number, lines = parse_top(argument)
-        return (yield from self._send(self._message(number), replies.OK + b"\r\n", Top(lines)))
+        return (yield from self._send(self._index(number), replies.OK, Top(lines)))
 
-    def _send(self, message: MaildropMessage, first: bytes, top: Top | None) -> Handler:
-        """Send a message slice by slice. The size is that of what is stored; dots and a last CRLF come on top."""
-        data: bytes | None = yield self._slice(message, 0)
+    def _send(self, index: int, first: bytes, top: Top | None) -> Handler:
+        """Send a message. The size is that of what is stored; dots and a last CRLF come on top."""
+        yield from self._breathe()
+        first = self._in_words(first) + b"\r\n"
+        if self._maildrop.sizes[index] > SLICE:
+            return (yield from self._send_slices(index, first, top))
+        uid = self._maildrop.uids[index]
+        if uid not in self._ahead:
+            self._ahead = yield FetchMessages(self._maildrop.mailbox_id, self._together(index))
+        self._fetched = index
+        # After TOP the whole message is often wanted, after RETR hardly ever again.
+        data = self._ahead.pop(uid, None) if top is None else self._ahead.get(uid)
+        if data is None:
+            return replies.NO_SUCH_MESSAGE
+        stuffer = DotStuffer()
+        yield first
+        yield stuffer.stuff(data if top is None else top.cut(data))
+        yield stuffer.end()
+        return None
+
+    def _together(self, index: int) -> tuple[int, ...]:
+        """Return the UIDs of a small message and of those after it, if the client fetches one after the other."""
+        maildrop = self._maildrop
+        end = index + 1
+        if self._fetched in {-1, index - 1}:
+            octets = maildrop.sizes[index]
+            last = min(len(maildrop.uids), index + _READ_AHEAD_MESSAGES)
+            while end < last and octets + maildrop.sizes[end] <= READ_AHEAD:
+                octets += maildrop.sizes[end]
+                end += 1
+        return tuple(maildrop.uids[at] for at in range(index, end) if at not in self._deleted)
+
+    def _send_slices(self, index: int, first: bytes, top: Top | None) -> Handler:
+        size = self._maildrop.sizes[index]
+        data: bytes | None = yield self._slice(index, 0)
         if data is None:
             return replies.NO_SUCH_MESSAGE
         stuffer = DotStuffer()
@@ -364,11 +448,11 @@ class Pop3Session(Conversation):
         while True:
             offset += len(data)
             yield stuffer.stuff(data if top is None else top.cut(data))
-            if offset >= message.size or (top is not None and top.is_complete):
+            if offset >= size or (top is not None and top.is_complete):
                 yield stuffer.end()
                 return None
             try:
-                data = yield self._slice(message, offset)
+                data = yield self._slice(index, offset)
             except UnansweredError:
                 data = None
             if not data:
@@ -376,16 +460,17 @@ class Pop3Session(Conversation):
                 self._close()
                 return None
 
-    def _slice(self, message: MaildropMessage, offset: int) -> FetchMessage:
-        return FetchMessage(self._maildrop.mailbox_id, message.uid, offset, SLICE)
+    def _slice(self, index: int, offset: int) -> FetchMessage:
+        return FetchMessage(self._maildrop.mailbox_id, self._maildrop.uids[index], offset, SLICE)
 
     def _dele(self, argument: str) -> bytes:
-        number = parse_number(argument.strip())
-        self._message(number)
-        self._deleted.add(number)
+        index = self._index(parse_number(argument.strip()))
+        self._deleted.add(index)
+        self._octets -= self._maildrop.sizes[index]
         return replies.OK
 
     def _rset(self, argument: str) -> bytes:
+        self._octets += sum(self._maildrop.sizes[index] for index in self._deleted)
         self._deleted.clear()
         return replies.maildrop(*self._statistics())
 
@@ -396,7 +481,7 @@ class Pop3Session(Conversation):
         """Enter the UPDATE state (RFC 1939 section 6): delete, let go, and only then say whether it is done."""
         answer = replies.BYE
         if self._deleted:
-            uids = tuple(self._maildrop.messages[number - 1].uid for number in sorted(self._deleted))
+            uids = tuple(self._maildrop.uids[index] for index in sorted(self._deleted))
             try:
                 yield DeleteMessages(self._maildrop.mailbox_id, uids)
             except UnansweredError:
@@ -411,6 +496,8 @@ class Pop3Session(Conversation):
     _COMMANDS: ClassVar[dict[bytes, _Command]] = {
         b"CAPA": _Command(_capa, _ALWAYS),
         b"STLS": _Command(_stls, _BEFORE),
+        b"UTF8": _Command(_utf8, _BEFORE),
+        b"LANG": _Command(_lang, _ALWAYS),
         b"USER": _Command(_user_, _BEFORE),
         b"PASS": _Command(_pass, _BEFORE),
         b"AUTH": _Command(_auth, _BEFORE),

@@ -15,7 +15,7 @@ from a3mailer_site import generations
 from a3mailer_site.models import Generation
 from accounts import passwords
 from accounts.models import User
-from accounts.passwords import Account, LongestPasswordValidator, TooManyFailuresError, answer_delay, verify
+from accounts.passwords import Account, LongestPasswordValidator, TooManyFailuresError, answer_delay, remembered, verify
 from domains.models import Domain
 from security.models import AuditEntry, LoginFailure
 
@@ -267,6 +267,24 @@ def test_what_is_settled_costs_no_query(people, django_assert_num_queries):
     assert attempt() is not None
     with django_assert_num_queries(0):
         assert attempt() is not None
+
+
+def test_what_is_settled_is_remembered_without_a_look_at_the_database(people, django_assert_num_queries, monkeypatch):
+    assert remembered("bob@example.com", PASSWORD, "192.0.2.7") is None
+    account = attempt()
+    with django_assert_num_queries(0):
+        assert remembered("bob@example.com", PASSWORD, "192.0.2.7") == account
+        assert remembered("bob@example.com", PASSWORD + "x", "192.0.2.7") is None
+        assert remembered("bob@example.com", PASSWORD, "192.0.2.8") is None
+    # Nobody has looked lately whether users have changed: then nothing is believed.
+    monkeypatch.setattr(generations, "_AGE", -1.0)
+    assert remembered("bob@example.com", PASSWORD, "192.0.2.7") is None
+
+
+def test_a_failure_anywhere_ends_what_was_remembered(people):
+    attempt()
+    assert attempt(password="wrong", address="198.51.100.9") is None
+    assert remembered("bob@example.com", PASSWORD, "192.0.2.7") is None
 
 
 def test_another_address_or_password_is_a_question_of_its_own(people, hashes):

@@ -21,7 +21,7 @@ from mailcore.store.criteria import settled
 from mailcore.store.searching import Search
 from mailcore.store.sorting import KINDS, sort
 from mailcore.store.views import views
-from mailcore.transport import Doors
+from mailcore.transport import Doors, pause
 
 # Seconds of a search in one go of a reader thread.
 SLICE = 0.02
@@ -79,10 +79,6 @@ def _look_into(question: ReadMailbox) -> Opened:
     key = MailboxKey(place.owner, opened.mailbox)
     views.close(*key)
     return Opened(key, opened.snapshot, opened.recent_from, opened.special_use, place.rights)
-
-
-async def pause(question: Pause, doors: Doors) -> None:
-    """Do nothing: what counts is that the transport has had its turn."""
 
 
 ANSWERS: dict[type[Question], Answer[Any, Any]] = {

@@ -1,4 +1,6 @@
-"""INBOX as a maildrop: one session at a time, the next waits its turn, deletions by UID and owner."""
+"""INBOX as a maildrop: what is listed, read and deleted, by UID and owner."""
+
+from array import array
 
 import pytest
 
@@ -6,53 +8,26 @@ from mailcore.dialogue import Login, Peer
 from mailcore.intake.acceptance import Acceptance
 from mailcore.intake.routing import plan
 from mailcore.message.envelope import Recipient
-from mailcore.pop3.backend import ANSWERS, Locks
+from mailcore.pop3 import backend, listing
+from mailcore.pop3.backend import ANSWERS
+from mailcore.pop3.listing import Listings
+from mailcore.pop3.locks import MaildropLocks
 from mailcore.pop3.questions import (
     DeleteMessages,
     FetchMessage,
+    FetchMessages,
     Holder,
     Maildrop,
+    MaildropRefusal,
     OpenMaildrop,
     ReleaseMaildrop,
 )
 from mailcore.store.commit import run
-from mailcore.store.models import Message
+from mailcore.store.models import Mailbox, Message
 from mailcore.store.prepared import prepare
+from mailqueue.bodies import ROW_LIMIT
 
 MAIL = b"Subject: x\r\n\r\nbody\r\n"
-
-
-def test_the_second_waits_for_the_first():
-    locks, first, second = Locks(), Holder(), Holder()
-    assert locks.take(1, first).result is True
-    turn = locks.take(1, second)
-    assert not turn.called
-    locks.let_go(1, first)
-    assert turn.result is True
-
-
-def test_accounts_do_not_wait_for_each_other():
-    locks = Locks()
-    assert locks.take(1, Holder()).called
-    assert locks.take(2, Holder()).called
-
-
-def test_who_gives_up_waiting_is_passed_over():
-    locks, holders = Locks(), [Holder() for _ in range(3)]
-    turns = [locks.take(1, holder) for holder in holders]
-    locks.let_go(1, holders[1])
-    assert turns[1].result is False
-    locks.let_go(1, holders[0])
-    assert turns[2].result is True
-    locks.let_go(1, holders[2])
-    assert locks.take(1, Holder()).called
-
-
-def test_letting_go_of_what_one_does_not_hold_changes_nothing():
-    locks, holder = Locks(), Holder()
-    locks.take(1, holder)
-    locks.let_go(1, Holder())
-    assert not locks.take(1, Holder()).called
 
 
 class Doors:
@@ -80,13 +55,23 @@ def ask(question, account):
     raise AssertionError("the answer waits for something")
 
 
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path, monkeypatch):
+    monkeypatch.setattr(backend, "locks", MaildropLocks(lambda: tmp_path / "locks", None))
+    monkeypatch.setattr(backend, "listings", Listings())
+
+
 @pytest.fixture
 def alice(make_user, transactional_db):
     user = make_user("alice@example.com")
     for _ in range(3):
-        where = plan([Recipient("alice@example.com")])
-        run(Acceptance(message=1, prepared=prepare(MAIL), plan=where, sender="", direction="in"))
+        deliver(MAIL)
     return user
+
+
+def deliver(content):
+    where = plan([Recipient("alice@example.com")])
+    run(Acceptance(message=1, prepared=prepare(content), plan=where, sender="", direction="in"))
 
 
 def opened(user):
@@ -100,9 +85,9 @@ def opened(user):
 
 def test_a_maildrop_lists_what_is_there_with_lasting_names(alice):
     maildrop = opened(alice)
-    assert [message.uid for message in maildrop.messages] == [1, 2, 3]
-    assert {message.size for message in maildrop.messages} == {len(MAIL)}
-    assert len({message.unique for message in maildrop.messages}) == 3
+    assert list(maildrop.uids) == [1, 2, 3]
+    assert set(maildrop.sizes) == {len(MAIL)}
+    assert maildrop.uidvalidity == Mailbox.objects.get(pk=maildrop.mailbox_id).uidvalidity
     assert opened(alice) == maildrop
 
 
@@ -118,5 +103,60 @@ def test_somebody_elses_mail_is_neither_read_nor_deleted(alice, make_user):
     bob = make_user("bob@example.com")
     assert ask(FetchMessage(maildrop.mailbox_id, 1, 0, 100), alice.pk) == MAIL
     assert ask(FetchMessage(maildrop.mailbox_id, 1, 0, 100), bob.pk) is None
+    assert ask(FetchMessages(maildrop.mailbox_id, (1, 2)), bob.pk) == {}
     ask(DeleteMessages(maildrop.mailbox_id, (1, 2, 3)), bob.pk)
     assert Message.objects.count() == 3
+
+
+def test_messages_are_read_together_and_what_is_gone_is_left_out(alice):
+    maildrop = opened(alice)
+    ask(DeleteMessages(maildrop.mailbox_id, (2,)), alice.pk)
+    assert ask(FetchMessages(maildrop.mailbox_id, (1, 2, 3)), alice.pk) == {1: MAIL, 3: MAIL}
+
+
+def test_a_message_that_lies_in_a_file_is_read_whole(alice):
+    large = MAIL + b"x" * ROW_LIMIT
+    deliver(large)
+    maildrop = opened(alice)
+    assert ask(FetchMessages(maildrop.mailbox_id, (3, 4)), alice.pk) == {3: MAIL, 4: large}
+
+
+def test_an_account_that_is_gone_has_no_maildrop_and_holds_no_lock(transactional_db):
+    login = Login(4711, "nobody")
+    for _ in range(2):
+        assert ask(OpenMaildrop(login, Holder()), 4711) is MaildropRefusal.GONE
+
+
+def test_a_list_that_has_not_changed_is_not_read_again(alice, django_assert_num_queries):
+    first = opened(alice)
+    with django_assert_num_queries(1):
+        assert opened(alice) is first
+    Message.objects.update(flags=1)
+    assert opened(alice) is first
+
+
+def test_what_is_new_is_added_and_what_is_gone_is_missed(alice):
+    first = opened(alice)
+    deliver(MAIL + b"more\r\n")
+    longer = opened(alice)
+    assert list(longer.uids) == [1, 2, 3, 4]
+    assert list(longer.sizes) == [*first.sizes, len(MAIL) + 6]
+    ask(DeleteMessages(first.mailbox_id, (2,)), alice.pk)
+    assert list(opened(alice).uids) == [1, 3, 4]
+    ask(DeleteMessages(first.mailbox_id, (4,)), alice.pk)
+    deliver(MAIL)
+    last = opened(alice)
+    assert list(last.uids) == [1, 3, 5]
+    assert last.octets == sum(last.sizes) == 3 * len(MAIL)
+    assert list(first.uids) == [1, 2, 3]
+    ask(DeleteMessages(first.mailbox_id, (1, 3, 5)), alice.pk)
+    assert opened(alice).uids == array("I")
+
+
+def test_of_many_lists_the_least_used_is_forgotten(alice, make_user, monkeypatch):
+    monkeypatch.setattr(listing, "_LISTS", 1)
+    first = opened(alice)
+    opened(make_user("bob@example.com"))
+    again = opened(alice)
+    assert again is not first
+    assert again == first

@@ -8,17 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailcore.dialogue import Action, Ask, Close, Login, Peer, Question, Send, StartTls, TlsFacts
+from mailcore.dialogue import Action, Ask, Close, Login, Pause, Peer, Question, Send, StartTls, TlsFacts
+from mailcore.pop3 import languages, replies
 from mailcore.pop3.questions import (
     DeleteMessages,
     FetchMessage,
+    FetchMessages,
     Maildrop,
-    MaildropMessage,
     MaildropRefusal,
     OpenMaildrop,
     ReleaseMaildrop,
 )
-from mailcore.pop3.session import SLICE, Policy, Pop3Session
+from mailcore.pop3.session import READ_AHEAD, SLICE, Policy, Pop3Session
 from mailcore.sasl.questions import LoginRefusal, VerifyPassword
 
 TLS = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384")
@@ -84,13 +85,15 @@ class Talk:
             case VerifyPassword(login=login, password=password):
                 return Login(7, login) if password == "secret" else LoginRefusal.WRONG
             case OpenMaildrop():
-                return Maildrop(
-                    3,
-                    tuple(
-                        MaildropMessage(number * 10, f"1.{number * 10}", 5 if message is None else len(message))
-                        for number, message in enumerate(self.messages, 1)
-                    ),
-                )
+                uids = [number * 10 for number in range(1, len(self.messages) + 1)]
+                sizes = [5 if message is None else len(message) for message in self.messages]
+                return Maildrop(3, 1, uids, sizes, sum(sizes))
+            case FetchMessages(mailbox_id=3, uids=uids):
+                assert list(uids) == sorted(set(uids))
+                there = {uid: self.messages[uid // 10 - 1] for uid in uids}
+                return {uid: message for uid, message in there.items() if message is not None}
+            case Pause():
+                return None
             case FetchMessage(mailbox_id=3, uid=uid, offset=offset, limit=limit):
                 message = self.messages[uid // 10 - 1]
                 return None if message is None else message[offset : offset + limit]
@@ -128,7 +131,26 @@ REFUSED = [
     (b"", b"APOP bob 0123", b"-ERR Unknown command"),
     (b"", b"", b"-ERR Unknown command"),
     (b"", b"NOOP" + b"x" * 13000, b"-ERR Line too long"),
-    (b"", b"AUTH", b"-ERR Wrong argument"),
+    (b"", b"AUTH  PLAIN", b"-ERR Wrong argument"),
+    (b"", b"AUTH PLAIN x y", b"-ERR Wrong argument"),
+    (b"", b"UTF8 x", b"-ERR Wrong argument"),
+    (b"", b"STLS now", b"-ERR Wrong argument"),
+    (b"", b"LANG tlh", b"-ERR No such language"),
+    (b"", b"LANG \xe4\xb8\xad", b"-ERR No such language"),
+    (b"LANG zh\r\n", b"LANG tlh", "-ERR 不支持这种语言".encode()),
+    (b"LANG zh\r\n", b"STAT", "-ERR 请先登录".encode()),
+    (b"LANG zh\r\n", b"USER bob\r\nPASS wrong", "-ERR [AUTH] 登录名或密码错误".encode()),
+    (b"UTF8\r\n" + LOGIN, b"UTF8", b"-ERR You are logged in already"),
+    (LOGIN, b"PASS secret", b"-ERR You are logged in already"),
+    (LOGIN, b"AUTH PLAIN", b"-ERR You are logged in already"),
+    (LOGIN, b"TOP 1 1 1", b"-ERR Wrong argument"),
+    (LOGIN, b"TOP x 1", b"-ERR Wrong argument"),
+    (LOGIN, b"UIDL 4", b"-ERR No such message"),
+    (LOGIN, b"UIDL 1 2", b"-ERR Wrong argument"),
+    (LOGIN, b"LIST 0", b"-ERR No such message"),
+    (LOGIN, b"DELE 4", b"-ERR No such message"),
+    (LOGIN + b"DELE 1\r\n", b"TOP 1 0", b"-ERR No such message"),
+    (LOGIN + b"DELE 1\r\n", b"UIDL 1", b"-ERR No such message"),
     (b"", b"AUTH CRAM-MD5", b"-ERR Unknown authentication mechanism"),
     (b"", b"AUTH PLAIN !", b"-ERR Cannot decode this response"),
     (b"", b"AUTH PLAIN =", b"-ERR Cannot decode this response"),
@@ -162,7 +184,7 @@ def test_a_wrong_command_is_refused(before, command, answer):
     conversation = Talk().feed(before + command + b"\r\n")
     assert conversation.last == answer
     assert not conversation.closed
-    assert not {FetchMessage, DeleteMessages} & set(conversation.kinds())
+    assert not {FetchMessage, FetchMessages, DeleteMessages} & set(conversation.kinds())
 
 
 @pytest.mark.parametrize("command", [b"USER bob", b"PASS secret", b"AUTH PLAIN", b"AUTH LOGIN Ym9i"])
@@ -180,7 +202,21 @@ def test_capa_names_only_what_may_be_done_now():
     inside = Talk().feed(b"CAPA\r\n").said.split(b"\r\n")
     assert {b"USER", b"SASL PLAIN LOGIN"} <= set(inside)
     assert b"STLS" not in inside
-    common = {b"TOP", b"UIDL", b"PIPELINING", b"RESP-CODES", b"AUTH-RESP-CODE", b"EXPIRE NEVER", b"LOGIN-DELAY 0"}
+    assert b"UTF8 USER" in inside
+    assert not any(line.startswith(b"IMPLEMENTATION") for line in inside)
+    at_home = Talk().feed(LOGIN + b"CAPA\r\n").said.split(b"\r\n")
+    assert b"IMPLEMENTATION A3Mailer" in at_home
+    assert not {b"STLS", b"USER", b"UTF8 USER", b"SASL PLAIN LOGIN"} & set(at_home)
+    common = {
+        b"LANG",
+        b"TOP",
+        b"UIDL",
+        b"PIPELINING",
+        b"RESP-CODES",
+        b"AUTH-RESP-CODE",
+        b"EXPIRE NEVER",
+        b"LOGIN-DELAY 0",
+    }
     assert common <= set(inside)
     allowed = Talk(policy=Policy(plaintext_auth_ok=True), peer=CLEAR).feed(b"CAPA\r\n").said.split(b"\r\n")
     assert b"USER" in allowed
@@ -218,6 +254,7 @@ def test_three_failed_logins_close_the_connection():
         (VerifyPassword, RuntimeError(), b"-ERR [SYS/TEMP]"),
         (OpenMaildrop, RuntimeError(), b"-ERR [SYS/TEMP]"),
         (OpenMaildrop, MaildropRefusal.IN_USE, b"-ERR [IN-USE]"),
+        (OpenMaildrop, MaildropRefusal.GONE, b"-ERR [SYS/PERM]"),
     ],
 )
 def test_a_login_that_cannot_be_served_now_may_be_tried_again(kind, answer, said):
@@ -292,6 +329,96 @@ def test_top_reads_no_more_slices_than_it_needs():
     assert conversation.kinds().count(FetchMessage) == 1
 
 
+def test_small_messages_are_read_together_ahead_of_the_client():
+    messages = tuple(b"Subject: %d\r\n\r\n" % number + b"x" * 20_000 for number in range(20))
+    conversation = Talk(messages=messages).feed(LOGIN)
+    for number in range(1, 21):
+        conversation.feed(b"RETR %d\r\n" % number)
+    read = [one.uids for one in conversation.asked if isinstance(one, FetchMessages)]
+    assert [uid for uids in read for uid in uids] == [number * 10 for number in range(1, 21)]
+    assert {len(uids) for uids in read[:-1]} == {READ_AHEAD // 20_017}
+    assert conversation.said.count(b"x" * 20_000) == 20
+
+
+def test_nothing_is_read_ahead_for_a_client_that_picks():
+    conversation = Talk(messages=MESSAGES * 10).feed(LOGIN + b"RETR 1\r\nRETR 30\r\nRETR 20\r\n")
+    assert [len(one.uids) for one in conversation.asked if isinstance(one, FetchMessages)] == [30]
+    conversation = Talk(messages=MESSAGES * 100).feed(LOGIN + b"RETR 1\r\nRETR 250\r\nRETR 230\r\n")
+    assert [len(one.uids) for one in conversation.asked if isinstance(one, FetchMessages)] == [200, 1, 1]
+
+
+def test_what_is_marked_as_deleted_is_not_read_and_a_second_retr_reads_again():
+    conversation = Talk().feed(LOGIN + b"DELE 2\r\nRETR 1\r\nRETR 1\r\nTOP 3 0\r\nRETR 3\r\n")
+    assert [one.uids for one in conversation.asked if isinstance(one, FetchMessages)] == [(10, 30), (10,), (30,)]
+
+
+@pytest.mark.parametrize("command", [b"LIST\r\n", b"UIDL\r\n", b"TOP 1 9\r\n"])
+def test_a_flood_of_commands_waits_for_the_client_to_read(command):
+    conversation = Talk(messages=(b"x" * 10_000,) * 2 if b" " in command else (b"x",) * 2500).feed(LOGIN)
+    del conversation.sends[:]
+    conversation.feed(command * 100)
+    assert Pause in conversation.kinds()
+    assert max(conversation.sends) < SLICE + 40_000
+    whole = Talk(messages=conversation.messages).feed(LOGIN)
+    for _ in range(100):
+        whole.feed(command)
+    assert whole.said == conversation.said
+
+
+def test_a_flood_of_what_was_read_ahead_waits_for_the_client_to_read():
+    flood = LOGIN + b"".join(b"RETR %d\r\n" % number for number in range(1, 121))
+    conversation = Talk(messages=(b"x" * 1000,) * 120).feed(flood)
+    assert conversation.kinds().count(FetchMessages) == 1
+    assert conversation.kinds().count(Pause) == 1
+    assert max(conversation.sends) < SLICE + 1100
+
+
+def test_languages_are_listed_and_spoken():
+    talk = Talk(peer=CLEAR).feed(b"LANG\r\n")
+    assert talk.said.endswith("+OK Languages\r\ni-default Default (English)\r\nen English\r\nzh 中文\r\n.\r\n".encode())
+    assert talk.feed(b"LANG ZH-Hans-CN\r\n").last == "+OK zh 现在使用中文".encode()
+    assert talk.feed(b"FOO\r\n").last == "-ERR 未知命令".encode()
+    assert talk.feed(b"LANG\r\n").said.endswith(b".\r\n")
+    assert talk.feed(b"LANG en-GB\r\n").last == b"+OK en Responses are in English now"
+    assert talk.feed(b"LANG *\r\n").last == b"+OK i-default Responses are in English now"
+    assert talk.feed(b"FOO\r\n").last == b"-ERR Unknown command"
+
+
+def test_a_language_chosen_before_tls_counts_for_nothing():
+    assert Talk(peer=CLEAR).feed(b"LANG zh\r\nSTLS\r\n").feed(b"\r\nFOO\r\n").last == b"-ERR Unknown command"
+
+
+def test_numbers_stay_in_every_language_and_programs_read_the_same():
+    chinese = Talk().feed(b"LANG zh\r\n" + LOGIN)
+    assert chinese.last == "+OK 3 封邮件（%d 字节）".encode() % sum(map(len, MESSAGES))
+    assert chinese.feed(b"STAT\r\n").last == b"+OK 3 %d" % sum(map(len, MESSAGES))
+    assert chinese.feed(b"LIST 2\r\n").last == b"+OK 2 %d" % len(MESSAGES[1])
+    assert ("+OK %d 字节\r\n".encode() % len(MESSAGES[0]) + b"Subject: one\r\n") in chinese.feed(b"RETR 1\r\n").said
+
+
+def test_every_sentence_is_translated():
+    said = [value for name, value in vars(replies).items() if name.isupper() and isinstance(value, bytes)]
+    said += [replies.maildrop(3, 1000), replies.octets(7)]
+    wordless = {replies.OK, replies.MECHANISMS_FOLLOW, replies.SCAN_LISTING}
+    for reply in set(said) - wordless:
+        translated = languages.translate(reply, "zh")
+        assert not translated.isascii(), reply
+        assert translated.split(b" ")[0] == reply.split(b" ")[0]
+        assert languages.translate(reply, "en") == reply
+    code = replies.MAILDROP_IN_USE
+    assert languages.translate(code, "zh").startswith(b"-ERR [IN-USE] ")
+
+
+def test_auth_alone_lists_the_mechanisms():
+    assert Talk().feed(b"AUTH\r\n").said.endswith(b"+OK\r\nPLAIN\r\nLOGIN\r\n.\r\n")
+
+
+def test_errors_in_between_do_not_end_a_session_that_works():
+    conversation = Talk(messages=(None, b"x")).feed(LOGIN + b"RETR 1\r\nNOOP\r\n" * 30)
+    assert not conversation.closed
+    assert conversation.feed(b"RETR 1\r\n" * 30).closed
+
+
 @given(st.integers(0, 5), st.lists(st.sampled_from([b"\r\n", b".", b"a", b"\r\n\r\n"]), max_size=20).map(b"".join))
 def test_top_is_the_beginning_of_the_message(lines, message):
     said = said_after_login(b"TOP 1 %d\r\n" % lines, messages=(message,))
@@ -309,7 +436,7 @@ def test_a_message_that_is_gone_is_told():
 
 
 def test_a_message_that_cannot_be_read_is_a_temporary_failure():
-    said = said_after_login(b"RETR 1\r\nNOOP\r\n", refuse={FetchMessage: RuntimeError()})
+    said = said_after_login(b"RETR 1\r\nNOOP\r\n", refuse={FetchMessages: RuntimeError()})
     assert said.startswith(b"-ERR [SYS/TEMP]")
     assert said.endswith(b"+OK\r\n")
 
@@ -375,7 +502,7 @@ def test_a_connection_lost_while_the_maildrop_is_being_opened_lets_go_of_the_loc
     assert isinstance(asked, Ask)
     assert isinstance(asked.question, OpenMaildrop)
     assert session.lost() == [Ask(ReleaseMaildrop(asked.question.login, asked.question.holder))]
-    assert session.answer(Maildrop(3, ())) == []
+    assert session.answer(Maildrop(3, 1, (), (), 0)) == []
 
 
 def test_stls_drops_what_was_injected():
@@ -414,7 +541,7 @@ def test_pipelined_commands_are_answered_in_one_packet():
 
 
 DIALOGUE = (
-    b"CAPA\r\nUSER bob\r\nPASS wrong\r\nAUTH PLAIN\r\n*\r\nUSER bob\r\nPASS secret\r\n"
+    b"CAPA\r\nLANG zh\r\nUTF8\r\nAUTH\r\nUSER bob\r\nPASS wrong\r\nAUTH PLAIN\r\n*\r\nUSER bob\r\nPASS secret\r\n"
     b"STAT\r\nLIST\r\nRETR 1\r\nTOP 2 0\r\nDELE 2\r\nRETR 2\r\nUIDL\r\nRSET\r\nDELE 3\r\nQUIT\r\nSTAT\r\n"
 )
 
@@ -435,6 +562,7 @@ WORDS = st.sampled_from(
     [
         *(b"USER bob\r\n", b"PASS secret\r\n", LOGIN, b"RETR 1\r\n", b"TOP 1 1\r\n", b"DELE 1\r\n", b"QUIT\r\n"),
         *(b"AUTH PLAIN\r\n", b"AUTH LOGIN Ym9i\r\n", b"c2VjcmV0\r\n", b"*\r\n", b"LIST\r\n", b"STLS\r\n"),
+        *(b"LANG zh\r\n", b"UTF8\r\n", b"LANG\r\n"),
         *(b"RSET\r\n", b"UIDL 2\r\n", b"STAT\r\n", b"TOP ", b"1", b"CAPA\r\n", b"x" * 13000),
         *(b"\r", b"\n", b" ", b"\0", b"\xff"),
     ]

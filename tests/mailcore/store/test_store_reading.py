@@ -27,7 +27,7 @@ def contents(user, inbox):
 def test_nobody_reads_the_messages_of_another(user, inbox, contents):
     other = make_user()
     assert reading.overview(other, inbox, [1, 2, 3], envelope=True) == ([], 3)
-    assert reading.sizes(other, inbox) == []
+    assert [list(found) for found in reading.sizes(other, inbox)] == [[], []]
     assert list(reading.bodies(other, inbox, [1, 2, 3])) == []
     assert reading.read_piece(other, inbox, 1, 0, 10) is None
 
@@ -84,4 +84,8 @@ def test_pieces_make_the_whole(user, inbox, contents, uid):
 
 
 def test_a_maildrop_lists_uids_and_sizes(user, inbox, contents):
-    assert reading.sizes(user, inbox) == [(uid, len(content)) for uid, content in enumerate(contents, 1)]
+    uids, octets = reading.sizes(user, inbox)
+    assert list(uids) == list(range(1, len(contents) + 1))
+    assert list(octets) == [len(content) for content in contents]
+    assert [list(found) for found in reading.sizes(user, inbox, after=1)] == [list(uids[1:]), list(octets[1:])]
+    assert reading.whole(user, inbox, list(uids)) == dict(enumerate(contents, 1))
