@@ -83,6 +83,7 @@ class View:
     read_at: float = 0.0  # monotonic, when the last read began
     sessions: int = 0
     first_recent: int = 0  # no session of this process was told of messages from here on (RFC 3501 section 2.3.2)
+    marked: int = 0  # the row says at least this of the same
 
     def refresh(self, asked_at: float) -> Snapshot:
         """Read what is new, unless somebody did since ``asked_at``. Raises ``NoSuchMailboxError``."""
@@ -224,6 +225,7 @@ class Views:
             with view.lock:
                 snapshot = view.refresh(asked_at)
                 view.first_recent = max(view.first_recent, first_recent)
+                view.marked = max(view.marked, first_recent)
                 return Opened(mailbox, snapshot, view.claim_recent(snapshot, read_only=read_only), special_use)
         except BaseException:
             self._leave(mailbox)
@@ -276,12 +278,27 @@ class Views:
 
     def close(self, owner: int, mailbox: int) -> None:
         """Take note that a session has left. The last one leaves a mark in the row up to where messages were seen."""
+        seen = self.leave(owner, mailbox)
+        if seen is not None:
+            self.mark(owner, mailbox, seen)
+
+    def leave(self, owner: int, mailbox: int) -> int | None:
+        """Do the first half of ``close``, without the database: for the reactor's thread.
+
+        Returns what there is to ``mark``, nearly always nothing.
+        """
         view = self._views.get(mailbox)
-        if view is None or view.owner != owner or not self._leave(mailbox):
-            return
-        Mailbox.objects.filter(pk=mailbox, owner_id=owner, first_recent_uid__lt=view.first_recent).update(
-            first_recent_uid=view.first_recent
-        )
+        if view is None or view.owner != owner or not self._leave(mailbox) or view.first_recent <= view.marked:
+            return None
+        return view.first_recent
+
+    def mark(self, owner: int, mailbox: int, seen: int) -> None:
+        """Write down that sessions were told of all messages before the UID ``seen``."""
+        row = Mailbox.objects.filter(pk=mailbox, owner_id=owner, first_recent_uid__lt=seen)
+        row.update(first_recent_uid=seen)
+        view = self._views.get(mailbox)
+        if view is not None:
+            view.marked = max(view.marked, seen)
 
     def told_up_to(self, mailbox: int) -> int:
         """Return the first UID that no session of this process was told of yet; 0 if that is not known here."""

@@ -86,9 +86,11 @@ async def close_mailbox(question: CloseMailbox, doors: Doors) -> None:
 
 async def _leave(key: MailboxKey, doors: Doors) -> None:
     doorbells.unwatch(key.mailbox, _Bell(_asker(doors)))
-    # Where it cannot be written how far messages were seen, some are recent once more: no reason to keep the client.
-    with suppress(UnavailableError):
-        await doors.database(views.close, *key)
+    seen = views.leave(*key)
+    if seen is not None:
+        # Where it cannot be written how far messages were seen, some are recent once more: nothing to tell anybody.
+        with suppress(UnavailableError):
+            await doors.database(views.mark, *key, seen)
 
 
 def _asker(doors: Doors) -> Connection:

@@ -134,6 +134,18 @@ def test_what_was_recent_once_is_not_again_after_everybody_has_left(user, inbox)
     assert Views().open(user, "INBOX", read_only=False).recent_from == 2
 
 
+def test_leaving_asks_the_database_nothing_when_nothing_was_recent(user, inbox, django_assert_num_queries):
+    append(user, inbox, message())
+    shared = Views()
+    shared.open(user, "INBOX", read_only=False)
+    assert shared.leave(user, inbox) == 2
+    shared.mark(user, inbox, 2)
+    for read_only in (False, True):
+        shared.open(user, "INBOX", read_only=read_only)
+        with django_assert_num_queries(0):
+            assert shared.leave(user, inbox) is None
+
+
 def test_examine_leaves_messages_recent(user, inbox):
     append(user, inbox, message())
     shared = Views()
