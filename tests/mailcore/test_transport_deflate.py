@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from mailcore.deflate import SLICE, deflate
 from mailcore.dialogue import Ask, Close, Send, StartDeflate, StopDeflate
-from mailcore.transport import INFLATED_AT_ONCE, PIECE, Connection
+from mailcore.transport import INFLATED_AT_ONCE, PIECE
 
 LINE = b"a NOOP\r\n"
 
@@ -28,16 +28,14 @@ class Peer:
 
 
 @pytest.fixture
-def world():
-    return World()
+def turns():
+    """What waits for the reactor's next turn."""
+    return []
 
 
 @pytest.fixture
-def turns(monkeypatch):
-    """What waits for the reactor's next turn."""
-    waiting = []
-    monkeypatch.setattr(Connection, "_later", staticmethod(waiting.append))
-    return waiting
+def world(turns):
+    return World(later=turns.append)
 
 
 def compressed(world, **replies):

@@ -119,6 +119,11 @@ class Mailbox:
         return q.MailboxRow(self.mailbox, self.name, self.special_use, self.name in subscribed, *counters)
 
 
+def method_of(kind):
+    """What a store's method for this kind of question is called."""
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
+
+
 class Store:
     """One account's mailboxes; ``answer`` takes any question of a session."""
 
@@ -152,7 +157,7 @@ class Store:
             return self.refuse[kind]
         if getattr(question, "account", 7) not in {7, 0}:
             raise AssertionError("another account's question")
-        return getattr(self, re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower())(question)
+        return getattr(self, method_of(kind))(question)
 
     def verify_password(self, question):
         if question.password == "later":

@@ -6,8 +6,9 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from imap_model import Client, Store
+from imap_model import Client, Store, method_of
 
+from mailcore.dialogue import Question
 from mailcore.imap import questions as q
 from mailcore.imap.grammar import MODSEQ_LIMIT, Parser, SyntaxRefusedError
 from mailcore.imap.sequences import STAR
@@ -208,7 +209,12 @@ LINES = st.lists(st.one_of(WORDS, st.binary(max_size=4)), max_size=12)
 
 
 class NothingFound(Store):
-    """What is sought is not what is tried here."""
+    """What is sought is not there, nor is what the model has no answer to: rights, notes, quotas."""
+
+    def __init__(self, *names):
+        super().__init__(*names)
+        kinds = [kind for kind in vars(q).values() if isinstance(kind, type) and issubclass(kind, Question)]
+        self.refuse = {kind: q.Refused.NO_SUCH_MAILBOX for kind in kinds if not hasattr(self, method_of(kind))}
 
     def search_messages(self, question):
         return []

@@ -121,7 +121,6 @@ AFTER_LOGIN = [
     (b"a APPEND INBOX UTF8 (~{3+}\r\nabc x", b"a BAD "),
     (b"a APPEND INBOX UTF8 (~{3+}\r\nabc))", b"a BAD "),
     (b"a APPEND INBOX UTF8 (~{3+}\r\nabc {3+}\r\nabc", b"a BAD "),
-    (b"a APPEND INBOX UTF8 (~{3+}\r\na\x00b)", b"a BAD "),
     (b"a APPEND INBOX UTF8(~{3+}\r\nabc)", b"a BAD "),
     (b"a SEARCH SUBJECT ~{3+}\r\nabc", b"a BAD "),
     (b"a CREATE {3+}\r\na\x00b", b"a BAD "),
