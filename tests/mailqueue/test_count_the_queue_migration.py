@@ -21,7 +21,7 @@ def before():
     executor = MigrationExecutor(connection)
     executor.migrate([("mailqueue", "0001_initial")])
     yield executor.loader.project_state([("mailqueue", "0001_initial")]).apps
-    call_command("migrate", "mailqueue", verbosity=0)
+    call_command("migrate", verbosity=0)
     call_command("flush", interactive=False, verbosity=0)
 
 
@@ -50,7 +50,7 @@ def test_what_is_in_the_queue_is_counted(before):
                 state=state,
                 attempts=attempts,
             )
-    call_command("migrate", "mailqueue", verbosity=0)
+    call_command("migrate", verbosity=0)
     assert QueuedMessage.objects.count() == len(queue)
     found = counts()
     assert found == in_the_queue()
