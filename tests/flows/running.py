@@ -75,7 +75,7 @@ def without_trace(content):
 
 
 @contextlib.contextmanager
-def running(name, environment=None, people=120, directory=None):
+def running(name, environment=None, people=300, directory=None):
     """A prepared and started server with people; its log is shown when it does not start."""
     directory = Path(directory or tempfile.mkdtemp(prefix=f"a3mailer-{name}-"))
     server = MailServer(directory, environment)
