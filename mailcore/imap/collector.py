@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from mailcore.lines import LineBuffer
 
-# literal = "{" number ["+"] "}" at the end of a line: the octets follow it (RFC 7888 section 8).
-_ANNOUNCEMENT = re.compile(rb"\{([0-9]+)(\+?)\}\Z")
-
+# literal = "{" number64 ["+"] "}" at the end of a line: the octets follow it (RFC 7888 section 8, RFC 9051 section 9).
+# literal8 = "~{" number64 ["+"] "}" may hold NUL (RFC 4466 section 6). "~" ends no word that a literal could follow.
+_ANNOUNCEMENT = re.compile(rb"(~?)\{([0-9]+)(\+?)\}\Z")
 
 # In the place of "octets still to come": none, but the literal has not been taken yet.
 _EMPTY = -1
@@ -41,6 +41,7 @@ class Announced:
     literals: tuple[Any, ...]
     size: int  # octets
     waits: bool  # the client waits for "+" before it sends them
+    binary: bool = False  # a literal8
 
 
 class Dropped:
@@ -111,14 +112,16 @@ class CommandCollector:
                 self.reset()
                 return whole
             # Python refuses a number of a thousand digits; nobody has that many octets.
-            self._left = int(announcement[1]) if len(announcement[1]) < 20 else 10**19
+            self._left = int(announcement[2]) if len(announcement[2]) < 20 else 10**19
             if self._dropping:
-                if announcement[2]:
+                if announcement[3]:
                     continue
                 self.reset()  # the client waits for "+", which does not come
                 return DROPPED
             self._text += line + b"\r\n"
-            announced = Announced(self._text, self._literals, self._left, not announcement[2])
+            announced = Announced(
+                self._text, self._literals, self._left, waits=not announcement[3], binary=bool(announcement[1])
+            )
             self._left = self._left or _EMPTY
             return announced
 

@@ -31,8 +31,10 @@ _LIST_CHARS = re.compile(rb'[^\x00-\x20\x7f-\xff(){"\\]+')
 # quoted = DQUOTE *QUOTED-CHAR DQUOTE. Octets above 127 are let through: what is text decides what they mean.
 _QUOTED = re.compile(rb'"((?:[^\x00\r\n"\\]|\\["\\])*)"')
 _ESCAPED = re.compile(rb"\\([\"\\])")
-# literal = "{" number ["+"] "}" CRLF *CHAR8 (RFC 7888 section 8); the octets themselves are kept beside the text.
+# literal = "{" number64 ["+"] "}" CRLF *CHAR8 (RFC 7888 section 8); the octets themselves are kept beside the text.
 _LITERAL = re.compile(rb"\{[0-9]+\+?\}\r\n")
+# literal8 = "~{" number64 ["+"] "}" CRLF *OCTET (RFC 4466 section 6)
+_LITERAL8 = re.compile(rb"~\{[0-9]+\+?\}\r\n")
 _NUMBER = re.compile(rb"[0-9]+")
 # seq-number = nz-number / "*"; seq-range = seq-number ":" seq-number; sequence-set = (seq-number / seq-range) *("," …)
 _SEQUENCE_SET = re.compile(
@@ -177,6 +179,9 @@ class Parser:
         octets = self.literal()
         if not isinstance(octets, bytes):
             raise SyntaxRefusedError("A literal is not allowed here")
+        if b"\0" in octets:
+            # RFC 3501 section 9: CHAR8 is any octet except NUL.
+            raise SyntaxRefusedError("NUL is not allowed")
         return octets
 
     def astring(self) -> bytes:
@@ -190,8 +195,21 @@ class Parser:
         return None if self.accept_word(b"NIL") else self.string()
 
     def literal(self) -> Any:
-        """Take a literal: its octets, or the sink that took them."""
+        """Take a literal: its octets, or the sink that took them. What looks at octets must mind NUL (``string``)."""
         self.take(_LITERAL, "a string")
+        return self._kept()
+
+    @property
+    def at_literal8(self) -> bool:
+        """A ``literal8`` comes next."""
+        return self.at(b"~{")
+
+    def literal8(self) -> Any:
+        """Take a ``literal8``: its octets, of whatever value, or the sink that took them."""
+        self.take(_LITERAL8, "a binary literal")
+        return self._kept()
+
+    def _kept(self) -> Any:
         if self._taken >= len(self._literals):
             raise SyntaxRefusedError("A literal is missing")
         self._taken += 1

@@ -42,6 +42,7 @@ class Appending:
     messages: list[AppendedMessage] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)
     read: int = 0
+    closing: bytes = b""  # what must come after the octets of the last message
     octets: int = 0  # announced
 
     def abandon(self) -> None:

@@ -1,6 +1,7 @@
 """APPEND: put messages into a mailbox, one or several at once (RFC 3501 section 6.3.11, RFC 3502).
 
-``append = "APPEND" SP mailbox 1*append-message``, ``append-message = [SP flag-list] [SP date-time] SP literal``.
+``append = "APPEND" SP mailbox 1*append-message``, ``append-message = [SP flag-list] [SP date-time] SP append-data``,
+``append-data = literal / "UTF8" SP "(" literal8 ")"`` (RFC 6855 section 4).
 A message goes to a sink while it comes in, so that its size costs no memory. The command so far is looked at as soon
 as the literal is announced: a client that waits for ``+`` need not send what would be refused.
 """
@@ -43,7 +44,8 @@ def admit(talk: Talk, event: Announced) -> Generator[CheckAppend, None, Upload]:
     else:
         arguments = talk.parser(event.text, (None,))
         arguments.move_to(appending.read)
-    flags, keywords, date = _take_message(arguments)
+        arguments.expect(appending.closing)
+    flags, keywords, date, closing = _take_message(arguments)
     limit = talk.policy.message_limit
     if event.size > limit:
         raise CommandRefusedError(responses.MESSAGE_TOO_BIG)
@@ -59,13 +61,18 @@ def admit(talk: Talk, event: Announced) -> Generator[CheckAppend, None, Upload]:
     appending.messages.append(AppendedMessage(body, flags, keywords, date))
     appending.uploads.append(upload)
     appending.read = len(event.text)
+    appending.closing = closing
     appending.octets += event.size
     talk.appending = appending
     return upload
 
 
-def _take_message(arguments: Parser) -> tuple[int, tuple[str, ...], int | None]:
-    """Take ``[SP flag-list] [SP date-time] SP literal``."""
+def _take_message(arguments: Parser) -> tuple[int, tuple[str, ...], int | None, bytes]:
+    """Take ``[SP flag-list] [SP date-time] SP append-data`` up to the octets; the last value is what must follow them.
+
+    Headers in UTF-8 are taken whatever the client has enabled and however it sends them, as they are taken from SMTP
+    and shown. RFC 6855 section 4 would refuse them here (NO), and so nobody could copy such a message back.
+    """
     flags: int = 0
     keywords: tuple[str, ...] = ()
     date = None
@@ -76,8 +83,13 @@ def _take_message(arguments: Parser) -> tuple[int, tuple[str, ...], int | None]:
     if arguments.at(b'"'):
         date = arguments.date_time()
         arguments.space()
+    if arguments.accept_word(b"UTF8"):
+        arguments.space()
+        arguments.expect(b"(")
+        arguments.literal8()
+        return flags, keywords, date, b")"
     arguments.literal()
-    return flags, keywords, date
+    return flags, keywords, date, b""
 
 
 def _append(talk: Talk, arguments: Parser) -> Exchange:
@@ -89,6 +101,7 @@ def _append(talk: Talk, arguments: Parser) -> Exchange:
         _take_message(arguments)
         raise SyntaxRefusedError("Expected a message")
     arguments.move_to(appending.read)
+    arguments.expect(appending.closing)
     arguments.end()
     for upload in appending.uploads:
         if upload.refusal:

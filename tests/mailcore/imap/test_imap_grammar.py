@@ -13,7 +13,7 @@ from mailcore.imap.sequences import STAR, resolve, slices_of_uids
 from mailcore.message.headers import select_fields
 
 METHODS = [
-    "tag", "atom", "word", "string", "astring", "nstring", "literal", "number", "sequence_set", "mailbox",
+    "tag", "atom", "word", "string", "astring", "nstring", "literal", "literal8", "number", "sequence_set", "mailbox",
     "list_mailbox", "flag_list", "flags", "flag", "keyword", "date", "date_time",
 ]  # fmt: skip
 
@@ -33,6 +33,12 @@ METHODS = [
         ("string", b"{3}\r\n"),  # announced, and not there
         ("literal", b"{3}"),
         ("literal", b"{-1}\r\n"),
+        ("literal", b"~{3}\r\n"),
+        ("literal8", b"{3}\r\n"),
+        ("literal8", b"~{3}"),
+        ("literal8", b"~ {3}\r\n"),
+        ("literal8", b"~{3}\r\n"),
+        ("string", b"~{3}\r\n"),
         ("number", b"-1"),
         ("number", b"4294967296"),
         ("number", b"9" * 5000),
@@ -119,6 +125,17 @@ def test_a_literal_gives_what_was_kept_for_it():
     parser.space()
     assert parser.astring() == b"de"
     assert parser.is_done
+
+
+def test_nul_stands_in_a_binary_literal_and_nowhere_else():
+    parser = Parser(b"~{2}\r\n ~{1+}\r\n", (b"a\x00", b"b"))
+    assert parser.at_literal8
+    assert parser.literal8() == b"a\x00"
+    parser.space()
+    assert parser.literal8() == b"b"
+    for method in ("string", "astring", "nstring", "mailbox", "list_mailbox"):
+        with pytest.raises(SyntaxRefusedError):
+            getattr(Parser(b"{2}\r\n", (b"a\x00",)), method)()
 
 
 def test_a_date_and_time_is_the_same_moment_in_every_zone():

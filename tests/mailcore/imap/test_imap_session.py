@@ -112,6 +112,17 @@ AFTER_LOGIN = [
     (b"a APPEND INBOX (\\Recent) {3+}\r\nabc", b"a BAD "),
     (b"a APPEND INBOX {3+}\r\na\x00b", b"a BAD "),
     (b"a APPEND INBOX {3+}\r\nabcjunk", b"a BAD "),
+    (b"a APPEND ~{5+}\r\nINBOX {3+}\r\nabc", b"a BAD "),
+    (b"a APPEND INBOX UTF8 {3+}\r\nabc", b"a BAD "),
+    (b"a APPEND INBOX UTF8 ({3+}\r\nabc)", b"a BAD "),
+    (b"a APPEND INBOX UTF8 (~{3+}\r\nabc", b"a BAD "),
+    (b"a APPEND INBOX UTF8 (~{3+}\r\nabc x", b"a BAD "),
+    (b"a APPEND INBOX UTF8 (~{3+}\r\nabc))", b"a BAD "),
+    (b"a APPEND INBOX UTF8 (~{3+}\r\nabc {3+}\r\nabc", b"a BAD "),
+    (b"a APPEND INBOX UTF8 (~{3+}\r\na\x00b)", b"a BAD "),
+    (b"a APPEND INBOX UTF8(~{3+}\r\nabc)", b"a BAD "),
+    (b"a SEARCH SUBJECT ~{3+}\r\nabc", b"a BAD "),
+    (b"a CREATE {3+}\r\na\x00b", b"a BAD "),
     (b"a APPEND INBOX {200000}", b"a NO [TOOBIG] "),
     (b"a APPEND INBOX {200000+}\r\n" + b"x" * 200000, b"a NO [TOOBIG] "),
     (b"a ENABLE (CONDSTORE)", b"a BAD "),
@@ -392,6 +403,15 @@ def test_errors_count_only_in_a_row():
         assert client.do(b"b NOOP").startswith(b"b OK")
 
 
+def test_messages_with_headers_in_utf_8_are_appended_in_any_order_with_others():
+    client = Client()
+    line = b"a APPEND INBOX UTF8 (~{4}"
+    assert client.do(line) == b"+ OK\r\n"
+    said = client.send(b"\xc3\xa9\r\n) (\\Seen) {3+}\r\nabc utf8 (~{2+}\r\nde)\r\n").read()
+    assert said == b"a OK [APPENDUID 1001 1:3] APPEND completed\r\n"
+    assert [message[4] for message in client.store.inbox.messages.values()] == [b"\xc3\xa9\r\n", b"abc", b"de"]
+
+
 # -- Endings ----------------------------------------------------------------------------------------------------------
 
 
@@ -498,7 +518,8 @@ STREAM = (
     b'd SELECT {5+}\r\nINBOX\r\ne APPEND "INBOX" (\\Seen $x) "01-Jan-2024 00:00:00 +0000" {%d+}\r\n'
     % len(MESSAGE)
     + MESSAGE
-    + b" {3+}\r\nabc\r\nf IDLE\r\nDONE\r\ng UID SEARCH SUBJECT {5+}\r\nlunch NOT {4+}\r\nSEEN\r\n"
+    + b" {3+}\r\nabc UTF8 (~{3+}\r\n\xc3\xa9})\r\nf IDLE\r\nDONE\r\n"
+    b"g UID SEARCH SUBJECT {5+}\r\nlunch NOT {4+}\r\nSEEN\r\n"
     b"h FETCH 1:2 (FLAGS BODY[HEADER.FIELDS (subject)] BODY[]<2.4>)\r\ni STORE 2 +FLAGS.SILENT \\Deleted\r\n"
     b"j APPEND Nope {4+}\r\n\r\nx \r\nk EXPUNGE\r\nl LOGIN {3+}\r\nx y {2+}\r\nz \r\nm LOGOUT\r\n",
 )
