@@ -129,6 +129,7 @@ class MailProcess:
                 tls=self._certificates,
                 implicit_tls=name in IMPLICIT_TLS,
                 refusal=refusal,
+                later=partial(reactor.callLater, 0),
             )
             self.child.listen(name, server)
             figures.gauge(f"{name}.open", partial(self._open, name))

@@ -44,6 +44,9 @@ T = TypeVar("T")
 # one such piece in WRITE_PATIENCE is slower than 2 KiB/s and is cut.
 PIECE = 128 * 1024
 
+# Seconds that one connection may go on without giving the others their turn.
+TURN = 0.01
+
 # Seconds for a TLS handshake, for a peer that does not read, and for one that does not take its last words.
 HANDSHAKE_PATIENCE = 30.0
 WRITE_PATIENCE = 60.0
@@ -101,6 +104,7 @@ class Connection:
         "_heard_at",
         "_lost",
         "_reading",
+        "_resting",
         "_running",
         "_server",
         "_session",
@@ -132,6 +136,7 @@ class Connection:
         self._todo: list[Action] = []  # what waits for a slow reader or for an answer
         self._running = False
         self._asking = False
+        self._resting = False  # it has had its turn, and goes on when the others have had theirs
         self._blocked = False  # the peer does not take what was written
         self._reading = True
         self._shaking = False  # a TLS handshake is under way
@@ -333,14 +338,16 @@ class Connection:
     def _run(self) -> None:
         """Do what is to be done until nothing is left, an answer must be waited for, or the peer is too slow.
 
-        Output is collected over all steps (and over questions that are answered at once), so that a burst of
-        pipelined commands becomes one write.
+        Who asks one question after the other that is answered at once, from memory, is stopped after ``TURN`` seconds
+        until the others have had their turn. Output is collected over all steps (and over
+        questions that are answered at once), so that a burst of pipelined commands becomes one write.
         """
         self._running = True
         output: list[bytes] = []
         size = 0
+        turn_ends = 0.0
         try:
-            while self._todo and not (self._blocked or self._asking or self._shaking or self._closing):
+            while self._todo and not (self._blocked or self._asking or self._resting or self._shaking or self._closing):
                 actions, self._todo = self._todo, []
                 for position, action in enumerate(actions):
                     if type(action) is Send:
@@ -353,6 +360,14 @@ class Connection:
                         size = 0
                         self._todo = [*rest, *actions[position + 1 :], *self._todo]
                     elif type(action) is Ask:
+                        now = time.monotonic()
+                        if not turn_ends:
+                            turn_ends = now + TURN
+                        elif now >= turn_ends and self._server.later is not None:
+                            self._todo = [*actions[position:], *self._todo]
+                            self._resting = True
+                            self._server.later(self._rested)
+                            break
                         said = self._ask(action.question)
                         self._todo = [*said, *actions[position + 1 :], *self._todo]
                     else:
@@ -374,6 +389,12 @@ class Connection:
         if not (self._todo or self._asking or self._reading or self._closing):
             self._reading = True
             self.transport.resumeProducing()
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._heard = True
+        if not self._running:
+            self._run()
 
     def _write_piece(self, output: list[bytes]) -> list[Action]:
         """Write one piece; return what must wait until the peer has taken it."""
@@ -623,8 +644,12 @@ class Server:
         tls: IOpenSSLServerConnectionCreator | None = None,
         implicit_tls: bool = False,
         refusal: bytes = b"",
+        later: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
-        """``refusal`` is said in the place of the banner, and before TLS not at all, when too many are connected."""
+        """``refusal`` is said in the place of the banner, and before TLS not at all, when too many are connected.
+
+        ``later`` calls a function when the reactor has served everybody else; without it nobody ever gives way.
+        """
         if implicit_tls and tls is None:
             raise ValueError(f"{name}: implicit TLS needs a certificate")
         self.name = name
@@ -635,6 +660,7 @@ class Server:
         self.tls = tls
         self.implicit_tls = implicit_tls
         self.refusal = refusal
+        self.later = later
 
     def buildProtocol(self, address: IAddress | None) -> "Connection | Refusal | None":  # noqa: N802
         """Return a connection, a refusal, or ``None`` (closed at once) for a blocked address."""

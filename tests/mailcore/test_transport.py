@@ -623,3 +623,54 @@ def test_the_kernel_gets_at_once_what_it_takes_and_the_reactor_the_rest(world, r
     protocol.dataReceived(b"x")
     assert (wire.kernel, wire.value()) == (kernel, later)
     assert protocol.bytes_out == 5
+
+
+def endless(count):
+    """Replies of a session that asks ``count`` times what can be answered at once, and says each answer."""
+    left = iter(range(count))
+
+    def answer(value):
+        number = next(left, None)
+        return [Send(b"done")] if number is None else [Send(b"%d " % number), Ask(Now())]
+
+    return {"receive": [Ask(Now())], "answer": answer}
+
+
+def test_who_asks_without_end_lets_others_have_their_turn(monkeypatch):
+    turns = []
+    world = World(later=turns.append)
+    world.replies = endless(5)
+    monkeypatch.setattr("mailcore.transport.TURN", 0.0)
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"x")
+    assert wire.value() == b"0 "
+    rounds = 0
+    while turns:
+        turns.pop()()
+        rounds += 1
+    assert rounds == 5
+    assert wire.value() == b"0 1 2 3 4 done"
+    assert not wire.paused
+
+
+def test_within_its_turn_nobody_is_stopped():
+    turns = []
+    world = World(later=turns.append)
+    world.replies = endless(5)
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"x")
+    assert turns == []
+    assert wire.value() == b"0 1 2 3 4 done"
+
+
+def test_a_connection_that_is_lost_while_it_waits_for_its_turn_does_nothing_more(monkeypatch):
+    turns = []
+    world = World(later=turns.append)
+    world.replies = endless(5)
+    monkeypatch.setattr("mailcore.transport.TURN", -1.0)
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"x")
+    lose(protocol)
+    turns.pop()()
+    assert turns == []
+    assert wire.value() == b"0 "

@@ -24,7 +24,7 @@ async def search_messages(question: SearchMessages, doors: Doors) -> Sequence[in
 
 
 async def pause(question: Pause, doors: Doors) -> None:
-    """Do nothing: what counts is that the transport has had its turn."""
+    """Do nothing: at each question the transport may give others their turn."""
 
 
 ANSWERS: dict[type[Question], Answer[Any, Any]] = {
