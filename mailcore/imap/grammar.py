@@ -82,14 +82,13 @@ class Parser:
     Use: ``Parser(b'"a b" (\\Seen)').string()``
     """
 
-    __slots__ = ("_at", "_literals", "_taken", "_text", "_utf8")
+    __slots__ = ("_at", "_literals", "_taken", "_text")
 
-    def __init__(self, text: bytes, literals: Sequence[Any] = (), *, utf8: bool = False) -> None:
+    def __init__(self, text: bytes, literals: Sequence[Any] = ()) -> None:
         self._text = text
         self._literals = literals
         self._at = 0
         self._taken = 0
-        self._utf8 = utf8  # mailbox names are in UTF-8, not in modified UTF-7
 
     def move_to(self, position: int) -> None:
         """Go on from here: what lies before has been read already."""
@@ -243,23 +242,17 @@ class Parser:
 
     def mailbox(self) -> str:
         """Take a mailbox name; ``INBOX`` in whatever letter case comes out in capitals."""
-        try:
-            return names.fold_inbox(self._name(self.astring()))
-        except names.NameRefusedError as error:
-            raise UnfitNameError(str(error)) from error
-
-    def _name(self, wire: bytes) -> str:
-        return names.decode_utf8(wire) if self._utf8 else names.decode(wire)
+        return _mailbox_name(self.astring())
 
     def list_mailbox(self) -> str:
         """Take ``list-mailbox = 1*list-char / string``: a name with wildcards.
 
-        A pattern that is not well encoded comes out as one that no name matches.
+        A pattern that is not modified UTF-7 comes out as one that no name matches.
         """
         quoted = self.at(b'"') or self.at(b"{")
         wire = self.string() if quoted else self.take(_LIST_CHARS, "a pattern")[0]
         try:
-            return self._name(wire)
+            return names.decode(wire)
         except names.NameRefusedError:
             return _NO_NAME
 
@@ -340,6 +333,13 @@ def _sequence_number(written: bytes) -> int:
     if len(written) > 10 or int(written) > NUMBER_LIMIT:
         raise SyntaxRefusedError("Number out of range")
     return int(written)
+
+
+def _mailbox_name(wire: bytes) -> str:
+    try:
+        return names.fold_inbox(names.decode(wire))
+    except names.NameRefusedError as error:
+        raise UnfitNameError(str(error)) from error
 
 
 def _month(name: bytes) -> int:

@@ -46,18 +46,7 @@ def decode(wire: bytes) -> str:
             text.append(_decode_shifted(shifted[1]))
             after_shift = True
         at = shifted.end()
-    return _without_controls("".join(text))
-
-
-def decode_utf8(wire: bytes) -> str:
-    """Read a name in UTF-8 (RFC 9051 section 5.1). Raises ``NameRefusedError``."""
-    try:
-        return _without_controls(wire.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise NameRefusedError("Mailbox name is not UTF-8") from error
-
-
-def _without_controls(name: str) -> str:
+    name = "".join(text)
     if any(ord(character) < 0x20 or 0x7F <= ord(character) <= 0x9F for character in name):
         raise NameRefusedError("Mailbox name has control characters")
     return name

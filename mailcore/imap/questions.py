@@ -17,9 +17,6 @@ from mailcore.message.envelope import BodySink
 from mailcore.store.criteria import Criterion
 from mailcore.store.snapshot import Snapshot
 
-# RFC 4314 section 2.1: what the owner of a mailbox may do in it.
-ALL_RIGHTS = "lrswipkxtea"
-
 
 class Refused(Enum):
     """Why something was not done. ``responses.py`` says it in IMAP's words (RFC 5530)."""
@@ -33,7 +30,6 @@ class Refused(Enum):
     TOO_BIG = "too big"  # one message above the message limit
     LIMIT = "limit"  # too many mailboxes, keywords, messages, or no disk space
     EXPUNGED = "expunged"  # everything that was asked for is gone
-    NO_PERMISSION = "no permission"  # of a mailbox whose existence the account may know (RFC 4314 section 2.1)
     UNAVAILABLE = "unavailable"  # database locked, full or gone: try later
 
 
@@ -163,7 +159,6 @@ class Opened(NamedTuple):
     snapshot: Snapshot
     recent_from: int  # messages with this UID or a greater one are \Recent for this session
     special_use: str = ""
-    rights: str = ALL_RIGHTS  # what the account may do in it (RFC 4314 section 2.1)
 
 
 @dataclass(frozen=True, slots=True)

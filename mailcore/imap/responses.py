@@ -100,7 +100,6 @@ _REFUSED = {
     Refused.TOO_BIG: MESSAGE_TOO_BIG,
     Refused.LIMIT: no(b"Limit reached", b"LIMIT"),
     Refused.EXPUNGED: EXPUNGE_ISSUED,
-    Refused.NO_PERMISSION: no(b"Permission denied", b"NOPERM"),
     Refused.UNAVAILABLE: TEMPORARY_FAILURE,
 }
 
@@ -142,12 +141,9 @@ def astring(octets: bytes) -> bytes:
     return string(octets)
 
 
-def mailbox(name: str, *, utf8: bool = False) -> bytes:
-    """Write a mailbox name, in modified UTF-7 or for a client that has asked for it in UTF-8."""
-    if utf8 and not name.isascii():
-        # utf8-quoted of RFC 6855 section 3, quoted of RFC 9051 section 9; a name has no control characters.
-        return b'"%b"' % name.replace("\\", "\\\\").replace('"', '\\"').encode("utf-8")
-    return astring(name.encode("ascii") if utf8 else names.encode(name))
+def mailbox(name: str) -> bytes:
+    """Write a mailbox name."""
+    return astring(names.encode(name))
 
 
 @lru_cache(maxsize=4096)

@@ -37,13 +37,12 @@ class Table:
 class Selected:
     """One client's view of one mailbox."""
 
-    __slots__ = ("_keywords", "_pending", "_recent", "_table", "key", "name", "read_only", "rights", "snapshot", "uids")
+    __slots__ = ("_keywords", "_pending", "_recent", "_table", "key", "name", "read_only", "snapshot", "uids")
 
     def __init__(self, name: str, opened: Opened, *, read_only: bool) -> None:
         self.name = name
         self.key: MailboxKey = opened.key
         self.read_only = read_only
-        self.rights = opened.rights
         self.snapshot: Snapshot = opened.snapshot
         self.uids: Sequence[int] = opened.snapshot.uids  # announced, ascending
         self._table: Table | None = None  # where it is not the snapshot's own

@@ -225,7 +225,7 @@ class ImapSession(Conversation):
 
     def _carry_out(self, text: bytes, literals: tuple[Any, ...]) -> Exchange:
         """Do one command from its tag to its tagged line."""
-        arguments = self._talk.parser(text, literals)
+        arguments = Parser(text, literals)
         try:
             tag = self._talk.tag = arguments.tag()
         except SyntaxRefusedError:

@@ -1,6 +1,6 @@
 """What a session and its commands share: the state of one conversation, and the form of a command."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Protocol, TypeAlias
@@ -72,12 +72,7 @@ class Talk:
     account: int = 0  # 0 before login
     login: str = ""
     selected: Selected | None = None
-    # What the client has shown that it knows, and what it has switched on (RFC 5161).
-    condstore: bool = False  # RFC 7162 section 3.1: MODSEQ
-    qresync: bool = False  # RFC 7162 section 3.2: VANISHED in the place of EXPUNGE
-    rev2: bool = False  # RFC 9051: IMAP4rev2
-    utf8: bool = False  # RFC 6855: UTF8=ACCEPT
-    uidonly: bool = False  # RFC 9586: no message numbers
+    condstore: bool = False  # RFC 7162 section 3.1: the client has shown that it knows MODSEQ
     client: dict[str, str] = field(default_factory=dict)  # what it said of itself (RFC 2971)
     failures: int = 0  # failed logins
     news: bool = False  # the selected mailbox may have changed
@@ -107,29 +102,6 @@ class Talk:
         if self.mailbox.read_only:
             raise CommandRefusedError(responses.READ_ONLY)
         return self.mailbox
-
-    def demand(self, rights: str) -> Selected:
-        """Return the selected mailbox if it was opened for writing and the account has all these rights in it.
-
-        Rights are those of RFC 4314 section 2.1: ``t`` to flag as deleted, ``e`` to expunge, ….
-        """
-        selected = self.writable_mailbox
-        if not set(rights) <= set(selected.rights):
-            raise CommandRefusedError(responses.refused(Refused.NO_PERMISSION))
-        return selected
-
-    @property
-    def unicode_names(self) -> bool:
-        """Mailbox names go over the wire in UTF-8, not in modified UTF-7 (RFC 9051 section 5.1, RFC 6855 section 3)."""
-        return self.rev2 or self.utf8
-
-    def mailbox_name(self, name: str) -> bytes:
-        """Write a mailbox name as this client reads it."""
-        return responses.mailbox(name, utf8=self.unicode_names)
-
-    def parser(self, text: bytes, literals: Sequence[Any] = ()) -> Parser:
-        """Return a parser that reads as this client writes."""
-        return Parser(text, literals, utf8=self.unicode_names)
 
     @property
     def may_authenticate(self) -> bool:

@@ -33,7 +33,7 @@ def is_message(text: bytes) -> bool:
 
 def admit(talk: Talk, event: Announced) -> Generator[CheckAppend, None, Upload]:
     """Return what will take the message, or raise: the command so far is wrong, or the message not welcome."""
-    arguments = talk.parser(event.text, (*event.literals, None))
+    arguments = Parser(event.text, (*event.literals, None))
     appending = talk.appending
     if appending is None:
         arguments.tag()
@@ -42,7 +42,7 @@ def admit(talk: Talk, event: Announced) -> Generator[CheckAppend, None, Upload]:
         arguments.space()
         appending = Appending(arguments.mailbox())
     else:
-        arguments = talk.parser(event.text, (None,))
+        arguments = Parser(event.text, (None,))
         arguments.move_to(appending.read)
         arguments.expect(appending.closing)
     flags, keywords, date, closing = _take_message(arguments)

@@ -30,7 +30,7 @@ def _transfer(talk: Talk, arguments: Parser, *, uid: bool, move: bool) -> Genera
     arguments.space()
     target = arguments.mailbox()
     arguments.end()
-    selected = talk.demand("te") if move else talk.mailbox
+    selected = talk.writable_mailbox if move else talk.mailbox
     uids = selected.uids_of(selected.places(ranges, uid=uid))
     if not uids:
         return Copied(0, (), ())

@@ -9,7 +9,7 @@ from mailcore.imap.talk import Command, Exchange, Talk
 def _expunge(talk: Talk, arguments: Parser) -> Exchange:
     r"""Remove all messages with ``\Deleted``; the EXPUNGE responses come with the changes."""
     arguments.end()
-    selected = talk.demand("e")
+    selected = talk.writable_mailbox
     yield Expunge(selected.key)
     talk.news = True
     return responses.completed(b"EXPUNGE")
@@ -20,7 +20,7 @@ def _uid_expunge(talk: Talk, arguments: Parser) -> Exchange:
     arguments.space()
     ranges = arguments.sequence_set()
     arguments.end()
-    selected = talk.demand("e")
+    selected = talk.writable_mailbox
     uids = selected.uids_of(selected.places(ranges, uid=True))
     if uids:
         yield Expunge(selected.key, uids)

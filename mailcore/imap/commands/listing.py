@@ -69,7 +69,7 @@ def _list(talk: Talk, arguments: Parser) -> Exchange:
     mailboxes: Mailboxes = yield ListMailboxes(talk.account)
     entries = _entries(mailboxes)
     matching = yield from _matching(wish.patterns, entries)
-    yield b"".join(_answers(talk, wish, entries, matching))
+    yield b"".join(_answers(wish, entries, matching))
     return responses.completed(b"LIST")
 
 
@@ -144,7 +144,7 @@ def _matching(patterns: Sequence[names.Pattern], entries: Iterable[_Entry]) -> G
     return matching
 
 
-def _answers(talk: Talk, wish: _Wish, entries: Iterable[_Entry], matching: set[str]) -> Iterable[bytes]:
+def _answers(wish: _Wish, entries: Iterable[_Entry], matching: set[str]) -> Iterable[bytes]:
     recursive = {b"RECURSIVEMATCH", b"SUBSCRIBED"} <= wish.selection
     for entry in entries:
         if entry.name not in matching:
@@ -155,9 +155,9 @@ def _answers(talk: Talk, wish: _Wish, entries: Iterable[_Entry], matching: set[s
             continue
         extra = b' ("CHILDINFO" ("SUBSCRIBED"))' if below else b""
         attributes = b" ".join(_attributes(entry, wish))
-        yield b'* LIST (%b) "/" %b%b\r\n' % (attributes, talk.mailbox_name(entry.name), extra)
+        yield b'* LIST (%b) "/" %b%b\r\n' % (attributes, responses.mailbox(entry.name), extra)
         if wish.status and entry.row is not None:
-            yield status_line(talk, entry.row, list(wish.status))
+            yield status_line(entry.row, list(wish.status))
 
 
 def _is_chosen(entry: _Entry, selection: frozenset[bytes]) -> bool:
@@ -203,9 +203,9 @@ def _lsub(talk: Talk, arguments: Parser) -> Exchange:
         if entry.name not in matching:
             continue
         if entry.subscribed:
-            lines.append(b'* LSUB () "/" %b\r\n' % talk.mailbox_name(entry.name))
+            lines.append(b'* LSUB () "/" %b\r\n' % responses.mailbox(entry.name))
         elif entry.subscribed_below and not reaches_below:
-            lines.append(b'* LSUB (\\Noselect) "/" %b\r\n' % talk.mailbox_name(entry.name))
+            lines.append(b'* LSUB (\\Noselect) "/" %b\r\n' % responses.mailbox(entry.name))
     yield b"".join(lines)
     return responses.completed(b"LSUB")
 

@@ -83,7 +83,7 @@ def _status(talk: Talk, arguments: Parser) -> Exchange:
     if b"HIGHESTMODSEQ" in items:
         yield talk.learn_condstore()
     row: MailboxRow = yield Status(talk.account, name)
-    yield status_line(talk, row, items)
+    yield status_line(row, items)
     return responses.completed(b"STATUS")
 
 
@@ -99,10 +99,10 @@ def _status_item(arguments: Parser) -> bytes:
     return item
 
 
-def status_line(talk: Talk, row: MailboxRow, items: list[bytes]) -> bytes:
+def status_line(row: MailboxRow, items: list[bytes]) -> bytes:
     """Write the STATUS response of a mailbox."""
     numbers = b" ".join([b"%b %d" % (item, _STATUS_ITEMS[item](row)) for item in items])
-    return b"* STATUS %b (%b)\r\n" % (talk.mailbox_name(row.name), numbers)
+    return b"* STATUS %b (%b)\r\n" % (responses.mailbox(row.name), numbers)
 
 
 def _namespace(_talk: Talk, arguments: Parser) -> Exchange:
