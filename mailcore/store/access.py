@@ -274,12 +274,17 @@ def entries(owner: int, mailbox: int) -> list[Entry]:
     email, username = User.objects.values_list("email", "username").get(pk=owner)
     listed = [Entry(label(email, username), ALL_RIGHTS)]
     rows = AccessRight.objects.filter(mailbox_id=mailbox, user__deleted_at__isnull=True).order_by("pk")
-    for negative, rights, user, email, username, group in rows.values_list(
-        "negative", "rights", "user_id", "user__email", "user__username", "group__name"
-    ):
-        name = label(email, username) if user is not None else ANYONE if group is None else GROUP_SIGN + group
-        listed.append(Entry((NEGATIVE_SIGN if negative else "") + name, rights))
+    listed += [Entry(identifier_of(row), row.rights) for row in rows.select_related("user", "group")]
     return listed
+
+
+def identifier_of(entry: AccessRight) -> str:
+    """Return the identifier of an entry in its canonical form."""
+    if entry.user is not None:
+        name = label(entry.user.email, entry.user.username)
+    else:
+        name = ANYONE if entry.group is None else GROUP_SIGN + entry.group.name
+    return (NEGATIVE_SIGN if entry.negative else "") + name
 
 
 def possible(owner: int, identifier: str) -> tuple[str, str]:
@@ -324,7 +329,8 @@ class AccessChange:
     """Give, add or take rights (RFC 4314 sections 3.1 and 3.2), and write it down in the audit log.
 
     ``mode`` is "+" to add, "-" to remove, "" to replace; nothing left is no entry. ``by`` is who does it, from
-    ``address``. Who has the mailbox selected is rung for, and what anybody remembers of rights is forgotten.
+    ``address``; ``administrator``: of the server, who needs no right in the mailbox. Who has the mailbox selected is
+    rung for, and what anybody remembers of rights is forgotten.
     """
 
     owner: int
@@ -334,6 +340,7 @@ class AccessChange:
     rights: str
     by: int
     address: str | None = None
+    administrator: bool = False
     users: Collection[int] = ()
     weight: int = 0
 
@@ -348,7 +355,7 @@ class AccessChange:
         if mailbox.owner_id != self.owner:
             raise GoneError(f"mailbox {self.mailbox} is not of user {self.owner}")
         # Once more, under the lock: the right to do this may be gone.
-        if self.by != self.owner and "a" not in rights_in(self.by, self.mailbox):
+        if not self.administrator and self.by != self.owner and "a" not in rights_in(self.by, self.mailbox):
             raise NoPermissionError(f"user {self.by} may not change rights in mailbox {self.mailbox}")
         who = _identify(self.identifier)
         if who.user == self.owner:

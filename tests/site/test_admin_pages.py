@@ -13,6 +13,7 @@ from a3mailer_site.ids import to_text
 from accounts.models import Alias, AliasTarget, ApiKey, User
 from accounts.passwords import verify
 from domains.models import Domain
+from mailcore.store.models import AccessRight, Mailbox
 from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueuePurge, Route
 from mailqueue.standing import reclassify
 from monitoring.models import CustomMetric, CustomSeries
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"
 NASTY = "<script>alert(1)</script>"
 OURS = [
+    AccessRight,
     Alias,
     AllowedNetwork,
     ApiKey,
@@ -86,6 +88,8 @@ def three(make_user, domain, root):
         Tally.objects.create(minute=now - timedelta(minutes=n), kind="per_ip", count=n)
         queued(f"x{n}@example.org", now)
         QueuePurge.objects.create(queue="retry", messages=n, by=NASTY)
+        mailbox = Mailbox.objects.create(owner=root, name=f"{NASTY}{n}", uidvalidity=1)
+        AccessRight.objects.create(mailbox=mailbox, user=User.objects.get(email=f"u{n}@example.com"), rights="lr")
 
 
 def queued(recipient, now, state="queued"):
