@@ -1,7 +1,9 @@
 """What all tests share: which tests run, that none is left out silently where all must run, and a few records."""
 
 import os
+import shutil
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +21,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 def pytest_addoption(parser):
     parser.addoption("--run-long", action="store_true", help="also run tests marked long")
     parser.addoption("--on-postgresql", action="store_true", help="run everything on PostgreSQL instead of SQLite")
+
+
+def pytest_configure(config):
+    """Give all processes of this run one directory for what is made once (``server.py``)."""
+    if not hasattr(config, "workerinput"):
+        os.environ["TESTS_OF_THIS_RUN"] = tempfile.mkdtemp(prefix="a3mailer-run-")
+
+
+def pytest_unconfigure(config):
+    """Remove it."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop("TESTS_OF_THIS_RUN"), ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config, items):

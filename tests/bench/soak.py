@@ -232,8 +232,7 @@ def main():
     directory = Path(tempfile.mkdtemp(prefix="a3mailer-soak-"))
     server = MailServer(directory, {"A3MAILER_PLAINTEXT_AUTH": "loopback"})
     try:
-        server.prepare()
-        server.people = server.add_people(PEOPLE, PASSWORD)
+        server.prepare(PEOPLE, PASSWORD)
         server.start(180)
         server.raise_limits()
         asyncio.run(soak(server, arguments.minutes, arguments.clients))

@@ -80,8 +80,8 @@ def running(name, environment=None, people=300, directory=None):
     directory = Path(directory or tempfile.mkdtemp(prefix=f"a3mailer-{name}-"))
     server = MailServer(directory, environment)
     try:
-        server.prepare()
-        server.people = [Person(server, address) for address in server.add_people(people, PASSWORD)]
+        server.prepare(people, PASSWORD)
+        server.people = [Person(server, address) for address in server.people]
         server.unused = iter(server.people)
         server.start()
         server.raise_limits()

@@ -25,8 +25,7 @@ def mail_server(tmp_path_factory):
     """A server whose DNS is a closed port, with 120 people."""
     one = MailServer(tmp_path_factory.mktemp("sdk"), {"A3MAILER_DNS_SERVERS": "127.0.0.1:9"})
     try:
-        one.prepare()
-        one.people = one.add_people(120, "correct horse battery")
+        one.prepare(120, "correct horse battery")
         one.start()
         one.url = f"http://127.0.0.1:{one.ports['http']}"
         one.key = one.credentials["api_key"]
