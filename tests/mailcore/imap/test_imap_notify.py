@@ -55,7 +55,6 @@ def rung(client, name):
         b" SET (selected (MessageExpunge))",
         b" SET (selected (FlagChange))",
         b" SET (selected (MessageNew FlagChange))",
-        b" SET (personal (MessageNew))",
         b" SET (selected (MailboxName))",
         b" SET (selected-delayed (SubscriptionChange))",
         b" SET (selected %b) (selected-delayed %b)" % (ALL, ALL),
@@ -288,6 +287,26 @@ def test_new_and_expunged_messages_elsewhere_are_told_by_status():
     client.store.boxes["Work"].add()
     assert rung(client, "Work") == b""
     assert len(asked(client, q.Status)) == 4  # nobody wants to know of the other
+
+
+@pytest.mark.parametrize(
+    ("event", "after_new", "after_flags", "after_expunge"),
+    [
+        (b"MessageNew", 1, 0, 0),
+        (b"MessageExpunge", 0, 0, 1),
+        (b"FlagChange", 1, 1, 1),  # whatever happens, the MODSEQ has grown
+    ],
+)
+def test_elsewhere_one_event_may_be_asked_for_alone(event, after_new, after_flags, after_expunge):
+    client = with_mail()
+    assert b"* STATUS Work (MESSAGES 0 " in client.do(b"a NOTIFY SET STATUS (mailboxes Work (%b))" % event)
+    work = client.store.boxes["Work"]
+    work.add()
+    assert rung(client, "Work").count(b"* STATUS Work (MESSAGES 1 ") == after_new
+    work.flag([1], q.StoreMode.ADD, SEEN)
+    assert rung(client, "Work").count(b"* STATUS Work (MESSAGES 1 ") == after_flags
+    work.remove([1])
+    assert rung(client, "Work").count(b"* STATUS Work (MESSAGES 0 ") == after_expunge
 
 
 def test_flags_elsewhere_are_told_with_unseen_and_modseq():
