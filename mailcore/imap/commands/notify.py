@@ -152,7 +152,7 @@ def _events(talk: Talk, arguments: Parser, wish: _Wish, *, selected: bool) -> Ev
             arguments.space()
     about = events & ABOUT_MESSAGES
     # RFC 5465 section 5: neither goes without the other, and flags go with both, or message numbers would be lost. Of
-    # other mailboxes only STATUS is told; there we are not as strict as the text, since clients in use ask for one alone.
+    # other mailboxes only STATUS is told; there we are not as strict as the text, for clients that ask for one alone.
     if selected and about and not about >= {Event.MESSAGE_NEW, Event.MESSAGE_EXPUNGE} and not wish.unknown:
         raise SyntaxRefusedError("MessageNew and MessageExpunge go together")
     return frozenset(events)
