@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,27 @@ class Filler:
         """Grow until only so many bytes are free."""
         with self.path.open("ab") as file:
             while (left := os.statvfs(self.path).f_bavail * os.statvfs(self.path).f_frsize - free) > 0:
-                try:
+                # The server writes as well. An allocation that fails takes nothing at all: measure again, and retry.
+                with contextlib.suppress(OSError):
                     os.posix_fallocate(file.fileno(), file.seek(0, 2), left)
-                except OSError:
-                    break
+
+    @contextlib.contextmanager
+    def leaving_none(self):
+        """Take what room there is, and what the server gives back meanwhile: its worker deletes files."""
+        done = threading.Event()
+
+        def fill():
+            while not done.wait(0.005):
+                self.leave(0)
+
+        self.leave(0)
+        filling = threading.Thread(target=fill)
+        filling.start()
+        try:
+            yield
+        finally:
+            done.set()
+            filling.join()
 
     def go(self):
         """Give all of it back."""
@@ -65,8 +83,8 @@ def without_spare_room(server):
         # As long as somebody reads what stands here now, nothing is checkpointed.
         database.execute("BEGIN")
         database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-        server.filler.leave(0)
-        yield
+        with server.filler.leaving_none():
+            yield
 
 
 @pytest.fixture(scope="module")
