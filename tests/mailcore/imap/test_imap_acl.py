@@ -217,6 +217,39 @@ def test_each_command_needs_its_right(bob, ann, command, right):
     assert last(ann.do(b"a " + line)).startswith(b"a OK")
 
 
+@pytest.mark.parametrize("rights", [b"lr", b"l", b"lsiktea"])
+def test_a_search_over_all_mailboxes_looks_where_it_may_read(bob, ann, rights):
+    # RFC 7377 section 2.1
+    share(bob, rights)
+    said = ann.do(b"a ESEARCH IN (subtree %b) ALL" % WORK)
+    assert said.endswith(b"a OK ESEARCH completed\r\n")
+    assert (b"* ESEARCH" in said) == (rights == b"lr")
+
+
+@pytest.mark.parametrize("rights", [b"lr", b"l", b"lsiktea"])
+def test_a_part_of_a_message_is_taken_from_where_it_may_be_read(bob, ann, rights):
+    # RFC 4469 section 3
+    share(bob, rights)
+    url = b"/Other%20Users%2Fbob%40example.com%2FWork/;UID=1"
+    answer = last(ann.do(b'a APPEND INBOX CATENATE (URL "%b")' % url))
+    if rights == b"lr":
+        assert answer.startswith(b"a OK [APPENDUID ")
+    else:
+        assert answer.startswith(b"a NO [BADURL %b] " % url)
+        assert b"(MESSAGES 0)" in ann.do(b"b STATUS INBOX (MESSAGES)")
+
+
+@pytest.mark.parametrize("rights", [b"lr", b"l", b"lsiktea"])
+def test_what_happens_is_told_to_who_may_read(bob, ann, rights):
+    # RFC 5465 section 3.1
+    share(bob, rights)
+    said = ann.do(b"a NOTIFY SET STATUS (mailboxes %b (MessageNew MessageExpunge))" % WORK)
+    assert last(said).startswith(b"a OK")
+    may_read = rights == b"lr"
+    assert (b"* STATUS " + WORK in said) == may_read
+    assert (b'* LIST (\\NoAccess) "/" ' + WORK in said) != may_read
+
+
 @pytest.mark.parametrize("right", [b"l", b"r", b"i", b"k", b"x", b"a"])
 def test_myrights_needs_any_right_that_tells_of_the_mailbox(bob, ann, right):
     share(bob, right)
