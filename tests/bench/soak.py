@@ -26,6 +26,7 @@ from server import MailServer  # noqa: E402
 
 PASSWORD = "soak"
 PEOPLE = 25
+GONE = (b"BAD There are no messages", b"BAD No such message number")  # another client has expunged them
 FOLDER_LIMIT = 60  # messages that a client leaves in its mailbox, about
 
 
@@ -70,7 +71,7 @@ class Line:
             lines.append(line)
             if line.endswith(b"}\r\n") and b"{" in line:
                 await self.reader.readexactly(int(line.rpartition(b"{")[2].rstrip(b"}\r\n")))
-        if not line.startswith(tag + b"OK"):
+        if not line.startswith((tag + b"OK", *(tag + gone for gone in GONE))):
             raise RuntimeError(f"{command[:40]!r}: {line!r}")
         return lines
 
