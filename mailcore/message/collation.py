@@ -15,7 +15,7 @@ from typing import Final
 
 # Bump it with every change of what is found in a message: of this module, of ``text.py``, of what decodes for them.
 # What the worker has indexed by other rules is indexed again.
-RULES: Final = 1
+RULES: Final = 2
 
 # Characters folded at once: nobody can interrupt one of the steps below.
 CHUNK: Final = 64 * 1024
@@ -52,6 +52,16 @@ def folded(text: str) -> str:
     """
     words = " ".join(_without_case(text).split())
     return f" {words} " if words else " "
+
+
+def folded_words(text: str) -> list[str]:
+    """Give the words of a folded text of any length, and maybe ends and beginnings of words besides.
+
+    Any three neighbouring characters of the folded text, spaces taken for the ends of words, are in one of them.
+    """
+    if len(text) <= CHUNK:
+        return _without_case(text).split()
+    return list({word for chunk in folded_chunks(text, 2) for word in chunk.split()})
 
 
 def folded_needle(text: str) -> str:

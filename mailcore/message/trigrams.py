@@ -1,8 +1,9 @@
-"""Which texts can contain a needle: a small signature of all sequences of three characters that a text has.
+"""Which texts can contain a needle: a small signature of all sequences of three characters in a text's words.
 
-A signature is a set of bits. Each trigram of the folded text (three UTF-16 code units) sets one of them; a text can
-contain a needle only if the bits of all the needle's trigrams are set. It may be wrong in saying yes, never in saying
-no: a needle of three letters is in every sixth text by mistake, one of five in one of 200.
+A signature is a set of bits. Each trigram (three UTF-16 code units) of a word with two spaces around it sets one of
+them; a text can contain a needle only if the bits of all the needle's trigrams are set. It may be wrong in saying yes,
+never in saying no: a needle of three letters is in every sixth text by mistake, one of five in one of 200. Which word
+stands beside which one is not in it: a text says the same words again and again, and so each has to be looked at once.
 
 The bit of a trigram with the hash ``h`` is bit ``h & 7`` of byte ``(h >> 3) % len(signature)``: a database can test it.
 """
@@ -23,6 +24,7 @@ LIMIT: Final = 8192
 _UNITS: Final = 4096
 _FACTORS: Final = (15_877, 9_973, 12_289)
 _LANES: Final = int.from_bytes(b"\xff\xff\0\0" * (_UNITS // 2 + 1), "little")
+_ONE: Final = ord("1")
 # Of a long needle so many trigrams are more than enough.
 _TESTED: Final = 12
 # Words of Chinese and Japanese mostly have two characters. Each pair of them counts as a trigram that ends in NUL.
@@ -30,7 +32,7 @@ _IDEOGRAPHS: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff]{2,}")
 
 
 def _hashes(text: str) -> set[int]:
-    """Return the hashes (16 bits) of all trigrams of a folded text."""
+    """Return the hashes (16 bits) of all trigrams of a text."""
     units = text.encode("utf-16-le", "surrogatepass")
     found: set[int] = set()
     for begin in range(0, len(units) - 4, 2 * _UNITS - 4):
@@ -60,16 +62,25 @@ def _numbers(units: bytes) -> "array[int]":
     return numbers
 
 
-def signature(texts: Iterable[str]) -> bytes:
-    """Make the signature of folded texts; a trigram lies within one of them."""
-    hashes: set[int] = set()
-    for text in texts:
-        hashes |= _hashes(text)
+def signature(pieces: Iterable[Iterable[str]]) -> bytes:
+    """Make the signature of a text, given the words of the folded text, piece by piece."""
+    words: set[str] = set()
+    for piece in pieces:
+        words.update(piece)
+    hashes = _hashes(_spaced(words))
     size = min(max(len(hashes) * BITS_EACH // 8, 1), LIMIT)
-    bits = bytearray(size)
+    # Bit ``h & 7`` of byte ``(h >> 3) % size`` is bit ``h % (8 * size)`` of a number. It is written down in binary, the
+    # last digit first: to set a digit takes less than half as long as to set a bit.
+    bits = 8 * size
+    digits = bytearray(b"0") * bits
     for value in hashes:
-        bits[(value >> 3) % size] |= 1 << (value & 7)
-    return bytes(bits)
+        digits[~(value % bits)] = _ONE
+    return int(digits, 2).to_bytes(size, "little")
+
+
+def _spaced(words: Iterable[str]) -> str:
+    """Put words together so that no trigram has letters of two of them."""
+    return f"  {'  '.join(words)}  "
 
 
 def marks(needle: str) -> list[int]:
@@ -77,7 +88,7 @@ def marks(needle: str) -> list[int]:
 
     There are none where the needle is too short: then a signature says nothing.
     """
-    hashes = sorted(_hashes(needle))
+    hashes = sorted(_hashes(needle.replace(" ", "  ")))
     return hashes[:: -(-len(hashes) // _TESTED)] if hashes else []
 
 

@@ -9,7 +9,7 @@ from datetime import date
 from functools import partial
 from typing import Final, NamedTuple
 
-from mailcore.message.collation import folded, folded_chunks
+from mailcore.message.collation import folded, folded_words
 from mailcore.message.dates import parse_date
 from mailcore.message.headers import Octets
 from mailcore.message.structure import scan
@@ -54,7 +54,7 @@ def entry_of(message: Octets) -> Entry:
     dates = headers.get_all(b"date")
     sent = parse_date(dates[0]) if dates else None
     texts = (text for source in (header_texts(headers), body_texts(message, root)) for text in source)
-    marks = signature(chunk for text in texts for chunk in folded_chunks(text, 2))
+    marks = signature(map(folded_words, texts))
     return Entry(sent_on=days(sent.day) if sent else None, signature=marks, **columns)
 
 

@@ -3,15 +3,18 @@
 An entry belongs to a body, so mail to many recipients is indexed once, and an entry goes with its body. Which bodies
 still need one is seen from the tables alone: whatever dies in the middle, what was not written is found again. New mail
 is looked for all the time by the ids, which grow with time; sweeps find what committed late or was delivered from the
-queue, and everything when the rules have changed. The work is done in small slices with rests between, and the write
-gate is held for a moment only. Two that do it at once do no harm.
+queue, and everything when the rules have changed. The work is done in small slices with rests between, long ones while
+others use the processors: a search is exact without the index, and who waits for mail waits now. The write gate is held
+for a moment only. Two that do it at once do no harm.
 """
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import psutil
 import structlog
 from django.db import connection, transaction
 
@@ -25,10 +28,15 @@ from mailqueue.models import Body
 
 log = structlog.get_logger("mailcore.store.indexing")
 
-# Seconds of one turn; of work before the entries are written; and of rest after that, as a share of the work.
+# Seconds of one turn; and of work before the entries are written.
 TURN = 1.0
 WORK = 0.02
-REST = 0.5
+# Rest after that, as a share of the work, on a machine with nothing else to do; and what is added when all processors
+# are busy with other things, in parts for parts of them.
+REST = 0.25
+GIVE_WAY = 8.0
+# Seconds over which is seen how busy they are: the system counts in hundredths.
+LOOK_EVERY = 0.2
 # Bodies looked at with one statement, and entries written in one transaction.
 PAGE = 500
 BATCH = 100
@@ -41,6 +49,7 @@ WHOLE_SWEEP_EVERY = 24 * 3600.0
 # Seconds between two transactions that only forget.
 PAUSE = 0.005
 
+_PROCESSORS = os.cpu_count() or 1
 # Any number will do that no other lock of ours has.
 _LOCK = 0x41334D49
 
@@ -70,6 +79,7 @@ class Indexer:
         self._next_whole_sweep = now + WHOLE_SWEEP_EVERY
         self._behind: int | None = None  # the first that is not indexed, as far as is known
         self._stopping = False
+        self._others = _Others()
 
     def stop(self) -> None:
         """End the turn that is under way, soon. From any thread."""
@@ -113,7 +123,7 @@ class Indexer:
             page = _page(position)
             wanted = [body for body, rules in page if rules != RULES]
             missing = missing or bool(wanted)
-            for slice_ in _index(wanted):
+            for slice_ in _index(wanted, self._others):
                 if self._stopping or time.monotonic() > end:
                     return slice_[-1], False, missing
             position = page[-1][0] if page else position
@@ -121,6 +131,33 @@ class Indexer:
                 return position, True, missing
             if self._stopping or time.monotonic() > end:
                 return position, False, missing
+
+
+class _Others:
+    """What share of the processors others use: all programs, and all threads of this process but the one that works."""
+
+    def __init__(self) -> None:
+        self._share = 0.0
+        self._mine = 0.0
+        self._looked_at, self._busy = time.monotonic(), _busy_seconds()
+
+    def share(self, mine: float) -> float:
+        """Return the share (0 to 1) in the last moments. ``mine``: processor seconds used here since the last call."""
+        self._mine += mine
+        now = time.monotonic()
+        if now - self._looked_at >= LOOK_EVERY:
+            busy = _busy_seconds()
+            used = busy - self._busy - self._mine
+            self._share = min(max(used / (now - self._looked_at) / _PROCESSORS, 0.0), 1.0)
+            self._looked_at, self._busy, self._mine = now, busy, 0.0
+        return self._share
+
+
+def _busy_seconds() -> float:
+    """Return the seconds that the processors have been at work since the machine was started, added up."""
+    times = psutil.cpu_times()
+    # The time of guests is in ``user`` already.
+    return float(sum(times) - sum(getattr(times, idle, 0.0) for idle in ("idle", "iowait", "guest", "guest_nice")))
 
 
 def _page(after: int) -> list[tuple[int, int | None]]:
@@ -131,22 +168,27 @@ def _page(after: int) -> list[tuple[int, int | None]]:
     return rows
 
 
-def _index(bodies: Sequence[int]) -> Iterator[Sequence[int]]:
+def _index(bodies: Sequence[int], others: _Others) -> Iterator[Sequence[int]]:
     """Index these bodies (ids ascending) slice by slice; give the ids of each once it is written and rested from."""
-    began, done, entries = time.monotonic(), 0, []
+    began, done, entries = _clocks(), 0, []
     for position, body in enumerate(bodies):
         if position % BATCH == 0:
             small = small_bodies(bodies[position : position + BATCH])
         entry = _entry(body, small.get(body))
         if entry is not None:
             entries.append((body, entry))
-        worked = time.monotonic() - began
-        if worked > WORK or position == len(bodies) - 1:
+        if time.monotonic() - began[0] > WORK or position == len(bodies) - 1:
             _write(entries)
             figures.count("index.entries", len(entries))
-            time.sleep(REST * worked)
+            worked, computed = (end - begin for begin, end in zip(began, _clocks(), strict=True))
+            time.sleep(worked * (REST + GIVE_WAY * others.share(computed)))
             yield bodies[done : position + 1]
-            began, done, entries = time.monotonic(), position + 1, []
+            began, done, entries = _clocks(), position + 1, []
+
+
+def _clocks() -> tuple[float, float]:
+    """Return the time, and the processor seconds that this thread has used."""
+    return time.monotonic(), time.thread_time()
 
 
 def _entry(body: int, data: bytes | None) -> Entry | None:
@@ -191,10 +233,10 @@ def _alone() -> Iterator[bool]:
 
 
 def index_all() -> Iterator[int]:
-    """Index everything that is not, without regard for others; give how many each slice had."""
-    position = -1
+    """Index everything that is not, to the end; give how many each slice had."""
+    position, others = -1, _Others()
     while page := _page(position):
-        for slice_ in _index([body for body, rules in page if rules != RULES]):
+        for slice_ in _index([body for body, rules in page if rules != RULES], others):
             yield len(slice_)
         position = page[-1][0]
 

@@ -51,6 +51,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _no_rests(monkeypatch):
     monkeypatch.setattr(indexing, "REST", 0)
+    monkeypatch.setattr(indexing, "GIVE_WAY", 0)
     monkeypatch.setattr(indexing, "PAUSE", 0)
 
 
