@@ -6,6 +6,7 @@ than linear time (``idna``, ``punycode``) are not in it.
 """
 
 from encodings.aliases import aliases
+from functools import lru_cache
 from typing import Final
 
 _NO_CHARSETS: Final = frozenset(
@@ -91,7 +92,16 @@ def _table() -> dict[str, str]:
 _CODECS: Final = _table()
 
 
+# No label is longer.
+_LONGEST: Final = 40
+
+
 def _codec(label: str) -> str | None:
+    return _codec_of(label) if len(label) <= _LONGEST else None
+
+
+@lru_cache(1024)
+def _codec_of(label: str) -> str | None:
     key = _key(label)
     # Private names (x-sjis, x-mac-cyrillic) mostly are what the rest of the name says.
     return _CODECS.get(key) or _CODECS.get(key.removeprefix("x_").replace("cp_", "cp"))

@@ -9,8 +9,10 @@ expect: ``ß`` is ``ss`` (full case folding), and white space of any kind and le
 was broken is nothing to search for. An accent is kept: ``cafes`` is not in ``cafés``; ``cafe`` is, being its beginning.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 # Bump it with every change of what is found in a message: of this module, of ``text.py``, of what decodes for them.
@@ -37,11 +39,36 @@ class _Titlecase(dict[int, str]):
 _TITLECASE: Final = _Titlecase()
 
 
+# Every second piece of what it splits is not ASCII.
+_NOT_ASCII: Final = re.compile("([^\0-\x7f]+)")
+# Runs of characters that are not ASCII come again and again where they are short: accents, words of two ideographs.
+_SHORT: Final = 16
+_REMEMBERED: Final = 8192
+
+
 def casemap(text: str) -> str:
     """Map a text to what is compared (RFC 5051 section 2.3): titlecase each character, then decompose fully."""
     if text.isascii():
         return text.upper()
-    return unicodedata.normalize("NFKD", text.translate(_TITLECASE))
+    # No character of ASCII is changed by those beside it, or changes them.
+    pieces = _NOT_ASCII.split(text)
+    pieces[::2] = map(str.upper, pieces[::2])
+    pieces[1::2] = map(_mapped, pieces[1::2])
+    return "".join(pieces)
+
+
+def _mapped(run: str) -> str:
+    return _mapped_short(run) if len(run) <= _SHORT else _map(run)
+
+
+def _map(run: str) -> str:
+    # What has no case in any form has no titlecase either. That is seen in a tenth of the time of the mapping.
+    if run.lower() != run or run.upper() != run:
+        run = run.translate(_TITLECASE)
+    return unicodedata.normalize("NFKD", run)
+
+
+_mapped_short = lru_cache(_REMEMBERED)(_map)
 
 
 def folded(text: str) -> str:
@@ -104,4 +131,9 @@ def contains(text: str, needle: str) -> bool:
 
 def _without_case(text: str) -> str:
     """Map a text and fold it: small letters, as the look at raw bytes has them, too."""
-    return text.lower() if text.isascii() else casemap(text).casefold()
+    if text.isascii():
+        return text.lower()
+    pieces = _NOT_ASCII.split(text)
+    pieces[::2] = map(str.lower, pieces[::2])
+    pieces[1::2] = map(str.casefold, map(_mapped, pieces[1::2]))
+    return "".join(pieces)

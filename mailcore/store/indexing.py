@@ -32,7 +32,7 @@ log = structlog.get_logger("mailcore.store.indexing")
 TURN = 1.0
 WORK = 0.02
 # Rest after that, as a share of the work, on a machine with nothing else to do; and what is added when all processors
-# are busy with other things, in parts for parts of them.
+# are busy with other things: a quarter of it when half of them are.
 REST = 0.25
 GIVE_WAY = 8.0
 # Seconds over which is seen how busy they are: the system counts in hundredths.
@@ -181,7 +181,7 @@ def _index(bodies: Sequence[int], others: _Others) -> Iterator[Sequence[int]]:
             _write(entries)
             figures.count("index.entries", len(entries))
             worked, computed = (end - begin for begin, end in zip(began, _clocks(), strict=True))
-            time.sleep(worked * (REST + GIVE_WAY * others.share(computed)))
+            time.sleep(worked * (REST + GIVE_WAY * others.share(computed) ** 2))
             yield bodies[done : position + 1]
             began, done, entries = _clocks(), position + 1, []
 
