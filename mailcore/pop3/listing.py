@@ -8,11 +8,16 @@ import threading
 from array import array
 from collections import OrderedDict
 
+from django.db import connection
+
 from mailcore.pop3.questions import Maildrop
 from mailcore.store import reading
 from mailcore.store.batch import GoneError
 from mailcore.store.mailboxes import inbox_id
 from mailcore.store.models import Mailbox
+
+# Written once: at every login Django would think about it for longer than the database.
+_STATE = f'SELECT uidvalidity, uidnext, messages FROM "{Mailbox._meta.db_table}" WHERE id = %s AND owner_id = %s'  # noqa: S608
 
 # Lists that are remembered, and messages in all of them together: 12 bytes each.
 _LISTS = 1000
@@ -31,11 +36,12 @@ class Listings:
     def open(self, owner: int) -> Maildrop:
         """List INBOX; it is as new as the call. Raises ``GoneError`` when the user has been deleted."""
         inbox = inbox_id(owner)
-        columns = Mailbox.objects.values_list("uidvalidity", "uidnext", "messages")
-        row = columns.filter(pk=inbox, owner_id=owner).first()
-        if row is None:
+        with connection.cursor() as cursor:
+            cursor.execute(_STATE, [inbox, owner])
+            rows = cursor.fetchall()
+        if not rows:
             raise GoneError(f"user {owner} is gone")
-        uidvalidity, uidnext, messages = row
+        [(uidvalidity, uidnext, messages)] = rows
         with self._lock:
             known_to, known = self._known.get(owner, (1, None))
         if known is None or (known.mailbox_id, known.uidvalidity) != (inbox, uidvalidity):
