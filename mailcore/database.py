@@ -95,9 +95,10 @@ def _leave_no_transaction() -> None:
 class DatabaseDoors:
     """The doors (``transport.Doors``) of a process that has a database."""
 
-    __slots__ = ("_committer", "_readers", "_verifiers", "_verify", "connection")
+    __slots__ = ("_committer", "_readers", "_verifiers", "_verify", "begun", "connection")
 
     connection: Any
+    begun: Any
 
     def __init__(self, way_back: WayBack, verify: Verify, committer: Committing | None = None) -> None:
         self._readers = Pool("database", way_back, threads=READERS, waiting=READS_WAITING, wrap=in_database_thread)
@@ -107,6 +108,7 @@ class DatabaseDoors:
         self._verify = verify
         self._committer = committer
         self.connection = None
+        self.begun = None
 
     def at(self, connection: Any) -> "Self":
         """Return the same doors, for this connection's questions."""
@@ -116,6 +118,7 @@ class DatabaseDoors:
         doors._verify = self._verify
         doors._committer = self._committer
         doors.connection = connection
+        doors.begun = None
         return doors
 
     def database(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> "Deferred[T]":

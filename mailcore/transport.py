@@ -81,11 +81,13 @@ class Doors(Protocol):
 
     # Whose question it is; ``None`` outside a connection (the delivery agents have doors too).
     connection: "Connection | None"
+    # What an answer has begun for the question that it expects next.
+    begun: Any
 
     def at(self, connection: "Connection") -> Self:
         """Return the same doors, for this connection's questions."""
 
-    def database(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> Awaitable[T]:
+    def database(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> "Deferred[T]":
         """Call a function that reads with the ORM in a database thread, in autocommit. Plain values in and out."""
 
     def commit(self, work: Any) -> Awaitable[Any]:

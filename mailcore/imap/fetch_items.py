@@ -143,8 +143,8 @@ class FetchPlan:
         """Identifiers or save dates are asked for."""
         return not ORIGINS.isdisjoint(self.items)
 
-    def question(self, key: MailboxKey, uids: Sequence[int]) -> FetchMessages:
-        """Ask for the columns of some messages."""
+    def question(self, key: MailboxKey, uids: Sequence[int], following: Sequence[int] = ()) -> FetchMessages:
+        """Ask for the columns of some messages; those of others will be asked for after that."""
         return FetchMessages(
             key,
             uids,
@@ -155,6 +155,7 @@ class FetchPlan:
             preview="PREVIEW" in self.items,
             lazy=self.lazy,
             sections=tuple(wanted.section for wanted in self.sections),
+            following=following,
         )
 
     def finish(self, form: Form) -> None:
@@ -183,10 +184,11 @@ class FetchPlan:
 def _picker(fields: frozenset[bytes]) -> Callable[[bytes], bytes]:
     """Return what picks these fields out of the cached header lines: ``select_fields`` for thousands of messages."""
     # field = name ":" text, and lines that begin with white space go on with it (RFC 5322 section 2.2.3).
-    # Beginning with a line end and one look at the next letter makes it a third faster.
-    names = b"|".join(re.escape(name) for name in sorted(fields))
+    # Beginning with a line end and one look at the next letter makes it a third faster, and so does naming the letters
+    # of both cases.
+    names = b"|".join(map(_in_any_case, sorted(fields)))
     letters = re.escape(b"".join(sorted({letter for name in fields for letter in (name[:1], name[:1].upper())})))
-    form = re.compile(rb"\n(?=[%b])(?:%b)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*" % (letters, names), re.IGNORECASE)
+    form = re.compile(rb"\n(?=[%b])(?:%b)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+" % (letters, names))
 
     def pick(lines: bytes) -> bytes:
         if not lines.endswith(b"\n"):
@@ -195,6 +197,12 @@ def _picker(fields: frozenset[bytes]) -> Callable[[bytes], bytes]:
         return responses.literal(found[1:] + b"\n\r\n" if found else b"\r\n")
 
     return pick
+
+
+def _in_any_case(name: bytes) -> bytes:
+    """Write an expression for a name in whatever case."""
+    letters = (bytes([octet]) for octet in name)
+    return b"".join(b"[%b%b]" % (each.lower(), each.upper()) if each.isalpha() else re.escape(each) for each in letters)
 
 
 # Octets of a FETCH after its message set whose plan is remembered: programs ask for the same again and again.

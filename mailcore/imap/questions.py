@@ -10,7 +10,7 @@ its owner. Mailbox names are text, hierarchy separator "/", "INBOX" always in ca
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
@@ -402,7 +402,8 @@ class ReadVanished(Question):
 class FetchMessages(Question):
     """Columns of messages, by UID (ascending, at most 1,000). Answer: ``Fetched``.
 
-    What is not asked for may be ``None`` in the rows. ``sections`` are cut out of the bodies off the reactor.
+    What is not asked for may be ``None`` in the rows. ``sections`` are cut out of the bodies off the reactor. Of what
+    is left of ``uids`` by an answer, and then of ``following``, the same will be asked next.
     """
 
     key: MailboxKey
@@ -414,6 +415,7 @@ class FetchMessages(Question):
     preview: bool = False
     lazy: bool = False  # a preview that takes time may be left out (RFC 8970 section 3.1)
     sections: tuple["Section", ...] = ()
+    following: Sequence[int] = field(default=(), compare=False)
 
 
 class Fetched(NamedTuple):

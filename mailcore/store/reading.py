@@ -146,16 +146,30 @@ def _one_body(owner: int, mailbox: int, uids: Sequence[int]) -> Iterator[tuple[M
         yield row, data if data is not None else map_body(body)
 
 
-def following(owner: int, mailbox: int, uid: int, count: int) -> list[tuple[MessageRow, bytes]]:
-    """Return the messages among the next ``count`` UIDs from this one on that are small, with their bytes."""
-    columns = "m.uid, m.size, m.internal_date, d.data"
+def following(owner: int, mailbox: int, uid: int, count: int) -> tuple[list[tuple[MessageRow, bytes]], int | None]:
+    """Return the next ``count`` messages from this UID on, fewer where they are large, with their bytes.
+
+    Very large ones are left out. Then the UID from which to go on, ``None`` at the end of the mailbox.
+    """
+    columns = "m.uid, m.size, m.internal_date, m.body_id, d.data"
     source = f'{_FROM} JOIN "{Body._meta.db_table}" d ON d.id = m.body_id'
-    found = _select(f"SELECT {columns} {source}", owner, mailbox, range(uid, uid + count))
-    return [
-        (MessageRow(number, size, internal_date, None, None, None, None, None), bytes(data))
-        for number, size, internal_date, data in found
-        if data is not None
-    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {columns} {source} WHERE m.mailbox_id = %s AND m.uid >= %s ORDER BY m.uid LIMIT {count}",
+            [owner, mailbox, uid],
+        )
+        rows = cursor.fetchall()
+    found: list[tuple[MessageRow, bytes]] = []
+    taken = 0
+    for number, size, internal_date, body, data in rows:
+        if size > _MAPPED_FROM:
+            continue
+        if found and taken + size > ANSWER_LIMIT:
+            return found, number
+        taken += size
+        octets = bytes(data if data is not None else map_body(body))
+        found.append((MessageRow(number, size, internal_date, None, None, None, None, None), octets))
+    return found, (rows[-1][0] + 1 if len(rows) == count else None)
 
 
 def small_bodies(ids: Sequence[int]) -> dict[int, bytes]:

@@ -1,8 +1,10 @@
 """What the answers to all questions of an IMAP session have in common: refusals, and names that become ids."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, ensureDeferred
 
 from mailcore.imap.names import INBOX
 from mailcore.imap.questions import Refused
@@ -46,6 +48,19 @@ _REASONS: dict[type[Exception], Refused] = {
     ValueTooLongError: Refused.VALUE_TOO_LONG,
     NoSuchQuotaRootError: Refused.NO_SUCH_QUOTA_ROOT,
 }
+
+
+def begin(work: Awaitable[T]) -> "Deferred[T | None]":
+    """Let this be done while nobody waits for it. What fails gives ``None``: it is done again when it is needed."""
+
+    async def attempt() -> T | None:
+        try:
+            return await work
+        except Exception:  # noqa: BLE001 - told then
+            return None
+
+    return ensureDeferred(attempt())
+
 
 Answer = Callable[[Q, Doors], Coroutine[Any, Any, T]]
 

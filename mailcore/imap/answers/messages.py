@@ -1,13 +1,13 @@
 """Messages of the selected mailbox: read, flag, remove, copy."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from mailcore.dialogue import Question, UnavailableError
-from mailcore.imap.answers.common import Answer, actor, into, refusing, target
+from mailcore.imap.answers.common import Answer, actor, begin, into, refusing, target
 from mailcore.imap.questions import (
     Copied,
     CopyMessages,
@@ -38,22 +38,45 @@ from mailcore.transport import Doors
 EFFORT_LIMIT = 8 * 1024 * 1024
 
 
+class _Begun(NamedTuple):
+    """A question that has not been asked yet, and its answer; ``None`` if it failed: then it is asked again."""
+
+    question: FetchMessages
+    answer: Awaitable[tuple[Sequence[Sequence[Any]], int] | None]
+
+
 @refusing
 async def fetch_messages(question: FetchMessages, doors: Doors) -> Fetched:
     """Return columns of messages, and what has to be cut out of their bodies."""
     if not question.preview:
         if _is_simple(question):
             known = read_ahead.take(*question.key, question.uids[0])
-            if known is not None:
-                return Fetched([_row(question, *known)], 1)
-            return Fetched(*await doors.database(_fetch_one, question))
-        return Fetched(*await doors.database(_fetch, question))
+            if known is None:
+                return Fetched(*await doors.database(_fetch_one, question))
+            if (start := read_ahead.go_on(*question.key, question.uids[0])) is not None:
+                begin(doors.database(_read_ahead, *question.key, start))
+            return Fetched([_row(question, *known)], 1)
+        return await _fetch_and_go_on(question, doors)
     found: Previews = await doors.database(previews.read, *question.key, question.uids, lazy=question.lazy)
     if found.made:
         with suppress(UnavailableError):  # they can be told all the same
             await doors.commit(previews.Keep(found.made))
     rows, done = await doors.database(_fetch, replace(question, uids=question.uids[: found.done]))
     return Fetched([(*row[:8], _encoded(found.texts.get(row[0]))) for row in rows], done)
+
+
+async def _fetch_and_go_on(question: FetchMessages, doors: Doors) -> Fetched:
+    """Return columns, and begin to read what will be asked for next: while this is on its way, the database is idle."""
+    begun, doors.begun = doors.begun, None
+    found = await begun.answer if isinstance(begun, _Begun) and begun.question == question else None
+    if found is None:
+        found = await doors.database(_fetch, question)
+    fetched = Fetched(*found)
+    rest = question.uids[fetched.done :]
+    following = replace(question, uids=rest) if rest else replace(question, uids=question.following, following=())
+    if following.uids:
+        doors.begun = _Begun(following, begin(doors.database(_fetch, following)))
+    return fetched
 
 
 def _is_simple(question: FetchMessages) -> bool:
@@ -78,12 +101,16 @@ def _fetch_one(question: FetchMessages) -> tuple[Sequence[Sequence[Any]], int]:
     """Read one message, and those that will be asked for next."""
     (uid,) = question.uids
     if read_ahead.goes_forward(*question.key, uid):
-        read = following(*question.key, uid, STRIDE)
-        if read and read[0][0].uid == uid:
-            read_ahead.keep(*question.key, read[1:])
-            return [_row(question, *read[0])], 1
-        read_ahead.keep(*question.key, read)
+        _read_ahead(*question.key, uid)
+        known = read_ahead.take(*question.key, uid)
+        if known is not None:
+            return [_row(question, *known)], 1
     return [_row(question, *found) for found in bodies(*question.key, question.uids)], 1
+
+
+def _read_ahead(owner: int, mailbox: int, uid: int) -> None:
+    """Read the next messages, this one included."""
+    read_ahead.keep(owner, mailbox, *following(owner, mailbox, uid, STRIDE))
 
 
 def _encoded(text: str | None) -> bytes | None:

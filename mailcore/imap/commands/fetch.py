@@ -134,11 +134,15 @@ class _Fetcher:
 
     def from_store(self, places: list[range]) -> Piece:
         """Answer with rows of the store, as many at a time as it likes to give."""
-        for slice_ in _gathered(places, SLICE):
-            uids = [self._selected.uids[place] for place in slice_]
+        all_uids = self._selected.uids
+        slices = _gathered(places, SLICE)
+        next_slice = next(slices, ())
+        while slice_ := next_slice:
+            next_slice = next(slices, ())
+            uids, following = ([all_uids[place] for place in each] for each in (slice_, next_slice))
             done = 0
             while done < len(uids):
-                fetched: Fetched = yield self._plan.question(self._selected.key, uids[done:])
+                fetched: Fetched = yield self._plan.question(self._selected.key, uids[done:], following)
                 wanted = slice_[done : done + fetched.done]
                 done += fetched.done
                 rows = fetched.rows
@@ -147,7 +151,7 @@ class _Fetcher:
                 if len(rows) < len(wanted):
                     self.missing = True
                     present = {row[0] for row in rows}
-                    wanted = [place for place in wanted if self._selected.uids[place] in present]
+                    wanted = [place for place in wanted if all_uids[place] in present]
                 if self._plan.sections:
                     yield from self._with_sections(wanted, rows)
                 else:

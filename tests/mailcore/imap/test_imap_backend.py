@@ -23,6 +23,8 @@ LARGE = MESSAGE + b"0123456789abcde\n" * 40_000
 class Doors:
     """Doors without threads; ``connection`` is the client itself."""
 
+    begun = None
+
     def __init__(self, connection):
         self.connection = connection
         self.away = False

@@ -1,12 +1,18 @@
 """BINARY, PREVIEW, CATENATE and REPLACE on the real store, and what the message log keeps of a client's acts."""
 
 import base64
+import itertools
 
 import pytest
 from imap_model import MESSAGE
 from test_imap_backend import LARGE, RealClient
+from twisted.internet.defer import Deferred
 
 from accounts.models import User
+from mailcore.dialogue import UnavailableError
+from mailcore.imap.answers.messages import _Begun, fetch_messages
+from mailcore.imap.commands import fetch
+from mailcore.imap.questions import FetchMessages, MailboxKey
 from mailcore.intake.acceptance import Acceptance
 from mailcore.intake.routing import Delivery, Plan
 from mailcore.store import commit, mailboxes, pruning
@@ -301,7 +307,7 @@ def test_messages_fetched_one_after_the_other_are_read_ahead_and_stay_what_they_
     for number, message in enumerate(messages, 1):
         said = client.do(b"a UID FETCH %d (UID BODY.PEEK[])" % number)
         assert b"BODY[] {%d}\r\n" % len(message) + message + b")\r\n" in said
-    # The first two, and the one that lies in a file, piece by piece.
+    # The first two, and the one that is so large that it is read piece by piece.
     assert len([function for function in read if function.__name__ == "_fetch_one"]) == 3
     assert client.do(b"b UID FETCH 3 BODY.PEEK[HEADER.FIELDS (SUBJECT)]").startswith(b"* 3 FETCH (UID 3 BODY[HEADER")
 
@@ -315,3 +321,64 @@ def test_what_was_read_ahead_of_a_message_is_told_only_while_the_client_knows_of
     other.do(b"d EXPUNGE")
     client.do(b"e NOOP")
     assert client.do(b"f UID FETCH 4 BODY.PEEK[]") == b"f OK UID FETCH completed\r\n"
+
+
+# -- The next piece ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(client, monkeypatch):
+    """What has been read of the database for FETCH: the UIDs of each piece."""
+    monkeypatch.setattr(fetch, "SLICE", 3)
+    pieces = []
+    database = client.doors.database
+
+    async def counted(function, question, *args, **kwargs):
+        if function.__name__ == "_fetch":
+            pieces.append(list(question.uids))
+        return await database(function, question, *args, **kwargs)
+
+    monkeypatch.setattr(client.doors, "database", counted)
+    return pieces
+
+
+def test_every_piece_is_read_once_and_the_next_before_it_is_asked_for(client, asked):
+    messages = [MESSAGE + b"%d\r\n" % number for number in range(8)]
+    client.append(*messages)
+    said = client.do(b"a UID FETCH 1:8 (UID BODY.PEEK[])")
+    assert said.count(b"FETCH (") == 8
+    for message in messages:
+        assert b"BODY[] {%d}\r\n" % len(message) + message + b")\r\n" in said
+    assert asked == [[1, 2, 3], [4, 5, 6], [7, 8]]
+    assert client.doors.begun is None
+
+
+def test_a_piece_that_could_not_be_read_beforehand_is_read_when_it_is_needed(client, asked, monkeypatch):
+    client.append(*[MESSAGE] * 5)
+    database, calls = client.doors.database, itertools.count()
+
+    async def failing(function, *args, **kwargs):
+        if function.__name__ == "_fetch" and next(calls) == 1:
+            raise UnavailableError("just now")
+        return await database(function, *args, **kwargs)
+
+    monkeypatch.setattr(client.doors, "database", failing)
+    assert client.do(b"a FETCH 1:5 (RFC822.SIZE BODY.PEEK[])").count(b"FETCH (") == 5
+    assert asked == [[1, 2, 3], [4, 5]]
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_was_begun_for_another_question_is_no_answer(client, bob):
+    client.append(*[MESSAGE] * 5)
+    key = MailboxKey(bob.pk, mailboxes.inbox_id(bob.pk))
+    for first, second in (
+        (FetchMessages(key, [1, 2], headers=True), FetchMessages(key, [1, 2], envelope=True)),
+        (FetchMessages(key, [1, 2], headers=True), FetchMessages(key, [1, 3], headers=True)),
+        (FetchMessages(key, [1, 2], headers=True), FetchMessages(key._replace(account=0), [1, 2], headers=True)),
+    ):
+        begun = Deferred()
+        client.doors.begun = _Begun(first, begun)
+        with pytest.raises(StopIteration) as answered:
+            fetch_messages(second, client.doors).send(None)
+        assert [row[0] for row in answered.value.value.rows] == ([] if second.key != key else second.uids)
+        assert client.doors.begun is None

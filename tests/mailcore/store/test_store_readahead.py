@@ -11,7 +11,7 @@ def row(uid):
 
 def test_what_was_read_ahead_is_given_once_and_to_its_owner_alone():
     ahead = ReadAhead()
-    ahead.keep(7, 1, [(row(5), b"abc")])
+    ahead.keep(7, 1, [(row(5), b"abc")], None)
     assert ahead.take(8, 1, 5) is None
     assert ahead.take(7, 2, 5) is None
     assert ahead.take(7, 1, 5) == (row(5), b"abc")
@@ -25,7 +25,7 @@ def test_a_client_goes_forward_when_it_asks_for_what_comes_soon_after():
     assert not ahead.goes_forward(7, 2, 101 + STRIDE)
     assert not ahead.goes_forward(7, 1, 99)
     assert not ahead.goes_forward(7, 1, 100 + STRIDE)
-    ahead.keep(7, 1, [(row(200), b"abc")])
+    ahead.keep(7, 1, [(row(200), b"abc")], None)
     ahead.take(7, 1, 200)
     assert ahead.goes_forward(7, 1, 201)
 
@@ -33,8 +33,19 @@ def test_a_client_goes_forward_when_it_asks_for_what_comes_soon_after():
 def test_the_oldest_go_when_there_is_no_room(monkeypatch):
     monkeypatch.setattr(readahead, "LIMIT", 7)
     ahead = ReadAhead()
-    ahead.keep(7, 1, [(row(uid), b"abc") for uid in (1, 2, 2, 3)])
+    ahead.keep(7, 1, [(row(uid), b"abc") for uid in (1, 2, 2, 3)], 4)
     assert [uid for uid in (1, 2, 3) if ahead.take(7, 1, uid)] == [2, 3]
-    ahead.keep(7, 1, [(row(4), b"abcdefgh")])
+    ahead.keep(7, 1, [(row(4), b"abcdefgh")], 5)
     assert ahead.take(7, 1, 4) is None
     assert ahead._size == 0
+
+
+def test_the_next_are_read_before_the_last_is_given_away_and_by_one_alone():
+    ahead = ReadAhead()
+    assert ahead.go_on(7, 1, 100) is None  # nobody has read there
+    ahead.keep(7, 1, [(row(uid), b"abc") for uid in range(100, 100 + STRIDE)], 100 + STRIDE)
+    assert ahead.go_on(7, 1, 101) is None
+    assert ahead.go_on(7, 1, 99 + STRIDE) == 100 + STRIDE
+    assert ahead.go_on(7, 1, 99 + STRIDE) is None  # somebody is reading
+    ahead.keep(7, 1, [], None)
+    assert ahead.go_on(7, 1, 99 + STRIDE) is None  # there are no more
