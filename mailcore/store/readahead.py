@@ -66,7 +66,7 @@ class ReadAhead:
         with self._lock:
             reader = self._reader(owner, mailbox)
             start = reader.ahead_to
-            if start is None or uid < start - STRIDE // 2:
+            if start is None or uid < start - STRIDE:
                 return None
             reader.ahead_to = None  # until that has been read
             return start

@@ -44,8 +44,8 @@ def test_the_next_are_read_before_the_last_is_given_away_and_by_one_alone():
     ahead = ReadAhead()
     assert ahead.go_on(7, 1, 100) is None  # nobody has read there
     ahead.keep(7, 1, [(row(uid), b"abc") for uid in range(100, 100 + STRIDE)], 100 + STRIDE)
-    assert ahead.go_on(7, 1, 101) is None
-    assert ahead.go_on(7, 1, 99 + STRIDE) == 100 + STRIDE
+    assert ahead.go_on(7, 1, 99) is None
+    assert ahead.go_on(7, 1, 101) == 100 + STRIDE
     assert ahead.go_on(7, 1, 99 + STRIDE) is None  # somebody is reading
     ahead.keep(7, 1, [], None)
     assert ahead.go_on(7, 1, 99 + STRIDE) is None  # there are no more
