@@ -241,4 +241,4 @@ def date_time(seconds: int) -> bytes:
 
 def numbers(values: Iterable[int]) -> bytes:
     """Write numbers with spaces between."""
-    return b" ".join([b"%d" % value for value in values])
+    return " ".join(map(str, values)).encode("ascii")

@@ -1,6 +1,5 @@
 """SORT and UID SORT (RFC 5256, RFC 5957), with RETURN as well (RFC 5267 section 3)."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
 
@@ -34,8 +33,10 @@ def _sort(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
         found = yield from program.find(talk, selected)
         places = []
         if found:
-            order: Sequence[int] = yield SortMessages(selected.key, [selected.uids[place] for place in found], criteria)
-            places = [bisect_left(selected.uids, each) for each in order]
+            uids = [selected.uids[place] for place in found]
+            order: Sequence[int] = yield SortMessages(selected.key, uids, criteria)
+            # Looking for each of 10,000 UIDs would take longer than all the rest.
+            places = list(map(dict(zip(uids, found, strict=True)).__getitem__, order))
         if returns is None:
             numbers = [selected.uids[place] if uid else place + 1 for place in places]
             yield plain(b"SORT", numbers, program.highest(selected, places))
