@@ -1,13 +1,16 @@
 """Who may do what in which mailbox (RFC 4314), on the real store."""
 
+from dataclasses import replace
+
 import pytest
 from django.contrib.auth.models import Group
 from imap_model import MESSAGE, Client
 from test_imap_backend import RealClient
 
+from a3mailer_site.env import current
 from accounts.models import User
 from domains.models import Domain
-from mailcore.store import access
+from mailcore.store import access, batch
 from mailcore.store.flags import DELETED, FLAGGED, SEEN
 from mailcore.store.models import AccessRight, Mailbox, Message
 from mailcore.store.notices import doorbells
@@ -460,6 +463,77 @@ def test_a_full_owner_takes_nothing_from_others(bob, ann):
     assert last(ann.do(b"c MOVE 1 " + WORK)).startswith(b"c NO [OVERQUOTA]")
     assert ann.do(b"d APPEND " + WORK + b" {400}").startswith(b"d NO [OVERQUOTA]")
     assert ann.append(MESSAGE, box=WORK).startswith(b"p NO [OVERQUOTA]")
+
+
+@pytest.mark.parametrize(
+    ("rights", "target", "answer"),
+    [
+        (b"lrite", WORK, b"a OK"),
+        (b"lrte", WORK, b"a NO [NOPERM]"),  # nothing may be put in
+        (b"lrie", WORK, b"a NO [NOPERM]"),  # nothing may be flagged as deleted
+        (b"lrit", WORK, b"a NO [NOPERM]"),  # nothing may be expunged
+        (b"lrte", b"INBOX", b"a OK"),
+        (b"lri", b"INBOX", b"a NO [NOPERM]"),
+        (b"lrte", b'"Other Users/bob@example.com/Nope"', b"a NO [TRYCREATE]"),
+    ],
+)
+def test_replacing_needs_what_deleting_and_appending_need(bob, ann, rights, target, answer):
+    # RFC 8508 section 3.5
+    share(bob, rights)
+    ann.do(b"s SELECT " + WORK)
+    said = ann.do(b"a REPLACE 1 %b (\\Seen) {%d+}\r\n%b" % (target, len(MESSAGE), MESSAGE))
+    assert last(said).startswith(answer)
+    done = answer == b"a OK"
+    assert len(flags_in()) == (1 if done and target == b"INBOX" else 2)
+    assert (b"* 1 EXPUNGE" in said) == done
+    # Seen needs a right of its own in the shared mailbox, and none in the own one.
+    if done:
+        assert flags_in("Work" if target == WORK else "INBOX")[-1] == ((0, "") if target == WORK else (SEEN, ""))
+
+
+def test_what_is_replaced_counts_for_two_owners(bob, ann):
+    share(bob, b"lrite")
+    ann.do(b"s SELECT " + WORK)
+    used = User.objects.order_by("pk").values_list("used_quota", flat=True)
+    User.objects.filter(pk=ann.user.pk).update(quota=1)
+    line = b"a REPLACE 1 INBOX {%d+}\r\n%b" % (len(MESSAGE), MESSAGE)
+    # What goes from the one is no room for the other.
+    assert last(ann.do(line)).startswith(b"a NO [OVERQUOTA]")
+    assert len(flags_in()) == 2
+    User.objects.filter(pk=ann.user.pk).update(quota=len(MESSAGE))
+    assert last(ann.do(line)).startswith(b"a OK")
+    assert list(used) == [len(MESSAGE), len(MESSAGE)]
+    # Of the same owner only the difference counts.
+    User.objects.filter(pk=bob.user.pk).update(quota=len(MESSAGE))
+    line = b"b REPLACE 1 %b {%d+}\r\n%b"
+    assert last(ann.do(line % (WORK, len(MESSAGE) + 1, MESSAGE + b"x"))).startswith(b"b NO [OVERQUOTA]")
+    assert last(ann.do(line % (WORK, len(MESSAGE), MESSAGE))).startswith(b"b OK")
+    assert list(used) == [len(MESSAGE), len(MESSAGE)]
+
+
+def test_the_number_of_messages_is_limited_for_their_owner(bob, ann, monkeypatch):
+    monkeypatch.setattr(batch, "current", lambda: replace(current(), user_message_limit=2))
+    share(bob, b"lrite")
+    url = b'CATENATE (URL "/INBOX/;UID=1" TEXT {3+}\r\nx\r\n)'
+    ann.append(MESSAGE, MESSAGE)
+    ann.do(b"s SELECT " + WORK)
+    for line in (b"APPEND %b {1+}\r\nx" % WORK, b"APPEND %b %b" % (WORK, url), b"COPY 1 INBOX", b"MOVE 1 INBOX"):
+        assert last(ann.do(b"a " + line)).startswith(b"a NO [OVERQUOTA]"), line
+    assert last(ann.do(b"b REPLACE 1 INBOX {1+}\r\nx")).startswith(b"b NO [OVERQUOTA]")
+    assert len(flags_in()) == len(flags_in("INBOX")) == 2
+    # One for one goes, whoever does it.
+    assert last(ann.do(b"c REPLACE 1 %b %b" % (WORK, url))).startswith(b"c OK")
+    assert len(flags_in()) == 2
+
+
+def test_what_is_put_together_needs_room_for_all_of_it(bob, ann):
+    share(bob, b"lri")
+    ann.append(MESSAGE)
+    User.objects.filter(pk=bob.user.pk).update(quota=4 * len(MESSAGE))
+    twice = b'APPEND %b CATENATE (URL "/INBOX/;UID=1" URL "/INBOX/;UID=1")' % WORK
+    assert last(ann.do(b"a " + twice)).startswith(b"a OK")
+    assert last(ann.do(b"b " + twice)).startswith(b"b NO [OVERQUOTA]")
+    assert len(flags_in()) == 3
 
 
 def test_move_needs_what_deleting_needs(bob, ann):
