@@ -26,7 +26,8 @@ from server import MailServer  # noqa: E402
 
 PASSWORD = "soak"
 PEOPLE = 25
-GONE = (b"BAD There are no messages", b"BAD No such message number")  # another client has expunged them
+# Another client has expunged them.
+GONE = (b"BAD There are no messages", b"BAD No such message number", b"NO [EXPUNGEISSUED]")
 FOLDER_LIMIT = 60  # messages that a client leaves in its mailbox, about
 
 
@@ -36,6 +37,8 @@ class Line:
     def __init__(self, reader, writer):
         self.reader, self.writer = reader, writer
         self.tag = 0
+
+    gone = 0  # answers of all lines that messages are gone
 
     @classmethod
     async def open(cls, port):
@@ -71,7 +74,9 @@ class Line:
             lines.append(line)
             if line.endswith(b"}\r\n") and b"{" in line:
                 await self.reader.readexactly(int(line.rpartition(b"{")[2].rstrip(b"}\r\n")))
-        if not line.startswith((tag + b"OK", *(tag + gone for gone in GONE))):
+        if line.startswith(tuple(tag + gone for gone in GONE)):
+            Line.gone += 1
+        elif not line.startswith(tag + b"OK"):
             raise RuntimeError(f"{command[:40]!r}: {line!r}")
         return lines
 
@@ -217,6 +222,7 @@ async def soak(server, minutes, clients):
     fifths = [[one for one in samples if at <= one[0] / (minutes * 60) < at + 0.2] for at in (0.2, 0.4, 0.6, 0.8)]
     print("rounds:", dict(done))
     print("failed:", dict(failed) or "none")
+    print("answers that messages are gone:", Line.gone)
     for name, column in (("RSS, MiB", 1), ("descriptors", 2), ("threads", 3)):
         medians = [statistics.median(one[column] for one in fifth) for fifth in fifths if fifth]
         peak = max(one[column] for one in samples)
