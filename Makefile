@@ -42,11 +42,12 @@ test: $(VENV)/.dev ## Everything that CI runs: installs the peers it needs (as r
 test-long: $(VENV)/.dev ## What takes longer: kill rounds, both databases whole
 	@PYTHON=$(BIN)/python tests/run --long
 
-fuzz: $(VENV)/.dev ## Fuzz IMAP and POP3 for FUZZ_SECONDS each: guided by coverage where atheris has a wheel, or with mutations
+fuzz: $(VENV)/.dev ## Fuzz IMAP, POP3 and messages for FUZZ_SECONDS each: guided by coverage where atheris has a wheel, or with mutations
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --upgrade --target .fuzz \
 		'atheris~=3.0' || echo 'atheris is not to be had: mutations only'
 	PYTHONPATH=.fuzz $(BIN)/python tests/fuzz/imap.py --seconds $(FUZZ_SECONDS)
 	PYTHONPATH=.fuzz $(BIN)/python tests/fuzz/pop3.py --seconds $(FUZZ_SECONDS)
+	PYTHONPATH=.fuzz $(BIN)/python tests/fuzz/message.py --seconds $(FUZZ_SECONDS)
 
 format: $(VENV)/.dev ## Format the source
 	$(BIN)/ruff format .

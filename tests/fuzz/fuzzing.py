@@ -24,7 +24,13 @@ INPUT_LIMIT = 8192
 # Seconds of processor time for one input; what takes longer is a finding.
 PATIENCE = 5.0
 
-for folder in (ROOT, ROOT / "tests", ROOT / "tests" / "mailcore" / "imap", ROOT / "tests" / "mailcore" / "pop3"):
+for folder in (
+    ROOT,
+    ROOT / "tests",
+    ROOT / "tests" / "mailcore" / "imap",
+    ROOT / "tests" / "mailcore" / "pop3",
+    ROOT / "tests" / "mailcore" / "message",
+):
     sys.path.insert(0, str(folder))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "a3mailer_site.settings")
 os.environ.setdefault("A3MAILER_DATA_DIR", tempfile.mkdtemp(prefix="a3mailer-fuzz-"))

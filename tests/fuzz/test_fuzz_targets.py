@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("target", ["imap.py", "pop3.py"])
+@pytest.mark.parametrize("target", ["imap.py", "message.py", "pop3.py"])
 def test_a_target_runs_without_a_finding(target):
     script = Path(__file__).with_name(target)
     command = [sys.executable, script, "--mutations", "--seconds", "1"]
