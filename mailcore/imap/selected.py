@@ -217,7 +217,7 @@ class Selected:
         this mailbox.
         """
         self._pending.update(uid for _, uid in self.numbers_of(changes.vanished))
-        old_end = self.snapshot.uidnext
+        old_end, old_recent = self.snapshot.uidnext, self.recent
         new_from = bisect_left(changes.snapshot.uids, old_end)
         arrived = len(changes.snapshot.uids) - new_from
         self.snapshot = changes.snapshot
@@ -232,8 +232,9 @@ class Selected:
             self._claim(max(changes.recent_from, old_end))
             yield self.introduce(changes.snapshot.keywords[new_from:])
             yield b"* %d EXISTS\r\n" % self.exists
-            if self._tells_recent:
-                yield b"* %d RECENT\r\n" % self.recent
+        # RFC 3501 section 7.3.2: also when a message has gone.
+        if self._tells_recent and (arrived or self.recent != old_recent):
+            yield b"* %d RECENT\r\n" % self.recent
         if flags:
             yield from self._tell_flags(changes.updated, old_end, known, form)
 

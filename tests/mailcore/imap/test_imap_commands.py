@@ -363,14 +363,15 @@ def test_a_store_on_what_another_has_removed_does_the_rest():
 def test_expunge_numbers_count_down_as_messages_go():
     client = with_mail(*[MESSAGE] * 5)
     client.do(b"a STORE 2,3,5 +FLAGS.SILENT (\\Deleted)")
-    assert untagged(client.do(b"b EXPUNGE")) == [b"* 2 EXPUNGE", b"* 2 EXPUNGE", b"* 3 EXPUNGE"]
+    assert untagged(client.do(b"b EXPUNGE")) == [b"* 2 EXPUNGE", b"* 2 EXPUNGE", b"* 3 EXPUNGE", b"* 2 RECENT"]
     assert untagged(client.do(b"c FETCH 1:* UID")) == [b"* 1 FETCH (UID 1)", b"* 2 FETCH (UID 4)"]
 
 
 def test_uid_expunge_removes_only_what_is_named_and_deleted():
     client = with_mail(*[MESSAGE] * 4)
     client.do(b"a STORE 1:3 +FLAGS.SILENT (\\Deleted)")
-    assert untagged(client.do(b"b UID EXPUNGE 2:99")) == [b"* 2 EXPUNGE", b"* 2 EXPUNGE"]  # RFC 4315 section 2.1
+    # RFC 4315 section 2.1
+    assert untagged(client.do(b"b UID EXPUNGE 2:99")) == [b"* 2 EXPUNGE", b"* 2 EXPUNGE", b"* 2 RECENT"]
     assert sorted(client.store.inbox.messages) == [1, 4]
 
 
@@ -388,6 +389,7 @@ def test_move_tells_the_uids_before_the_messages_go():
         b"* OK [COPYUID 1002 1:2 1:2] Moved",
         b"* 1 EXPUNGE",
         b"* 1 EXPUNGE",
+        b"* 1 RECENT",
     ]
     assert client.do(b"b UID MOVE 3 Work").splitlines()[-1] == b"b OK UID MOVE completed"
     assert client.store.inbox.messages == {}
@@ -575,7 +577,7 @@ def test_an_idling_client_hears_at_once():
     client.store.inbox.add()
     assert client.ring() == b"* 4 EXISTS\r\n* 4 RECENT\r\n"
     client.store.inbox.remove([1])
-    assert client.ring() == b"* 1 EXPUNGE\r\n"
+    assert client.ring() == b"* 1 EXPUNGE\r\n* 3 RECENT\r\n"
     client.store.inbox.flag([2], q.StoreMode.ADD, SEEN)
     assert client.ring() == b"* 1 FETCH (FLAGS (\\Seen \\Recent))\r\n"
     assert client.do(b"done") == b"a OK IDLE completed\r\n"
@@ -655,7 +657,7 @@ def test_a_message_known_to_be_gone_is_neither_found_nor_fetched():
     said = client.do(b"c FETCH 1:3 UID")
     assert untagged(said) == [b"* 1 FETCH (UID 1)", b"* 3 FETCH (UID 3)"]
     assert b"c NO [EXPUNGEISSUED]" in said
-    assert untagged(client.do(b"d NOOP")) == [b"* 2 EXPUNGE"]
+    assert untagged(client.do(b"d NOOP")) == [b"* 2 EXPUNGE", b"* 2 RECENT"]
 
 
 def test_sessions_that_have_told_everything_share_one_list():
@@ -678,3 +680,12 @@ def test_recent_belongs_to_the_first_session_that_hears_of_a_message():
     assert first.do(b"b NOOP").startswith(b"* 2 EXISTS\r\n* 1 RECENT")
     assert b"\\Recent" in second.do(b"c FETCH 2 FLAGS")
     assert b"\\Recent" not in first.do(b"c FETCH 2 FLAGS")
+
+
+def test_the_number_of_recent_messages_is_told_when_one_of_them_goes():
+    store = Store()
+    store.inbox.add()
+    first, second = Client(store, select=b"INBOX"), Client(store, select=b"INBOX")
+    store.inbox.remove([1])
+    assert first.do(b"a NOOP").startswith(b"* 1 EXPUNGE\r\n* 0 RECENT\r\n")
+    assert b"RECENT" not in second.do(b"a NOOP")

@@ -45,7 +45,8 @@ def test_what_is_expunged_leaves_before_its_number_does():
     assert lines(client.do(b"a FETCH 1 FLAGS")) == []  # EXPUNGE may not be said here
     said = client.do(b"a NOOP")
     assert said == (
-        b'* ESEARCH (TAG "B01") REMOVEFROM (0 2,4)\r\n* 2 EXPUNGE\r\n* 3 EXPUNGE\r\na OK NOOP completed\r\n'
+        b'* ESEARCH (TAG "B01") REMOVEFROM (0 2,4)\r\n* 2 EXPUNGE\r\n* 3 EXPUNGE\r\n* 3 RECENT\r\n'
+        b"a OK NOOP completed\r\n"
     )
     client.store.inbox.add()
     client.ring()

@@ -137,7 +137,7 @@ def test_the_selected_mailbox_is_told_between_commands():
     client.store.inbox.flag([2], q.StoreMode.ADD, FLAGGED)
     assert client.ring() == b"* 2 FETCH (FLAGS (\\Flagged \\Seen \\Recent))\r\n"
     client.store.inbox.remove([1])
-    assert client.ring() == b"* 1 EXPUNGE\r\n"
+    assert client.ring() == b"* 1 EXPUNGE\r\n* 4 RECENT\r\n"
     assert client.ring() == b""
 
 
@@ -157,7 +157,7 @@ def test_delayed_expunges_wait_for_a_command_that_allows_them():
     assert client.do(b"b NOOP").startswith(b"* 1 EXPUNGE\r\n")
     client.store.inbox.remove([2])
     client.ring()
-    assert client.do(b"c IDLE") == b"+ idling\r\n* 1 EXPUNGE\r\n"
+    assert client.do(b"c IDLE") == b"+ idling\r\n* 1 EXPUNGE\r\n* 3 RECENT\r\n"
 
 
 def test_an_expunge_is_never_told_during_a_fetch_but_at_once_afterwards():
@@ -170,7 +170,7 @@ def test_an_expunge_is_never_told_during_a_fetch_but_at_once_afterwards():
     client.answer_now()
     said = client.read()
     assert said.startswith(b"* 2 FETCH (RFC822.SIZE ")
-    assert said.endswith(b"a OK FETCH completed\r\n* VANISHED 1\r\n")
+    assert said.endswith(b"a OK FETCH completed\r\n* VANISHED 1\r\n* 3 RECENT\r\n")
 
 
 def test_nothing_is_said_while_a_command_is_coming_in():
@@ -180,7 +180,7 @@ def test_nothing_is_said_while_a_command_is_coming_in():
     assert client.ring() == b""
     said = client.send(b"FLAGS\r\n").read()
     assert said.startswith(b"* 2 FETCH ")
-    assert said.endswith(b"a OK FETCH completed\r\n* 1 EXPUNGE\r\n")
+    assert said.endswith(b"a OK FETCH completed\r\n* 1 EXPUNGE\r\n* 3 RECENT\r\n")
 
 
 def test_flags_are_told_only_where_they_are_asked_for():
@@ -582,4 +582,4 @@ def test_the_selected_mailbox_is_told_at_once(pair):
     acting.do(b"b STORE 1 +FLAGS (\\Deleted)")
     assert hearing.read() == b"* 1 FETCH (FLAGS (\\Deleted \\Recent))\r\n"
     acting.do(b"c EXPUNGE")
-    assert hearing.read() == b"* 1 EXPUNGE\r\n"
+    assert hearing.read() == b"* 1 EXPUNGE\r\n* 0 RECENT\r\n"

@@ -137,11 +137,13 @@ def test_match_data_spares_what_the_client_knows():
 def test_expunges_are_told_as_vanished_and_with_the_modseq_reached():
     client = with_mail()
     client.do(b"a STORE 2:3 +FLAGS.SILENT (\\Deleted)")
-    assert client.do(b"b EXPUNGE") == b"* VANISHED 2:3\r\nb OK [HIGHESTMODSEQ 9] EXPUNGE completed\r\n"
+    assert client.do(b"b EXPUNGE") == b"* VANISHED 2:3\r\n* 4 RECENT\r\nb OK [HIGHESTMODSEQ 9] EXPUNGE completed\r\n"
     client.do(b"c STORE 1 +FLAGS.SILENT (\\Deleted)")
-    assert client.do(b"d UID EXPUNGE 1:9") == b"* VANISHED 1\r\nd OK [HIGHESTMODSEQ 11] UID EXPUNGE completed\r\n"
+    said = client.do(b"d UID EXPUNGE 1:9")
+    assert said == b"* VANISHED 1\r\n* 3 RECENT\r\nd OK [HIGHESTMODSEQ 11] UID EXPUNGE completed\r\n"
     assert client.do(b"e EXPUNGE") == b"e OK EXPUNGE completed\r\n"
-    assert client.do(b"f MOVE 1 Work").endswith(b"* VANISHED 4\r\nf OK [HIGHESTMODSEQ 12] MOVE completed\r\n")
+    said = client.do(b"f MOVE 1 Work")
+    assert said.endswith(b"* VANISHED 4\r\n* 2 RECENT\r\nf OK [HIGHESTMODSEQ 12] MOVE completed\r\n")
 
 
 def test_the_modseq_in_a_completion_covers_what_has_been_told():

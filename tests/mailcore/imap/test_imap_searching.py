@@ -59,7 +59,7 @@ def test_what_was_saved_stands_wherever_a_set_may():
     assert b"COPYUID 1002 2,4 1:2" in client.do(b"a COPY $ Work")
     assert b"COPYUID 1002 2,4 3:4" in client.do(b"a UID COPY $ Work")
     client.do(b"a SEARCH RETURN (SAVE) 2")
-    assert untagged(client.do(b"a UID EXPUNGE $")) == [b"* 2 EXPUNGE"]
+    assert untagged(client.do(b"a UID EXPUNGE $")) == [b"* 2 EXPUNGE", b"* 4 RECENT"]
     client.do(b"a SEARCH RETURN (SAVE) 3")
     assert b"COPYUID 1002 4 5" in client.do(b"a MOVE $ Work")
     client.do(b"a SEARCH RETURN (SAVE) 1")

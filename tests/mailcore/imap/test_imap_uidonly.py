@@ -95,7 +95,7 @@ def test_expunge_answers_with_vanished():
     client = with_mail()
     client.store.inbox.flag([2, 3], q.StoreMode.ADD, DELETED)
     client.do(b"a NOOP")
-    assert client.do(b"b EXPUNGE").startswith(b"* VANISHED 2:3\r\nb OK ")
+    assert client.do(b"b EXPUNGE").startswith(b"* VANISHED 2:3\r\n* 1 RECENT\r\nb OK ")
     client.store.inbox.flag([4], q.StoreMode.ADD, DELETED)
     assert client.do(b"c UID EXPUNGE 4").startswith(b"* VANISHED 4\r\n")
 

@@ -158,7 +158,7 @@ def check_body(value, *, extended):
         parts = [part for part in value if isinstance(part, list)]
         count = next(index for index, part in enumerate(value) if not isinstance(part, list))
         for part in parts[:count]:
-            check_body(part, extended=extended and len(part) != 8)
+            check_body(part, extended=extended)
         assert isinstance(value[count], bytes)
         assert len(value) == count + (5 if extended else 1)
         return
