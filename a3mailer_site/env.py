@@ -9,9 +9,11 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -111,6 +113,10 @@ class Env:
     # Proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas.
     trusted_proxies: str = ""
 
+    # Load balancers in front of the mail ports: addresses or networks, separated by commas. Each connection from one of
+    # them must begin with a PROXY header (version 1 or 2), and the address in it is believed.
+    mail_proxies: str = ""
+
     # Who may read /metrics without a key: addresses or networks, separated by commas. A request through a proxy that is
     # not among the trusted ones never may, whatever it says. "off": nobody.
     metrics_allow: str = "127.0.0.0/8,::1"
@@ -200,6 +206,7 @@ class Env:
         for name in DEVELOPMENT_LISTEN:
             self.listen(name)
         _check_networks("A3MAILER_METRICS_ALLOW", "" if self.metrics_allow == "off" else self.metrics_allow)
+        _check_networks("A3MAILER_MAIL_PROXIES", self.mail_proxies)
 
     @property
     def host_name(self) -> str:
@@ -221,6 +228,12 @@ class Env:
             return []
         return [host_and_port(part, f"A3MAILER_{name.upper()}_LISTEN") for part in text.split(",")]
 
+    def is_mail_proxy(self, address: str) -> bool:
+        """Say whether a load balancer that we trust is at this IP address."""
+        return bool(self.mail_proxies) and any(
+            ipaddress.ip_address(address) in network for network in networks(self.mail_proxies)
+        )
+
     def plaintext_allowed(self, address: str) -> bool:
         """Say whether a client at this IP address may send its password without TLS."""
         return self.plaintext_auth == "loopback" and ipaddress.ip_address(address).is_loopback
@@ -232,6 +245,12 @@ def _check_networks(variable: str, text: str) -> None:
             ipaddress.ip_network(part, strict=False)
         except ValueError as error:
             raise SettingError(f"{variable} has {part!r}; it must be an address or a network") from error
+
+
+@lru_cache(maxsize=16)
+def networks(text: str) -> tuple[Network, ...]:
+    """Return the networks that a setting lists, separated by commas."""
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
 @cache

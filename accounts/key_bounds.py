@@ -11,8 +11,7 @@ from functools import lru_cache
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from a3mailer_site.api.peers import Network
-from a3mailer_site.env import current
+from a3mailer_site.env import Network, current
 from domains.models import Domain
 from domains.names import to_ascii
 from security.networks import within

@@ -130,6 +130,7 @@ class MailProcess:
                 implicit_tls=name in IMPLICIT_TLS,
                 refusal=refusal,
                 later=partial(reactor.callLater, 0),
+                is_proxy=lambda address: current().is_mail_proxy(address),
             )
             self.child.listen(name, server)
             figures.gauge(f"{name}.open", partial(self._open, name))

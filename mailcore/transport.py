@@ -15,7 +15,7 @@ import ipaddress
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
 
 import structlog
@@ -49,6 +49,7 @@ from mailcore.dialogue import (
     TlsFacts,
     UnavailableError,
 )
+from mailcore.proxy_header import ProxyHeaderError, read_header
 
 log = structlog.get_logger("mailcore.transport")
 
@@ -61,8 +62,10 @@ PIECE = 128 * 1024
 # Seconds that one connection may go on without giving the others their turn.
 TURN = 0.01
 
-# Seconds for a TLS handshake, for a peer that does not read, and for one that does not take its last words.
+# Seconds for a TLS handshake, for a balancer's header, for a peer that does not read, and for one that does not take
+# its last words.
 HANDSHAKE_PATIENCE = 30.0
+PROXY_PATIENCE = 10.0
 WRITE_PATIENCE = 60.0
 CLOSE_PATIENCE = 10.0
 
@@ -127,6 +130,7 @@ class Connection:
         "_inflater",
         "_inflating",
         "_lost",
+        "_proxy_header",
         "_quiet_at",
         "_quiet_bytes",
         "_reading",
@@ -165,6 +169,7 @@ class Connection:
         self._resting = False  # it has had its turn, and goes on when the others have had theirs
         self._blocked = False  # the peer does not take what was written
         self._reading = True
+        self._proxy_header: bytes | None = None  # as much as has come of it, where a balancer has to say who is there
         self._shaking = False  # a TLS handshake is under way
         self._starting_tls = False  # ... which the session asked for
         self._closing = False
@@ -197,15 +202,21 @@ class Connection:
     # What the reactor tells.
 
     def makeConnection(self, transport: Any) -> None:  # noqa: N802
-        """Begin: greet at once, or after the handshake where TLS comes first."""
+        """Begin: greet at once, or after the handshake where TLS comes first, or when a balancer has said who it is."""
         self.transport = transport
         self._direct = isinstance(transport, tcp.Server)
         transport.registerProducer(self, True)
         self._server.connections.add(self)
+        if self._server.is_proxy(self.peer.address):
+            self._proxy_header = b""
+        else:
+            self._open()
+
+    def _open(self) -> None:
         if self._server.implicit_tls:
             self._shaking = True
             self._direct = False
-            transport.startTLS(self._server.tls)
+            self.transport.startTLS(self._server.tls)
         else:
             self._begin()
 
@@ -216,6 +227,9 @@ class Connection:
         """Feed the session."""
         self.bytes_in += len(data)
         self._heard = True
+        if self._proxy_header is not None and not self._closing:
+            self._be_introduced(self._proxy_header + data)
+            return
         if self._closing or self._session is None:
             return
         if (self._todo or self._asking) and self._reading:
@@ -226,6 +240,40 @@ class Connection:
         else:
             self._inflater.feed(data)
             self._inflate()
+
+    def _be_introduced(self, data: bytes) -> None:
+        """Hear from a balancer who is at the other end, and begin with whoever that is."""
+        try:
+            header = read_header(data)
+        except ProxyHeaderError as error:
+            figures.count(f"{self.protocol}.bad_proxy_headers")
+            log.warning(
+                "a connection that A3MAILER_MAIL_PROXIES names did not begin with a PROXY header, and was closed",
+                protocol=self.protocol,
+                peer=self.peer.address,
+                reason=str(error),
+            )
+            self.abort()
+            return
+        if header is None:
+            self._proxy_header = data
+            return
+        self._proxy_header = None
+        self._acted = True
+        if header.peer is not None:
+            peer = replace(header.peer, address=plain_address(header.peer.address))
+            self._server.connections.introduce(self, peer)
+            if not self._server.welcomes(self):
+                return
+        self._open()
+        if rest := data[header.size :]:
+            # By now the socket may speak TLS, and what comes from it may go another way than to us.
+            (self.transport.protocol if self._shaking else self).dataReceived(rest)
+
+    def refuse(self, last_words: bytes) -> None:
+        """End it before it has begun."""
+        self._write([last_words] if last_words else [])
+        self._close()
 
     def _receive(self, data: bytes) -> None:
         if self._session is None:
@@ -325,6 +373,9 @@ class Connection:
                 self.abort()
         elif self._shaking:
             if now - self._acted_at > HANDSHAKE_PATIENCE:  # bytes alone do not prolong a handshake
+                self._lose_patience()
+        elif self._proxy_header is not None:
+            if now - self._acted_at > PROXY_PATIENCE:
                 self._lose_patience()
         elif self._blocked:
             if silence > WRITE_PATIENCE:
@@ -668,10 +719,14 @@ class Connections:
     def __len__(self) -> int:
         return len(self._live)
 
-    def full(self, address: str) -> bool:
-        """Say whether one more connection from this address is too many."""
-        limits = self._limits()
-        return len(self._live) >= limits.total or self._by_address[address] >= limits.per_address
+    @property
+    def full(self) -> bool:
+        """Say whether one more connection is too many, wherever it comes from."""
+        return len(self._live) >= self._limits().total
+
+    def crowded(self, address: str, *, others: int = 1) -> bool:
+        """Say whether so many more connections from this address are too many."""
+        return self._by_address[address] + others > self._limits().per_address
 
     def blocked(self, address: str) -> bool:
         """Say whether this address may not connect at all."""
@@ -687,15 +742,23 @@ class Connections:
         if connection not in self._live:
             return
         self._live.remove(connection)
-        address = connection.peer.address
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
+        self._count_out(connection.peer.address)
         figures.count(f"{connection.protocol}.bytes_in", connection.bytes_in)
         figures.count(f"{connection.protocol}.bytes_out", connection.bytes_out)
         if self._all_gone is not None and not self._live:
             all_gone, self._all_gone = self._all_gone, None
             all_gone.callback(None)
+
+    def introduce(self, connection: Connection, peer: Peer) -> None:
+        """Take note of who is at the other end, behind a balancer."""
+        self._count_out(connection.peer.address)
+        connection.peer = peer
+        self._by_address[peer.address] += 1
+
+    def _count_out(self, address: str) -> None:
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
 
     def sweep(self, now: float) -> None:
         """Look for peers that have been silent for too long. Called once a second or so, with a monotonic clock."""
@@ -761,10 +824,12 @@ class Server:
         implicit_tls: bool = False,
         refusal: bytes = b"",
         later: Callable[[Callable[[], None]], object] | None = None,
+        is_proxy: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """``refusal`` is said in the place of the banner, and before TLS not at all, when too many are connected.
 
         ``later`` calls a function when the reactor has served everybody else; without it nobody ever gives way.
+        ``is_proxy`` knows the addresses of balancers that say in a PROXY header who comes through them.
         """
         if implicit_tls and tls is None:
             raise ValueError(f"{name}: implicit TLS needs a certificate")
@@ -777,18 +842,33 @@ class Server:
         self.implicit_tls = implicit_tls
         self.refusal = refusal
         self.later = later
+        self.is_proxy = is_proxy
 
     def buildProtocol(self, address: IAddress | None) -> "Connection | Refusal | None":  # noqa: N802
         """Return a connection, a refusal, or ``None`` (closed at once) for a blocked address."""
         host = plain_address(getattr(address, "host", "127.0.0.1"))
-        if self.connections.blocked(host):
+        proxy = self.is_proxy(host)  # then only who is behind it counts
+        if not proxy and self.connections.blocked(host):
             figures.count(f"{self.name}.blocked")
             return None
-        if self.connections.draining or self.connections.full(host):
+        if self.connections.draining or self.connections.full or (not proxy and self.connections.crowded(host)):
             figures.count(f"{self.name}.refused")
             return None if self.implicit_tls else Refusal(self.refusal)
         figures.count(f"{self.name}.connections")
         return Connection(self, Peer(host, getattr(address, "port", 0)))
+
+    def welcomes(self, connection: Connection) -> bool:
+        """Say whether who has come through a balancer may stay; end the connection otherwise."""
+        address = connection.peer.address
+        if self.connections.blocked(address):
+            figures.count(f"{self.name}.blocked")
+            connection.abort()
+            return False
+        if self.connections.crowded(address, others=0):
+            figures.count(f"{self.name}.refused")
+            connection.refuse(b"" if self.implicit_tls else self.refusal)
+            return False
+        return True
 
     def doStart(self) -> None:  # noqa: N802
         """Part of the interface."""

@@ -95,6 +95,13 @@ ROWS: tuple[Row, ...] = (
         "Connections turned away",
         reason="blocked",
     ),
+    _row(
+        "{listener}.bad_proxy_headers",
+        "counter",
+        "a3mailer_connections_refused_total",
+        "Connections turned away",
+        reason="proxy_header",
+    ),
     _row("{listener}.tls.{version}", "counter", "a3mailer_tls_handshakes_total", "TLS handshakes that succeeded"),
     _row("{listener}.tls_failures", "counter", "a3mailer_tls_failures_total", "TLS handshakes that failed"),
     _row("{listener}.timeouts", "counter", "a3mailer_timeouts_total", "Connections ended because the peer was silent"),

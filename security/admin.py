@@ -12,7 +12,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from a3mailer_site.api.peers import Network, client_address
+from a3mailer_site.api.peers import client_address
+from a3mailer_site.env import Network
 from a3mailer_site.paging import BoundedPaginator
 from security.audit_query import note_reading
 from security.audited import ReadOnlyAdmin

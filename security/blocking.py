@@ -8,7 +8,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
-from a3mailer_site.api.peers import Network
+from a3mailer_site.env import Network
 from security.audit import record
 from security.models import AllowedNetwork, AuditEntry, BlockedAddress
 from security.networks import written

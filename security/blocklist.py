@@ -20,7 +20,8 @@ from django.db import DatabaseError, InterfaceError, models, transaction
 from django.db.models import F, Value
 from django.utils import timezone
 
-from a3mailer_site.api.peers import Address, Network
+from a3mailer_site.api.peers import Address
+from a3mailer_site.env import Network
 from a3mailer_site.generations import Watch, listen
 from security.models import AllowedNetwork, BlockedAddress
 from security.networks import parse_address, parse_network, trusted_proxies, written

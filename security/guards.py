@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import psutil
 from django.utils.translation import gettext as _
 
-from a3mailer_site.api.peers import Network
-from a3mailer_site.env import DEVELOPMENT_LISTEN, current
+from a3mailer_site.env import DEVELOPMENT_LISTEN, Network, current
 from security.blocklist import ALWAYS_ALLOWED
 from security.models import AllowedNetwork
 from security.networks import overlap, parse_address, parse_network, trusted_proxies, within

@@ -8,8 +8,8 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from a3mailer_site.api.peers import Address, Network, listed
-from a3mailer_site.env import current
+from a3mailer_site.api.peers import Address
+from a3mailer_site.env import Network, current, networks
 
 # Longer is no address. ipaddress would also take netmasks, and zones that mean nothing on another machine.
 _FORM = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?")
@@ -58,4 +58,4 @@ def within(inner: Network, outer: Network) -> bool:
 
 def trusted_proxies() -> tuple[Network, ...]:
     """Return the proxies whose headers are believed (the setting of that name)."""
-    return listed(current().trusted_proxies)
+    return networks(current().trusted_proxies)

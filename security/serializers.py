@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from a3mailer_site.api.fields import PrefixedIdField, StrictBooleanField, StrictCharField, StrictIntegerField
-from a3mailer_site.api.peers import Network
+from a3mailer_site.env import Network
 from security.blocking import LONGEST_DURATION
 from security.descriptions import describe
 from security.models import AllowedNetwork, AuditEntry, BlockedAddress

@@ -13,7 +13,8 @@ from rest_framework.response import Response
 
 from a3mailer_site.api.errors import ConflictError
 from a3mailer_site.api.pagination import search_text
-from a3mailer_site.api.peers import Network, client_address
+from a3mailer_site.api.peers import client_address
+from a3mailer_site.env import Network
 from security.audit_query import PARAMETERS, chosen, note_reading
 from security.blocking import AlreadyError, allow, block, disallow, ends_at, lift
 from security.guards import objection

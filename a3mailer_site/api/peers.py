@@ -5,10 +5,9 @@ from functools import lru_cache
 
 from django.http import HttpRequest
 
-from a3mailer_site.env import current
+from a3mailer_site.env import current, networks
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # What proxies add to a request that they pass on (RFC 7239 and its forerunners).
 _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")
@@ -43,12 +42,12 @@ def is_loopback(request: HttpRequest) -> bool:
     return not comes_by_stranger(request) and ipaddress.ip_address(client_address(request)).is_loopback
 
 
-def is_among(request: HttpRequest, networks: str) -> bool:
+def is_among(request: HttpRequest, listed: str) -> bool:
     """Say whether the client's address is in one of these networks (separated by commas), and is certain."""
     if comes_by_stranger(request):
         return False
     client = ipaddress.ip_address(client_address(request))
-    return any(client in network for network in listed(networks))
+    return any(client in network for network in networks(listed))
 
 
 def comes_by_stranger(request: HttpRequest) -> bool:
@@ -70,10 +69,4 @@ def _parsed(text: str) -> Address | None:
 
 
 def _is_proxy(address: Address) -> bool:
-    return any(address in network for network in listed(current().trusted_proxies))
-
-
-@lru_cache(maxsize=4)
-def listed(text: str) -> tuple[Network, ...]:
-    """Return the networks that a setting lists, separated by commas."""
-    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+    return any(address in network for network in networks(current().trusted_proxies))

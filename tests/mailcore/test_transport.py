@@ -12,10 +12,12 @@ from twisted.python.failure import Failure
 
 from a3mailer_site.figures import figures
 from mailcore.dialogue import Ask, Close, Peer, Question, Send, StartTls, TlsFacts, UnavailableError
+from mailcore.proxy_header import SIGNATURE
 from mailcore.transport import (
     CLOSE_PATIENCE,
     HANDSHAKE_PATIENCE,
     PIECE,
+    PROXY_PATIENCE,
     WRITE_PATIENCE,
     Connection,
     Connections,
@@ -715,3 +717,130 @@ def test_a_connection_that_is_lost_while_it_waits_for_its_turn_does_nothing_more
     turns.pop()()
     assert turns == []
     assert wire.value() == b"0 "
+
+
+# -- Behind a balancer ------------------------------------------------------------------------------------------------
+
+BALANCER = "198.51.100.9"
+HEADER = b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 25\r\n"
+
+
+def behind_a_balancer(limits=MANY, **server):
+    return World(limits, is_proxy=lambda address: address == BALANCER, **server)
+
+
+@pytest.mark.parametrize("cut", range(len(HEADER) + 1))
+def test_a_balancer_says_who_is_there_before_anything_is_said(cut):
+    world = behind_a_balancer()
+    world.replies = {"greet": [Send(b"220 hello\r\n")]}
+    protocol, wire = world.connect(BALANCER)
+    assert wire.value() == b""
+    for part in (HEADER[:cut], HEADER[cut:] + b"EHLO x\r\n"):
+        protocol.dataReceived(part)
+    assert wire.value() == b"220 hello\r\n"
+    assert world.sessions[0].peer == protocol.peer == Peer("192.0.2.7", 40000)
+    assert world.sessions[0].happened == [("greet",), ("receive", b"EHLO x\r\n")]
+
+
+def test_behind_a_balancer_mapped_addresses_have_one_form():
+    world = behind_a_balancer()
+    protocol, _ = world.connect(BALANCER)
+    protocol.dataReceived(b"PROXY TCP6 ::ffff:192.0.2.7 ::1 40000 25\r\n")
+    assert protocol.peer.address == "192.0.2.7"
+
+
+def test_a_balancer_that_only_looks_is_greeted_as_itself():
+    world = behind_a_balancer()
+    protocol, _ = world.connect(BALANCER)
+    protocol.dataReceived(b"PROXY UNKNOWN\r\n")
+    assert world.sessions[0].peer == Peer(BALANCER, 4000)
+
+
+def test_only_a_balancer_is_believed():
+    world = behind_a_balancer()
+    protocol, _ = world.connect("192.0.2.1")
+    protocol.dataReceived(HEADER)
+    assert world.sessions[0].peer.address == "192.0.2.1"
+    assert world.sessions[0].happened == [("greet",), ("receive", HEADER)]
+
+
+def test_a_balancer_that_says_nobody_is_cut_off_and_counted():
+    before = figures.snapshot()["counters"].get("smtp.bad_proxy_headers", 0)
+    world = behind_a_balancer()
+    protocol, wire = world.connect(BALANCER)
+    with structlog.testing.capture_logs() as logs:
+        protocol.dataReceived(b"EHLO client.example\r\n")
+    assert wire.aborted
+    assert not world.sessions
+    assert figures.snapshot()["counters"]["smtp.bad_proxy_headers"] == before + 1
+    assert [(entry["log_level"], entry["peer"]) for entry in logs] == [("warning", BALANCER)]
+
+
+def test_a_balancer_that_says_nothing_is_not_waited_for_long():
+    world = behind_a_balancer()
+    protocol, wire = world.connect(BALANCER)
+    for now in (0.0, PROXY_PATIENCE):
+        protocol.dataReceived(b"P" if not now else b"R")
+        world.connections.sweep(now)
+    assert not wire.aborted
+    world.connections.sweep(PROXY_PATIENCE + 1)
+    assert wire.aborted
+
+
+def test_who_is_blocked_is_blocked_behind_a_balancer_too_and_the_balancer_never():
+    world = behind_a_balancer()
+    protocol, wire = world.connect(BALANCER)
+    protocol.dataReceived(HEADER.replace(b"192.0.2.7", b"192.0.2.66"))
+    assert wire.aborted
+    assert not world.sessions
+    world.server.is_proxy = lambda address: address == "192.0.2.66"
+    assert world.connect("192.0.2.66")[0] is not None
+
+
+@pytest.mark.parametrize(("implicit", "words"), [(False, BYE), (True, b"")])
+def test_limits_count_who_is_behind_the_balancer(implicit, words):
+    world = behind_a_balancer(Limits(10, 1), implicit_tls=implicit)
+    first, other, third = (world.connect(BALANCER) for _ in range(3))
+    first[0].dataReceived(HEADER)
+    other[0].dataReceived(HEADER.replace(b"192.0.2.7", b"192.0.2.8"))
+    assert not other[1].disconnecting
+    third[0].dataReceived(HEADER)
+    assert third[1].disconnecting
+    assert third[1].value() == words
+    for connection, _ in (first, other, third):
+        lose(connection)
+    assert not world.connections._by_address
+
+
+def test_behind_a_balancer_all_together_are_still_limited():
+    world = behind_a_balancer(Limits(1, 10))
+    world.connect(BALANCER)
+    assert isinstance(world.connect(BALANCER)[0], Refusal)
+
+
+def test_behind_a_balancer_tls_comes_after_the_header():
+    world = behind_a_balancer(implicit_tls=True)
+    protocol, wire = world.connect(BALANCER)
+    heard = []
+    wire.protocol = type("Tls", (), {"dataReceived": heard.append})
+    assert wire.started_tls is None
+    protocol.dataReceived(HEADER + b"\x16\x03\x01")
+    assert wire.started_tls is world.server.tls
+    assert heard == [b"\x16\x03\x01"]
+
+
+def test_a_balancer_that_speaks_tls_itself_says_so():
+    world = behind_a_balancer()
+    protocol, _ = world.connect(BALANCER)
+    said = b"\x20\x00\x0f" + b"\x01\0\0\0\0" + b"\x21\x00\x07TLSv1.3"
+    ends = bytes([192, 0, 2, 7, 198, 51, 100, 1]) + (40000).to_bytes(2) + (25).to_bytes(2)
+    header = SIGNATURE + b"\x21\x11" + len(ends + said).to_bytes(2) + ends + said
+    protocol.dataReceived(header)
+    assert world.sessions[0].peer == Peer("192.0.2.7", 40000, TlsFacts("TLSv1.3", ""))
+
+
+def test_draining_ends_a_connection_that_nobody_has_introduced():
+    world = behind_a_balancer()
+    _, wire = world.connect(BALANCER)
+    world.connections.drain()
+    assert wire.aborted
