@@ -8,6 +8,7 @@ _WHAT = {
     "smtp": "SMTP",
     "submission": "submission, STARTTLS",
     "submissions": "submission, TLS",
+    "lmtp": "LMTP",
     "imap": "IMAP, STARTTLS",
     "imaps": "IMAP, TLS",
     "pop3": "POP3, STLS",

@@ -53,12 +53,13 @@ TOO_MANY_IMAP = b"* BYE Too many connections, try again later\r\n"
 TOO_MANY_POP3 = b"-ERR [SYS/TEMP] Too many connections, try again later\r\n"
 
 
-def smtp_session(peer: Peer, *, submission: bool) -> Session:
+def smtp_session(peer: Peer, *, submission: bool = False, lmtp: bool = False) -> Session:
     """Begin an SMTP conversation by the rules that are in force now."""
     env = current()
     policy = SmtpPolicy(
         hostname=env.host_name,
         submission=submission,
+        lmtp=lmtp,
         tls_available=True,
         plaintext_auth_ok=env.plaintext_allowed(peer.address),
         message_limit=env.message_limit,
@@ -87,9 +88,10 @@ def pop3_session(peer: Peer) -> Session:
 # What is spoken on each listener: how a session begins, what its questions mean, and what is said to one too many.
 Spoken = tuple[Callable[[Peer], Session], Answers, bytes]
 SPOKEN: dict[str, Spoken] = {
-    "smtp": (partial(smtp_session, submission=False), smtp_backend.ANSWERS, TOO_MANY_SMTP),
+    "smtp": (smtp_session, smtp_backend.ANSWERS, TOO_MANY_SMTP),
     "submission": (partial(smtp_session, submission=True), smtp_backend.ANSWERS, TOO_MANY_SMTP),
     "submissions": (partial(smtp_session, submission=True), smtp_backend.ANSWERS, TOO_MANY_SMTP),
+    "lmtp": (partial(smtp_session, lmtp=True), smtp_backend.ANSWERS, TOO_MANY_SMTP),
     "imap": (imap_session, imap_backend.ANSWERS, TOO_MANY_IMAP),
     "imaps": (imap_session, imap_backend.ANSWERS, TOO_MANY_IMAP),
     "pop3": (pop3_session, pop3_backend.ANSWERS, TOO_MANY_POP3),

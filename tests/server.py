@@ -17,7 +17,7 @@ from pathlib import Path
 from a3mailer_site.control import call
 
 ROOT = Path(__file__).resolve().parent.parent
-LISTENERS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http")
+LISTENERS = ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s", "http")
 HOST = "127.0.0.1"
 # Names the environment's variable with the directory of what is made once in a test run (``conftest.py``).
 RUN = "TESTS_OF_THIS_RUN"

@@ -35,7 +35,7 @@ class Client:
     peer: Peer
     tls: TlsFacts | None = None
     helo: str = ""  # what it called itself; believed by nobody
-    esmtp: bool = False
+    protocol: str = "SMTP"  # or ESMTP, LMTP: by how it said hello
     login: Login | None = None
 
 
@@ -93,9 +93,10 @@ class Envelope:
     def with_protocol(self) -> str:
         """The keyword for the WITH clause of Received: ``ESMTPSA`` and the like (RFC 3848, RFC 6531 section 4.3)."""
         client = self.client
-        if client is None or not client.esmtp:
+        if client is None or client.protocol == "SMTP":
             return "SMTP"
-        return ("UTF8SMTP" if self.smtputf8 else "ESMTP") + ("S" if client.tls else "") + ("A" if client.login else "")
+        base = f"UTF8{client.protocol.removeprefix('E')}" if self.smtputf8 else client.protocol
+        return base + ("S" if client.tls else "") + ("A" if client.login else "")
 
 
 class BodyRefusedError(Exception):

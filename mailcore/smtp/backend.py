@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from a3mailer_site.env import current
@@ -28,7 +29,7 @@ from mailcore.message.headers import Headers
 from mailcore.message.received import HOP_LIMIT, Hop, received_line, return_path_line
 from mailcore.message.submission import HeaderTooLargeError, fix_up, from_addresses
 from mailcore.sasl.questions import VerifyPassword
-from mailcore.smtp.questions import AcceptMessage, BeginSession, CheckRecipients, CheckSender
+from mailcore.smtp.questions import AcceptForEach, AcceptMessage, BeginSession, CheckRecipients, CheckSender
 from mailcore.store.batch import GoneError, OverQuotaError
 from mailcore.store.prepared import INLINE_LIMIT, Prepared, prepare
 from mailcore.store.spool import Spool
@@ -118,11 +119,16 @@ async def accept_message(question: AcceptMessage, doors: Any) -> Reply:
     if not isinstance(body, Spool):
         raise TypeError("the body of a message must be a spool")
     try:
-        reply = await _accept(question.envelope, body, doors)
-    except NoSpaceError:
-        reply = DISK_FULL
+        return await _answer(question.envelope, body, doors)
     finally:
         body.abandon()
+
+
+async def _answer(envelope: Envelope, body: Spool, doors: Any) -> Reply:
+    try:
+        reply = await _accept(envelope, body, doors)
+    except NoSpaceError:
+        reply = DISK_FULL
     if reply.code != 250:
         figures.count(f"smtp.message.refused.{reply.status}")
     return reply
@@ -165,6 +171,21 @@ async def _accept(envelope: Envelope, body: Spool, doors: Any) -> Reply:
         return VANISHED
     _count(envelope, where, ready.size, time.monotonic() - started)
     return Reply(250, "2.0.0", f"Ok: queued as {to_text(message)}")
+
+
+async def accept_for_each(question: AcceptForEach, doors: Any) -> Sequence[Reply]:
+    """Take the message for all recipients together; if one of them is in the way, for each alone."""
+    body = question.body
+    if not isinstance(body, Spool):
+        raise TypeError("the body of a message must be a spool")
+    envelope = question.envelope
+    try:
+        together = await _answer(envelope, body, doors)
+        if together not in {MAILBOX_FULL, VANISHED} or len(envelope.recipients) == 1:
+            return [together] * len(envelope.recipients)
+        return [await _answer(replace(envelope, recipients=(each,)), body, doors) for each in envelope.recipients]
+    finally:
+        body.abandon()
 
 
 def _count(envelope: Envelope, where: Plan, size: int, seconds: float) -> None:
@@ -258,4 +279,5 @@ ANSWERS: dict[type[Question], Any] = {
     CheckRecipients: check_recipients,
     VerifyPassword: verify_password,
     AcceptMessage: accept_message,
+    AcceptForEach: accept_for_each,
 }

@@ -52,3 +52,8 @@ class AcceptMessage(Question):
     def dropped(self) -> None:
         """Let go of the body, which was nobody else's any more."""
         self.body.abandon()
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptForEach(AcceptMessage):
+    """The same over LMTP. The answer has a ``Reply`` for each recipient, in order (RFC 2033 section 4.2)."""

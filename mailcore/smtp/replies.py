@@ -46,6 +46,8 @@ NOT_ASCII = Reply(501, "5.5.4", "Only ASCII here")
 NO_SUCH_FEATURE = Reply(502, "5.5.1", "Not available here")
 BAD_SEQUENCE = Reply(503, "5.5.1", "Not now: wrong order of commands")
 HELLO_FIRST = Reply(503, "5.5.1", "Say EHLO first")
+LHLO_FIRST = Reply(503, "5.5.1", "Say LHLO first")
+LHLO_ONLY = Reply(500, "5.5.1", "This is LMTP: say LHLO")
 MAIL_FIRST = Reply(503, "5.5.1", "Give MAIL first")
 RECIPIENT_FIRST = Reply(503, "5.5.1", "Give MAIL and a valid recipient first")
 TLS_ALREADY = Reply(503, "5.5.1", "TLS is active already")
@@ -67,9 +69,9 @@ NUL_IN_MESSAGE = Reply(550, "5.6.0", "The message has a NUL (RFC 5322 section 2.
 ADDRESS_NEEDS_SMTPUTF8 = Reply(553, "5.6.7", "An address outside of ASCII needs SMTPUTF8 (RFC 6531)")
 
 
-def banner(hostname: str) -> Reply:
+def banner(hostname: str, protocol: str = "ESMTP") -> Reply:
     """Greet (RFC 5321 section 4.3.1)."""
-    return Reply(220, "", f"{hostname} ESMTP A3Mailer")
+    return Reply(220, "", f"{hostname} {protocol} A3Mailer")
 
 
 def hello(hostname: str, capabilities: list[str]) -> Reply:

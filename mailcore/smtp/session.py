@@ -1,4 +1,6 @@
-"""The SMTP server's side of a conversation (RFC 5321): MX and submission (RFC 6409), told apart by their ``Policy``.
+"""The SMTP server's side of a conversation (RFC 5321): MX, submission (RFC 6409) and LMTP (RFC 2033).
+
+They are told apart by their ``Policy``.
 
 Takes bytes, gives actions. Which command may come when is the table at the end. What it asks is in ``questions.py``,
 what it says in ``replies.py``; whether somebody is welcome, and what becomes of a message, is decided elsewhere.
@@ -38,7 +40,7 @@ from mailcore.smtp.grammar import (
     parse_recipient,
     parse_sender,
 )
-from mailcore.smtp.questions import AcceptMessage, BeginSession, CheckRecipients, CheckSender
+from mailcore.smtp.questions import AcceptForEach, AcceptMessage, BeginSession, CheckRecipients, CheckSender
 
 # RFC 5321 section 4.5.3.1.4 asks for at least 512; the parameters of extensions need more.
 COMMAND_LINE_LIMIT = 4096
@@ -67,6 +69,7 @@ class Policy:
 
     hostname: str  # how we call ourselves
     submission: bool = False  # AUTH is offered, and required before MAIL
+    lmtp: bool = False  # LHLO, and a reply for each recipient at the end
     tls_available: bool = False  # there is a certificate: STARTTLS can be offered
     plaintext_auth_ok: bool = False  # this client may send its password without TLS
     message_limit: int = 50 * 1024 * 1024  # octets
@@ -248,7 +251,9 @@ class SmtpSession(Conversation):
             if self._idle_commands > self._policy.idle_limit:
                 return replies.TOO_MANY_IDLE_COMMANDS
         if self._state not in command.states:
-            return replies.HELLO_FIRST if self._state is State.CONNECTED else command.otherwise
+            if self._state is State.CONNECTED:
+                return replies.LHLO_FIRST if self._policy.lmtp else replies.HELLO_FIRST
+            return command.otherwise
         return command.run(self, argument)
 
     def _say(self, reply: Reply) -> None:
@@ -268,22 +273,27 @@ class SmtpSession(Conversation):
             refusal: Reply | None = yield BeginSession(self._client)
         except UnansweredError:
             refusal = replies.NO_SERVICE_NOW
-        self._say(refusal or replies.banner(self._policy.hostname))
+        self._say(refusal or replies.banner(self._policy.hostname, "LMTP" if self._policy.lmtp else "ESMTP"))
         if refusal is not None:
             self._close()
 
     def _ehlo(self, argument: str) -> Reply:
-        return self._hello(argument, esmtp=True)
+        return self._hello(argument, "ESMTP")
 
     def _helo(self, argument: str) -> Reply:
-        return self._hello(argument, esmtp=False)
+        return self._hello(argument, "SMTP")
 
-    def _hello(self, argument: str, *, esmtp: bool) -> Reply:
+    def _lhlo(self, argument: str) -> Reply:
+        return self._hello(argument, "LMTP")
+
+    def _hello(self, argument: str, protocol: str) -> Reply:
+        if self._policy.lmtp is not (protocol == "LMTP"):  # RFC 2033 section 4.1
+            return replies.LHLO_ONLY if self._policy.lmtp else replies.UNKNOWN_COMMAND
         name = parse_hello(argument)
         self._end_transaction()
         self._state = State.GREETED
-        self._client = replace(self._client, helo=name, esmtp=esmtp)
-        return replies.hello(self._policy.hostname, self._capabilities() if esmtp else [])
+        self._client = replace(self._client, helo=name, protocol=protocol)
+        return replies.hello(self._policy.hostname, self._capabilities() if protocol != "SMTP" else [])
 
     def _capabilities(self) -> list[str]:
         policy = self._policy
@@ -292,7 +302,7 @@ class SmtpSession(Conversation):
             "PIPELINING",
             "8BITMIME",
             "SMTPUTF8",
-            "CHUNKING",
+            *([] if policy.lmtp else ["CHUNKING"]),  # nothing says how many replies a chunk has over LMTP
             "ENHANCEDSTATUSCODES",
             "DSN",
         ]
@@ -453,6 +463,8 @@ class SmtpSession(Conversation):
 
     def _bdat(self, argument: str) -> None:
         """Begin to read a chunk. One that comes at the wrong time is read too, and dropped (RFC 3030 section 2)."""
+        if self._policy.lmtp:
+            raise CommandRefusedError(replies.NO_SUCH_FEATURE)
         self._chunk_size, self._chunk_last = parse_chunk(argument)
         self._chunk_left = self._chunk_size
         self._chunk_refusal = self._refuse_chunk()
@@ -501,19 +513,28 @@ class SmtpSession(Conversation):
             self._say(refusal)
 
     def _end_of_message(self, body: BodyReader) -> Handler:
-        refusal = body.refusal
-        if refusal is not None:
-            self._end_transaction()
-            return refusal
-        self._body = None  # it belongs to who answers now
-        try:
-            reply: Reply = yield AcceptMessage(self._envelope.with_size(body.size), body.sink)
-        except UnansweredError:
-            reply = replies.NOT_NOW
+        """Have the message taken; say so once, or over LMTP once for each recipient that was taken."""
+        verdicts: tuple[Reply, ...]
+        if body.refusal is not None:
+            verdicts = (body.refusal,)
+        else:
+            self._body = None  # it belongs to who answers now
+            envelope = self._envelope.with_size(body.size)
+            try:
+                if self._policy.lmtp:
+                    verdicts = yield AcceptForEach(envelope, body.sink)
+                else:
+                    verdicts = ((yield AcceptMessage(envelope, body.sink)),)
+            except UnansweredError:
+                verdicts = (replies.NOT_NOW,)
+        if self._policy.lmtp and len(verdicts) == 1:
+            verdicts *= len(self._envelope.recipients)
         self._end_transaction()
-        if reply.positive:
+        if any(reply.positive for reply in verdicts):
             self._errors = self._idle_commands = 0
-        return reply
+        for reply in verdicts:
+            self._say(reply)
+        return None
 
     def _end_transaction(self) -> None:
         if self._body is not None:
@@ -550,6 +571,7 @@ class SmtpSession(Conversation):
     _COMMANDS: ClassVar[dict[bytes, _Command]] = {
         b"EHLO": _Command(_ehlo, idle=True),
         b"HELO": _Command(_helo, idle=True),
+        b"LHLO": _Command(_lhlo, idle=True),
         b"STARTTLS": _Command(_starttls, frozenset({State.GREETED})),
         b"AUTH": _Command(_auth, frozenset({State.GREETED})),
         # Counted with those that bring no mail forward, until the message is accepted: then the count starts anew.

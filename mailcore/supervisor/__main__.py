@@ -26,7 +26,7 @@ def _program(name: str, *listens: str) -> Program:
 
 
 PROGRAMS = (
-    _program("mail", "smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"),
+    _program("mail", "smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s"),
     _program("web", "http", "https"),
     Program("worker", (sys.executable, "-m", "mailcore.start", "worker"), patient=True),
 )

@@ -110,7 +110,11 @@ def _the_server(request):
 
 @pytest.fixture(scope="session")
 def postfix(server):
-    """A real Postfix that takes mail for postfix.test and hands example.test to ``server``, and the way back to it."""
-    with Postfix(domain="postfix.test", relay={server.domain: server.ports["smtp"]}) as one:
+    """A real Postfix that takes mail for postfix.test and hands example.test to ``server``, and the way back to it.
+
+    What is for lmtp.test it hands to the server by LMTP.
+    """
+    relay = {server.domain: server.ports["smtp"], "lmtp.test": f"lmtp:{server.ports['lmtp']}"}
+    with Postfix(domain="postfix.test", relay=relay) as one:
         server.manage("addroute", "postfix.test", f"127.0.0.1:{one.port}")
         yield one

@@ -42,7 +42,7 @@ def test_a_message_is_said_to_come_from_who_is_behind_the_balancer(server, perso
     assert b"Received: from client.example ([%b])" % CLIENT.encode() in content.replace(b"\r\n\t", b" ")
 
 
-@pytest.mark.parametrize("name", ["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"])
+@pytest.mark.parametrize("name", ["smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s"])
 def test_every_port_takes_a_header_before_everything_else(server, name):
     with Introduced(server.ports[name], LINE, tls=name.endswith("s")) as wire:
         assert wire.line()[:3] in {b"220", b"* O", b"+OK"}

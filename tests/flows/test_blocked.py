@@ -17,7 +17,7 @@ from wire import HOST, Imap, Pop3, Smtp, Wire, until, unverified
 
 pytestmark = [pytest.mark.flow, pytest.mark.xdist_group("blocked")]
 
-MAIL_PORTS = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s")
+MAIL_PORTS = ("smtp", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s")
 IMPLICIT_TLS = {"submissions", "imaps", "pop3s"}
 # The promise is a second. These machines are shared: five times that.
 PATIENCE = 5

@@ -1,5 +1,7 @@
 """A real Postfix of the tests' own: own directory, free loopback ports, no syslog; ended by its process id.
 
+``relay`` says to which port of this machine a domain's mail goes; with ``lmtp:`` before the port it goes there by LMTP.
+
     with Postfix("postfix.test", relay={"example.test": 2525}) as postfix:
         carol = postfix.new_user()
         postfix.inject(carol, "alice@example.test", content)
@@ -46,6 +48,7 @@ flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 proxywrite unix - - n - 1 proxymap
 smtp unix - - n - - smtp
+lmtp unix - - n - - lmtp
 relay unix - - n - - smtp
 showq unix n - n - - showq
 error unix - - n - - error
@@ -74,6 +77,7 @@ alias_database =
 biff = no
 smtp_dns_support_level = disabled
 smtp_tls_security_level = may
+lmtp_tls_security_level = may
 virtual_mailbox_domains = {domain}, {other_domain}
 virtual_mailbox_base = {dir}/mail
 virtual_mailbox_maps = texthash:{dir}/mailboxes
@@ -115,6 +119,10 @@ service auth {{
 """
 
 
+def _transport(port):
+    return f"lmtp:inet:127.0.0.1:{port[5:]}" if port.startswith("lmtp:") else f"smtp:[127.0.0.1]:{port}"
+
+
 class Postfix:
     """Enter it to start; leave it to end it and forget everything."""
 
@@ -141,7 +149,7 @@ class Postfix:
             "conf/master.cf": SERVICES.format(port=f"127.0.0.1:{self.port}", auth_port=f"127.0.0.1:{self.auth_port}"),
             "dovecot.conf": DOVECOT.format(**values),
             "passwords": f"{LOGIN}:{{PLAIN}}{SECRET}\n",
-            "transport": "".join(f"{name} smtp:[127.0.0.1]:{port}\n" for name, port in relay.items()),
+            "transport": "".join(f"{name} {_transport(str(port))}\n" for name, port in relay.items()),
             "mailboxes": "".join(
                 f"u{number}@{name} u{number}/\n" for name in (self.domain, self.other_domain) for number in range(USERS)
             ),

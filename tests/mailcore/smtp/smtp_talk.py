@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mailcore.dialogue import Action, Ask, Close, Login, Peer, Question, Send, StartTls, TlsFacts
 from mailcore.message.envelope import BodyRefusedError, Envelope, Reply
 from mailcore.sasl.questions import LoginRefusal, VerifyPassword
-from mailcore.smtp.questions import AcceptMessage, BeginSession, CheckRecipients, CheckSender
+from mailcore.smtp.questions import AcceptForEach, AcceptMessage, BeginSession, CheckRecipients, CheckSender
 from mailcore.smtp.session import Policy, SmtpSession
 
 TLS = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384")
@@ -48,6 +48,8 @@ def answer_kindly(question: Question) -> object:
             return tuple(NO_MAILBOX if one.address.startswith("no") else None for one in recipients)
         case VerifyPassword(login=login, password=password):
             return Login(7, login) if password == "secret" else LoginRefusal.WRONG
+        case AcceptForEach(envelope=envelope):
+            return [QUEUED] * len(envelope.recipients)
         case AcceptMessage():
             return QUEUED
     raise AssertionError(question)

@@ -14,20 +14,23 @@ from mailcore.smtp.backend import (
     HEADER_TOO_LARGE,
     LOOP,
     NOT_YOURS,
+    VANISHED,
+    accept_for_each,
     accept_message,
     check_recipients,
     check_sender,
 )
 from mailcore.smtp.grammar import parse_recipient, parse_sender
-from mailcore.smtp.questions import AcceptMessage, CheckRecipients, CheckSender
+from mailcore.smtp.questions import AcceptForEach, AcceptMessage, CheckRecipients, CheckSender
 from mailcore.store import spool
+from mailcore.store.batch import GoneError
 from mailcore.store.commit import run
 from mailqueue.bodies import read_body
 from mailqueue.models import Body, MessageTrace, QueuedMessage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OUTSIDE = Client(Peer("192.0.2.1", 4000), None, "mx.example.net", True)
+OUTSIDE = Client(Peer("192.0.2.1", 4000), None, "mx.example.net", "ESMTP")
 
 
 class Doors:
@@ -60,7 +63,9 @@ def bob(make_user):
 
 
 def logged_in(user):
-    return Client(Peer("192.0.2.1", 4000), TlsFacts("TLSv1.3", "X"), "[192.0.2.1]", True, Login(user.pk, user.username))
+    return Client(
+        Peer("192.0.2.1", 4000), TlsFacts("TLSv1.3", "X"), "[192.0.2.1]", "ESMTP", Login(user.pk, user.username)
+    )
 
 
 def send(client, content, *recipients, sender="s@example.net", notify=frozenset()):
@@ -194,7 +199,7 @@ def test_a_forged_return_path_stands_below_ours(alice):
 
 @pytest.mark.parametrize("helo", ["a>b", "x)(y", "<script>", "a;b", "=?utf-8?q?x?="])
 def test_what_a_client_calls_itself_cannot_break_out_of_received(alice, helo):
-    client = Client(Peer("192.0.2.1", 4000), None, helo, True)
+    client = Client(Peer("192.0.2.1", 4000), None, helo, "ESMTP")
     assert send(client, b"Subject: x\r\n\r\nx\r\n", "alice@example.com").code == 250
     received = Headers(delivered()).get(b"received").decode()
     assert received.startswith("from ")
@@ -243,3 +248,26 @@ def test_a_line_without_end_keeps_no_memory():
         except ValueError:
             continue
     assert len(buffer) <= 1
+
+
+class ChangingDoors(Doors):
+    """Somebody is changed just when the message for all of them is to be written, and ann is gone for good."""
+
+    async def commit(self, work):
+        if len(work.plan.deliveries) != 1 or work.plan.deliveries[0].recipient == "ann@example.com":
+            raise GoneError
+        return run(work)
+
+
+@pytest.mark.parametrize(("doors", "codes"), [(Doors(), [250, 250, 250]), (ChangingDoors(), [250, 451, 250])])
+def test_over_lmtp_one_who_is_in_the_way_stops_nobody_else(make_user, doors, codes):
+    people = [make_user(f"{name}@example.com").email for name in ("alice", "ann", "bob")]
+    body = spool.Spool()
+    body.write(b"Subject: x\r\n\r\nhello\r\n")
+    envelope = Envelope(OUTSIDE, "s@example.net", tuple(map(Recipient, people)), body.size)
+    said = now(accept_for_each(AcceptForEach(envelope, body), doors))
+    assert [reply.code for reply in said] == codes
+    assert sorted(MessageTrace.objects.values_list("recipient", flat=True)) == sorted(
+        person for person, code in zip(people, codes, strict=True) if code == 250
+    )
+    assert VANISHED.code == 451
