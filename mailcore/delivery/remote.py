@@ -265,7 +265,23 @@ class _Attempt:
         return connection
 
     async def _say(self, job: Job, connection: OutboundConnection) -> tuple[Job, Outcome | None]:
-        """Say the message over this connection. Returns what may be tried elsewhere at once, and why there is any."""
+        """Say the message over this connection, to so many recipients at a time as the server takes (RFC 9422).
+
+        Returns what may be tried elsewhere at once, and why there is any.
+        """
+        most = connection.session.limit("RCPTMAX") or len(job.entries)
+        elsewhere: list[Entry] = []
+        lost: Outcome | None = None
+        for start in range(0, len(job.entries), most):
+            part = replace(job, entries=job.entries[start : start + most])
+            if start and not connection.usable:
+                lost = lost or _NOT_TOLD
+            else:
+                part, lost = await self._say_once(part, connection)
+            elsewhere += part.entries
+        return replace(job, entries=tuple(elsewhere)), lost
+
+    async def _say_once(self, job: Job, connection: OutboundConnection) -> tuple[Job, Outcome | None]:
         content = Content(self._around.doors, job.mail.body_id)
         again = connection.messages > 0
         try:
@@ -273,6 +289,8 @@ class _Attempt:
         finally:
             content.close()
         self._count_use(connection, outcomes, again=again)
+        if (most := connection.session.limit("MAILMAX")) and connection.messages >= most:
+            connection.quit()
         elsewhere: list[Entry] = []
         lost: Outcome | None = None
         for entry, outcome in zip(job.entries, outcomes, strict=True):
@@ -294,6 +312,8 @@ class _Attempt:
         for entry in job.entries:
             self._results[entry.id] = Result(entry, outcome, replace(contact, duration_ms=duration_ms))
 
+
+_NOT_TOLD = own_outcome(Verdict.DEFERRED, "4.4.2", "the connection ended before it was this recipient's turn")
 
 # Never seen: there is always a target, or an error that says why there is none.
 _NOBODY = own_outcome(Verdict.DEFERRED, "4.4.1", "no host was tried")

@@ -243,6 +243,17 @@ class ClientSession:
         """Where the conversation stands."""
         return self._phase
 
+    def limit(self, name: str) -> int | None:
+        """Return what the server says it takes at most: ``RCPTMAX``, ``MAILMAX`` (RFC 9422); ``None``: it says nothing.
+
+        A limit that is none, or nothing, is not one.
+        """
+        for word in self.offers.get("LIMITS", "").split():
+            key, _, value = word.partition("=")
+            if key == name and _LIMIT.fullmatch(value):
+                return int(value)
+        return None
+
     # The machine: runs one part after another, and hands each what it waits for.
 
     def _begin(self, part: _Part[None]) -> list[Action]:
@@ -535,6 +546,9 @@ class ClientSession:
 
 # Every recipient has an outcome of its own already; this is never seen.
 _NONE_LEFT = Outcome(Verdict.DEFERRED, Phase.IDLE, "4.0.0", "nothing was said of this recipient")
+
+# limit-value: a number from 1 on (RFC 9422 section 3.2); nobody means more than fits here.
+_LIMIT = re.compile("[1-9][0-9]{0,8}")
 
 # Mailbox = Local-part "@" ( Domain / address-literal ), as loose as it can be without leaving the angle brackets.
 _ADDRESS = re.compile(

@@ -305,6 +305,7 @@ class SmtpSession(Conversation):
             *([] if policy.lmtp else ["CHUNKING"]),  # nothing says how many replies a chunk has over LMTP
             "ENHANCEDSTATUSCODES",
             "DSN",
+            f"LIMITS RCPTMAX={policy.recipient_limit}",  # RFC 9422
         ]
         if policy.tls_available and self._client.tls is None:
             offered.append("STARTTLS")

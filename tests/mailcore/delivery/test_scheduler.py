@@ -109,6 +109,44 @@ def test_a_long_list_is_divided_into_hundreds(queue, deliver, mx):
     assert not QueueEntry.objects.exists()
 
 
+def test_no_more_recipients_than_the_server_takes_are_named_at_once(queue, deliver, mx):
+    # RFC 9422
+    mx.offers = ("PIPELINING", "LIMITS MAILMAX=100 RCPTMAX=2 RCPTDOMAINMAX=1")
+    queue(*(f"p{number}@a.test" for number in range(5)))
+    deliver()
+    assert sorted(len(message.recipients) for message in mx.messages) == [1, 2, 2]
+    assert mx.connections == 1
+    assert not QueueEntry.objects.exists()
+
+
+@pytest.mark.parametrize("offered", ["LIMITS", "LIMITS RCPTMAX=0", "LIMITS RCPTMAX=x", "LIMITS RCPTMAX=2;"])
+def test_a_limit_that_is_none_limits_nothing(queue, deliver, mx, offered):
+    mx.offers = (offered,)
+    queue(*(f"p{number}@a.test" for number in range(5)))
+    deliver()
+    assert [len(message.recipients) for message in mx.messages] == [5]
+
+
+def test_no_more_messages_than_the_server_takes_go_over_one_connection(queue, deliver, mx, turner):
+    mx.offers = ("LIMITS MAILMAX=2",)
+    for _message in range(3):
+        queue("bob@a.test")
+        deliver()
+    assert [message.connection for message in mx.messages] == [1, 1, 2]
+    turner.until(lambda: mx.open == 1)
+
+
+def test_recipients_that_a_connection_has_no_turn_for_go_over_the_next_one(queue, deliver, mx, dns):
+    mx.offers = ("LIMITS MAILMAX=1 RCPTMAX=2",)
+    dns.add("a.test", "MX", "20 mx2.a.test")
+    dns.add("mx2.a.test", "A", "127.0.0.1")
+    queue(*(f"p{number}@a.test" for number in range(5)))
+    deliver()
+    assert [(len(message.recipients), message.connection) for message in mx.messages] == [(2, 1), (2, 2)]
+    (left,) = QueueEntry.objects.exclude(state="delivered")
+    assert "before it was this recipient's turn" in left.last_reply
+
+
 def test_a_connection_is_used_again(queue, deliver, mx):
     for _message in range(3):
         queue("bob@a.test")

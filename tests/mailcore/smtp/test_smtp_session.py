@@ -458,6 +458,7 @@ def test_ehlo_names_what_there_is():
         b"250-CHUNKING",
         b"250-ENHANCEDSTATUSCODES",
         b"250-DSN",
+        b"250-LIMITS RCPTMAX=1000",
         b"250 STARTTLS",
     ]
 
