@@ -8,6 +8,7 @@ from mailcore.conversation import CommandRefusedError
 from mailcore.dialogue import Question
 from mailcore.imap import names, responses
 from mailcore.imap.commands.search import Program, emptying, read_charset, read_program, report
+from mailcore.imap.events import is_foreign
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.questions import ListMailboxes, Mailboxes, MailboxRow, Opened, Pause, ReadMailbox, Refused
 from mailcore.imap.search_results import PLAIN_ALL, Returns, correlator, extended, read_returns
@@ -45,7 +46,7 @@ class _Filter:
             case b"SUBTREE-ONE":
                 below = [_below(row.name, name) for name in self.names]
                 return any(rest is not None and names.SEPARATOR not in rest for rest in below)
-        return True  # PERSONAL: what an account lists is its own
+        return not is_foreign(row.name)  # PERSONAL
 
 
 def _below(name: str, top: str) -> str | None:

@@ -512,6 +512,17 @@ def test_each_mailbox_with_results_has_a_response(source, boxes, select):
     assert all(box.first_recent == 1 for box in client.store.boxes.values() if box.name != "salmon")
 
 
+@pytest.mark.parametrize(
+    ("source", "is_searched"), [(b"personal", False), (b"subscribed", True), (b'subtree "Other Users"', True)]
+)
+def test_mailboxes_of_others_are_not_personal(source, is_searched):
+    # RFC 5465 section 6.2, by RFC 7377 section 2.1
+    client = many_boxes()
+    client.store.make("Other Users/ann@example.com/Work").add(MIXED)
+    client.store.subscribed.add("Other Users/ann@example.com/Work")
+    assert (b"Other Users" in client.do(b"a ESEARCH IN (%b) ALL" % source)) is is_searched
+
+
 def test_results_of_several_mailboxes_take_the_form_that_is_asked_for():
     client = many_boxes()
     said = client.do(b"tag3 ESEARCH IN (mailboxes (folder1 INBOX)) RETURN (MIN COUNT PARTIAL 2:3) UNSEEN")
