@@ -7,6 +7,7 @@ comes in as those of APPEND do (``append.py``); then it is stored and the old on
 from functools import partial
 
 from mailcore.imap import responses
+from mailcore.imap.changes import expunged
 from mailcore.imap.commands import append
 from mailcore.imap.grammar import Parser
 from mailcore.imap.questions import Appended, ReplaceMessage
@@ -24,10 +25,9 @@ def _replace(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     replaced: Appended = yield ReplaceMessage(
         selected.key, appending.replaced, talk.account, appending.name, appending.messages[0], talk.device
     )
-    talk.news = True
     code = b"APPENDUID %d %d" % (replaced.uidvalidity, replaced.uids[0])
     yield responses.untagged(responses.ok(b"Replacement is stored", code))
-    return responses.completed(name)
+    return (yield from expunged(talk, name))  # section 4.5: as if UID EXPUNGE had removed the old one
 
 
 COMMANDS = {

@@ -278,6 +278,17 @@ def test_replace_by_uid_may_go_to_another_mailbox_and_be_put_together():
     assert client.store.boxes["Drafts"].messages[1][4] == HEADER + b"new"
 
 
+@pytest.mark.parametrize("target", [b"INBOX", b"Drafts"])
+def test_the_modseq_of_the_removal_is_told_like_that_of_uid_expunge(target):
+    # RFC 8508 section 4.5, RFC 7162 section 3.2.7
+    client = with_mail()
+    client.do(b"a ENABLE QRESYNC")
+    said = client.do(b"b REPLACE 2 %b {3+}\r\nn:1" % target)
+    assert b"* VANISHED 2\r\n" in said
+    last = b"b OK [HIGHESTMODSEQ %d] REPLACE completed" % client.store.inbox.modseq
+    assert said.splitlines()[-1] == last
+
+
 REFUSED_REPLACEMENTS = [
     (b"REPLACE", b"a BAD "),
     (b"REPLACE 1", b"a BAD "),
