@@ -31,6 +31,7 @@ from mailcore.imap.questions import (
     Refused,
     Span,
 )
+from mailcore.imap.sequences import STAR
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, QuestionRefusedError, Talk
 from mailcore.imap.uploads import Appending, Expected, Upload
 from mailcore.imap.urls import MessageUrl, read_url
@@ -94,8 +95,8 @@ def begin(talk: Talk, arguments: Parser, command: bytes) -> Appending:
 
 
 def _replaced(talk: Talk, arguments: Parser, *, uid: bool) -> int:
-    """Take the number of the message that REPLACE removes (RFC 8508 section 6): ``seq-number / nz-number``."""
-    number = arguments.number(least=1)
+    """Take the number of the message that REPLACE removes: ``seq-number``, which may be ``*`` (RFC 8508 section 5)."""
+    number = STAR if arguments.accept(b"*") else arguments.number(least=1)
     selected = talk.demand("te")
     uids = selected.uids_of(selected.places(((number, number),), uid=uid))
     if not uids:

@@ -278,6 +278,17 @@ def test_replace_by_uid_may_go_to_another_mailbox_and_be_put_together():
     assert client.store.boxes["Drafts"].messages[1][4] == HEADER + b"new"
 
 
+@pytest.mark.parametrize("command", [b"REPLACE", b"UID REPLACE"])
+def test_a_star_is_the_last_message(command):
+    # RFC 8508 section 5: seq-number
+    client = with_mail()
+    assert b"* 3 EXPUNGE\r\n" in client.do(b"a " + command + b" * INBOX {3+}\r\nn:1")
+    assert sorted(client.store.inbox.messages) == [1, 2, 4]
+    client.do(b"b SELECT Work")
+    answer = b"c NO [NONEXISTENT] " if command.startswith(b"UID") else b"c BAD "
+    assert client.do(b"c " + command + b" * INBOX {3+}\r\nn:1").startswith(answer)
+
+
 @pytest.mark.parametrize("target", [b"INBOX", b"Drafts"])
 def test_the_modseq_of_the_removal_is_told_like_that_of_uid_expunge(target):
     # RFC 8508 section 4.5, RFC 7162 section 3.2.7
@@ -295,7 +306,8 @@ REFUSED_REPLACEMENTS = [
     (b"REPLACE 1 INBOX", b"a BAD "),
     (b"REPLACE 4 INBOX {1+}\r\na", b"a BAD "),
     (b"REPLACE 0 INBOX {1+}\r\na", b"a BAD "),
-    (b"REPLACE * INBOX {1+}\r\na", b"a BAD "),
+    (b"REPLACE *:1 INBOX {1+}\r\na", b"a BAD "),
+    (b"REPLACE *1 INBOX {1+}\r\na", b"a BAD "),
     (b"REPLACE 1:2 INBOX {1+}\r\na", b"a BAD "),
     (b"REPLACE 1 INBOX {1+}\r\na {1+}\r\nb", b"a BAD "),
     (b"UID REPLACE 9 INBOX {1+}\r\na", b"a NO [NONEXISTENT] "),
