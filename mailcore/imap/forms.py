@@ -26,14 +26,16 @@ class Form:
     qresync: bool = False
     uidonly: bool = False
     rev2: bool = False
+    notifies: bool = False
 
     @property
     def shows_uid(self) -> bool:
         """FETCH responses that nobody asked for have a UID item.
 
-        RFC 7162 section 3.2.4, RFC 9051 section 7.5.2. A UIDFETCH begins with it anyway (RFC 9586 section 3).
+        RFC 7162 section 3.2.4, RFC 9051 section 7.5.2, RFC 5465 section 5.1: message numbers are of no use to who hears
+        of EXPUNGE at any time. A UIDFETCH begins with it anyway (RFC 9586 section 3).
         """
-        return (self.condstore or self.rev2) and not self.uidonly
+        return (self.condstore or self.rev2 or self.notifies) and not self.uidonly
 
     @property
     def vanishes(self) -> bool:

@@ -152,7 +152,7 @@ class Talk:
     @property
     def form(self) -> Form:
         """How this client is told of messages."""
-        return Form(self.condstore, self.qresync, self.uidonly, self.rev2)
+        return Form(self.condstore, self.qresync, self.uidonly, self.rev2, self.notify is not None)
 
     @property
     def unicode_names(self) -> bool:

@@ -96,7 +96,7 @@ def test_news_come_unasked_from_every_mailbox(any_server, person):
         assert wait_for(hearing, b"* 1 FETCH ")[0] == b"* 1 FETCH (UID 1)"
         acting.fine(b"NOOP")
         acting.fine(b"STORE 1 +FLAGS (\\Deleted)")
-        wait_for(hearing, b"* 1 FETCH (FLAGS (\\Deleted")
+        wait_for(hearing, b"* 1 FETCH (UID 1 FLAGS (\\Deleted")
         acting.fine(b"EXPUNGE")
         wait_for(hearing, b"* 1 EXPUNGE")
         hearing.fine(b"NOOP")

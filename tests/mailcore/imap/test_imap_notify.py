@@ -135,7 +135,7 @@ def test_the_selected_mailbox_is_told_between_commands():
     client.store.inbox.add()
     assert client.ring() == b"* 5 EXISTS\r\n* 5 RECENT\r\n"
     client.store.inbox.flag([2], q.StoreMode.ADD, FLAGGED)
-    assert client.ring() == b"* 2 FETCH (FLAGS (\\Flagged \\Seen \\Recent))\r\n"
+    assert client.ring() == b"* 2 FETCH (UID 2 FLAGS (\\Flagged \\Seen \\Recent))\r\n"
     client.store.inbox.remove([1])
     assert client.ring() == b"* 1 EXPUNGE\r\n* 4 RECENT\r\n"
     assert client.ring() == b""
@@ -188,7 +188,7 @@ def test_flags_are_told_only_where_they_are_asked_for():
     client.store.inbox.flag([2], q.StoreMode.ADD, FLAGGED)
     client.store.inbox.add()
     assert client.ring() == b"* 5 EXISTS\r\n* 5 RECENT\r\n"
-    assert client.do(b"a STORE 1 +FLAGS (\\Flagged)").startswith(b"* 1 FETCH (FLAGS ")
+    assert client.do(b"a STORE 1 +FLAGS (\\Flagged)").startswith(b"* 1 FETCH (UID 1 FLAGS ")
 
 
 @pytest.mark.parametrize("notify", [b"NONE", b"SET (selected NONE)", b"SET (personal (MailboxName))"])
@@ -580,6 +580,6 @@ def test_the_selected_mailbox_is_told_at_once(pair):
     assert hearing.read() == b"* 1 EXISTS\r\n* 1 RECENT\r\n* 1 FETCH (UID 1 FLAGS (\\Recent))\r\n"
     acting.do(b"a SELECT INBOX")
     acting.do(b"b STORE 1 +FLAGS (\\Deleted)")
-    assert hearing.read() == b"* 1 FETCH (FLAGS (\\Deleted \\Recent))\r\n"
+    assert hearing.read() == b"* 1 FETCH (UID 1 FLAGS (\\Deleted \\Recent))\r\n"
     acting.do(b"c EXPUNGE")
     assert hearing.read() == b"* 1 EXPUNGE\r\n* 0 RECENT\r\n"
