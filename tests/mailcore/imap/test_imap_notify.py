@@ -232,8 +232,9 @@ def test_what_the_client_has_made_itself_is_not_described():
     said = client.do(b"a APPEND INBOX {3+}\r\nx\r\n")
     assert said == b"* 5 EXISTS\r\n* 5 RECENT\r\na OK [APPENDUID 1001 5] APPEND completed\r\n"
     assert b"FETCH" not in client.do(b"b COPY 1 INBOX")
+    assert b"FETCH" not in client.do(b"c REPLACE 1 INBOX {3+}\r\nx\r\n")
     client.store.inbox.add()
-    assert b"* 7 FETCH (UID 7)\r\n" in client.ring()
+    assert b"* 7 FETCH (UID 8)\r\n" in client.ring()
 
 
 def test_a_mailbox_that_is_gone_ends_the_connection():
