@@ -8,6 +8,7 @@ from mailcore.imap import capabilities as able
 from mailcore.imap import responses
 from mailcore.imap.commands.selection import leave
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
+from mailcore.imap.notifications import stop
 from mailcore.imap.questions import ForgetLogin
 from mailcore.imap.talk import AFTER_LOGIN, ANY_STATE, BEFORE_LOGIN, Command, Exchange, Talk
 
@@ -80,6 +81,7 @@ def _unauthenticate(talk: Talk, arguments: Parser) -> Exchange:
     arguments.end()
     if talk.selected:
         yield from leave(talk)
+    yield from stop(talk)
     yield ForgetLogin()
     talk.logging_out = True
     return responses.completed(b"UNAUTHENTICATE")

@@ -237,6 +237,13 @@ def test_what_the_client_has_made_itself_is_not_described():
     assert b"* 7 FETCH (UID 8)\r\n" in client.ring()
 
 
+def test_nothing_is_heard_of_an_account_that_has_been_left():
+    # RFC 8437 section 3: the next to log in is somebody else
+    client = with_mail(b"SET (personal %b)" % ALL)
+    client.do(b"a UNAUTHENTICATE")
+    assert [question.account for question in client.store.asked if isinstance(question, q.WatchAccount)][-1] == 0
+
+
 def test_a_mailbox_that_is_gone_ends_the_connection():
     client = with_mail(b"SET (selected %b)" % ALL)
     box = client.store.boxes.pop("INBOX")
