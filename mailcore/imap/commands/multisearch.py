@@ -7,7 +7,14 @@ from typing import Any
 from mailcore.conversation import CommandRefusedError
 from mailcore.dialogue import Question
 from mailcore.imap import names, responses
-from mailcore.imap.commands.search import Program, emptying, read_charset, read_program, report
+from mailcore.imap.commands.search import (
+    Program,
+    check_update,
+    emptying,
+    read_charset,
+    read_program,
+    report,
+)
 from mailcore.imap.events import is_foreign
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.questions import ListMailboxes, Mailboxes, MailboxRow, Opened, Pause, ReadMailbox, Refused
@@ -117,6 +124,7 @@ def _read_program(talk: Talk, arguments: Parser) -> Program:
 def _search_selected(talk: Talk, arguments: Parser, returns: Returns, selected: Selected) -> Piece:
     with emptying(selected, returns):
         program = _read_program(talk, arguments)
+        check_update(talk, returns)
         places = yield from program.find(talk, selected)
         yield from report(talk, program, returns, places, uid=True, belongs_to=_belongs_to(talk, selected))
 

@@ -187,6 +187,7 @@ def test_a_tag_stands_for_one_search():
     client.do(b"A SEARCH RETURN (UPDATE) SEEN")
     assert client.do(b"A SEARCH RETURN (UPDATE) DRAFT").startswith(b"A BAD ")
     assert client.do(b"A SORT RETURN (UPDATE) (ARRIVAL) UTF-8 ALL").startswith(b"A BAD ")
+    assert client.do(b"A ESEARCH RETURN (UPDATE) DRAFT").startswith(b"A BAD ")
     client.do(b'a CANCELUPDATE "A"')
     assert b"A OK " in client.do(b"A SEARCH RETURN (UPDATE) DRAFT")
 
