@@ -45,7 +45,7 @@ def tell_changes(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, A
         yield from talk.notify.describe(talk, [place for place in places if selected.uids[place] not in made])
     if selected.contexts:
         arrived = selected.uids[bisect_left(selected.uids, end) :]
-        yield from tell_updates(talk, selected, [*changes.updated, *arrived])
+        yield from tell_updates(talk, selected, [*changes.updated, *arrived], end)
     return True
 
 

@@ -1,9 +1,9 @@
 """Searches that a client wants to be kept up: ``RETURN (UPDATE)`` (RFC 5267 section 4.3). State alone, no behaviour."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mailcore.store.sort_keys import SortCriterion
 
@@ -20,4 +20,6 @@ class Context:
     uid: bool  # results are UIDs, not message numbers
     criteria: Sequence[SortCriterion]  # empty: the result is not sorted
     uids: "array[int]"  # the result: ascending, or in order
+    # Tells more of new messages that come into it (RFC 5465 section 7); takes the talk and their places.
+    describe: Callable[[Any, Collection[int]], Any] | None = None
     unsure: set[int] = field(default_factory=set)  # UIDs that could not be looked at when they had changed

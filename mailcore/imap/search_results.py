@@ -1,15 +1,19 @@
 """How results of SEARCH and SORT are asked for and written: RETURN options and ESEARCH responses.
 
-RFC 4731 (MIN, MAX, ALL, COUNT), RFC 5182 (SAVE), RFC 5267 (CONTEXT, UPDATE), RFC 9394 (PARTIAL).
+RFC 4731 (MIN, MAX, ALL, COUNT), RFC 5182 (SAVE), RFC 5267 (CONTEXT, UPDATE), RFC 5465 section 7 (what UPDATE tells of
+new messages), RFC 9394 (PARTIAL).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailcore.imap import responses, sequences
 from mailcore.imap.grammar import NUMBER_LIMIT, Parser, SyntaxRefusedError
+
+if TYPE_CHECKING:
+    from mailcore.imap.fetch_items import FetchPlan
 
 _OPTIONS = frozenset({b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"CONTEXT", b"UPDATE", b"PARTIAL"})
 # Without one of them ALL is meant: the others say nothing of what is to be returned.
@@ -66,6 +70,7 @@ class Returns:
 
     options: frozenset[bytes]
     partial: Partial | None = None
+    plan: "FetchPlan | None" = None  # what to tell of a new message that comes into a result that is kept up
 
     def __contains__(self, option: bytes) -> bool:
         """Say whether this is asked for."""
@@ -97,12 +102,17 @@ class Returns:
 PLAIN_ALL = Returns(frozenset({b"ALL"}))
 
 
-def read_returns(arguments: Parser) -> Returns | None:
-    """Take ``["RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")" SP]`` (RFC 4466 section 2.6.1)."""
+def read_returns(arguments: Parser, read_items: Callable[[Parser], "FetchPlan"]) -> Returns | None:
+    """Take ``["RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")" SP]`` (RFC 4466 section 2.6.1).
+
+    ``modifier-update = "UPDATE" [ "(" fetch-att *(SP fetch-att) ")" ]`` (RFC 5465 section 8), where the examples of
+    section 7 have a space; ``read_items`` takes what is in the parentheses, and them.
+    """
     if not arguments.accept_word(b"RETURN"):
         return None
     arguments.space()
     partials: list[Partial] = []
+    plans: list[FetchPlan] = []
 
     def option() -> bytes:
         name = arguments.word()
@@ -111,6 +121,9 @@ def read_returns(arguments: Parser) -> Returns | None:
         if name == b"PARTIAL":
             arguments.space()
             partials.append(read_partial(arguments))
+        elif name == b"UPDATE" and (arguments.at(b"(") or arguments.at(b" (")):
+            arguments.accept(b" ")
+            plans.append(read_items(arguments))
         return name
 
     options = frozenset(arguments.parenthesized(option, empty=True))
@@ -120,7 +133,7 @@ def read_returns(arguments: Parser) -> Returns | None:
         raise SyntaxRefusedError("Only one of PARTIAL and ALL")
     if not options & _RESULTS:
         options |= {b"ALL"}  # RFC 4731 section 3.1
-    return Returns(options, partials[0] if partials else None)
+    return Returns(options, partials[0] if partials else None, plans[0] if plans else None)
 
 
 def correlator(tag: bytes, mailbox: bytes = b"", uidvalidity: int = 0) -> bytes:

@@ -1,7 +1,8 @@
 """Keeping up searches: which messages come into their results and leave them (RFC 5267 sections 4.3.3 and 4.3.4).
 
 What a message says never changes. So only those are looked at again that are new, or whose flags have changed; what
-was expunged leaves. Results that are sorted are told with their positions.
+was expunged leaves. Results that are sorted are told with their positions. New messages are described before, where
+that was asked for (RFC 5465 section 7); those that come in because their flags have changed are not.
 """
 
 from array import array
@@ -45,8 +46,13 @@ def tell_leaving(selected: Selected, gone: Collection[int]) -> bytes:
     return b"".join(lines)
 
 
-def tell_updates(talk: Talk, selected: Selected, changed: Iterable[int]) -> Generator[Question | bytes, Any, None]:
-    """Look again at messages that are new or have changed (UIDs), and say which results they came into or left."""
+def tell_updates(
+    talk: Talk, selected: Selected, changed: Iterable[int], new_from: int
+) -> Generator[Question | bytes, Any, None]:
+    """Look again at messages that are new or have changed (UIDs), and say which results they came into or left.
+
+    New are those with the UID ``new_from`` or a greater one.
+    """
     changed = set(changed)
     for context in list(selected.contexts.values()):
         candidates = sorted(context.unsure | changed)
@@ -55,14 +61,16 @@ def tell_updates(talk: Talk, selected: Selected, changed: Iterable[int]) -> Gene
             if start:
                 yield Pause()
             try:
-                yield from _follow(selected, context, candidates[start : start + SLICE])
+                yield from _follow(talk, selected, context, candidates[start : start + SLICE], new_from)
             except QuestionRefusedError:
                 # What this context did not hear of it hears of next time.
                 context.unsure.update(candidates[start : start + SLICE])
                 talk.news = True
 
 
-def _follow(selected: Selected, context: Context, candidates: list[int]) -> Generator[Question | bytes, Any, None]:
+def _follow(
+    talk: Talk, selected: Selected, context: Context, candidates: list[int], new_from: int
+) -> Generator[Question | bytes, Any, None]:
     gone = selected.pending
     places = [number - 1 for number, uid in selected.numbers_of(candidates) if uid not in gone]
     if not places:
@@ -77,6 +85,9 @@ def _follow(selected: Selected, context: Context, candidates: list[int]) -> Gene
         wanted = sorted((set(context.uids) - leaving) | coming)
         order = yield SortMessages(selected.key, wanted, context.criteria)
         coming.intersection_update(order)
+    if context.describe is not None:
+        new = sorted(uid for uid in coming if uid >= new_from)
+        yield from context.describe(talk, [number - 1 for number, _ in selected.numbers_of(new)])
     said = b""
     if leaving:
         said += b" REMOVEFROM (%b)" % _taken_out(selected, context, leaving)

@@ -4,7 +4,7 @@ A FETCH becomes a plan: which columns to ask for, and a template into which each
 MODSEQs come from the session's memory; the rest is asked for slice by slice, so that no answer is ever held whole.
 """
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -81,8 +81,12 @@ def _fetch(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     return responses.completed(b"UID FETCH" if uid else b"FETCH")
 
 
-def describe(talk: Talk, plan: FetchPlan, places: Collection[int]) -> Piece:
-    """Tell of messages in the selected mailbox that nobody has fetched (RFC 5465 section 5.2)."""
+def describing(plan: FetchPlan) -> Callable[[Talk, Collection[int]], Piece]:
+    """Return what tells of messages in the selected mailbox that nobody has fetched (RFC 5465 sections 5.2 and 7)."""
+    return partial(_describe, plan)
+
+
+def _describe(plan: FetchPlan, talk: Talk, places: Collection[int]) -> Piece:
     if not places:
         return
     form = talk.form

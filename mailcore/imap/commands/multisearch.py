@@ -12,13 +12,14 @@ from mailcore.imap.commands.search import (
     check_update,
     emptying,
     read_charset,
+    read_options,
     read_program,
     report,
 )
 from mailcore.imap.events import is_foreign
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.questions import ListMailboxes, Mailboxes, MailboxRow, Opened, Pause, ReadMailbox, Refused
-from mailcore.imap.search_results import PLAIN_ALL, Returns, correlator, extended, read_returns
+from mailcore.imap.search_results import PLAIN_ALL, Returns, correlator, extended
 from mailcore.imap.selected import Selected
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Piece, QuestionRefusedError, Talk
 
@@ -71,7 +72,7 @@ def _esearch(talk: Talk, arguments: Parser) -> Exchange:
     """
     arguments.space()
     filters = _read_filters(arguments)
-    returns = read_returns(arguments) or PLAIN_ALL
+    returns = read_options(talk, arguments) or PLAIN_ALL
     if any(each.kind == b"SELECTED" for each in filters):
         selected = talk.mailbox  # raises where there is none
         if all(each.kind == b"SELECTED" for each in filters):

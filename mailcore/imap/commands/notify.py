@@ -1,11 +1,10 @@
 """NOTIFY: what the client wants to hear of unasked, in the selected mailbox and in others (RFC 5465)."""
 
-from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from mailcore.conversation import CommandRefusedError
 from mailcore.imap import responses
-from mailcore.imap.commands.fetch import describe
+from mailcore.imap.commands.fetch import describing
 from mailcore.imap.events import ABOUT_MESSAGES, Event, Events, Group, Notify, Scope
 from mailcore.imap.fetch_items import FetchPlan, read_items
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
@@ -55,7 +54,7 @@ def _notify(talk: Talk, arguments: Parser) -> Exchange:
     talk.notify = notify = Notify(
         selected=wish.selected or frozenset(),
         delayed=wish.delayed,
-        describe=_describing(wish.plan) if wish.plan else None,
+        describe=describing(wish.plan) if wish.plan else None,
         groups=tuple(wish.groups),
     )
     try:
@@ -79,13 +78,6 @@ def _begin(talk: Talk, notify: Notify, *, status: bool) -> Piece:
     notify.orphans = frozenset(mailboxes.orphaned_subscriptions)
     yield from learn(talk, notify, mailboxes.rows, status=status)
     yield from watch_foreign(talk, notify, mailboxes.rows)
-
-
-def _describing(plan: FetchPlan) -> Callable[[Talk, Collection[int]], Piece]:
-    def tell(talk: Talk, places: Collection[int]) -> Piece:
-        yield from describe(talk, plan, places)
-
-    return tell
 
 
 def _event_groups(talk: Talk, arguments: Parser) -> _Wish:

@@ -10,7 +10,9 @@ from typing import Any
 from mailcore.conversation import CommandRefusedError
 from mailcore.dialogue import Question
 from mailcore.imap import responses, updates
+from mailcore.imap.commands.fetch import describing
 from mailcore.imap.contexts import Context
+from mailcore.imap.fetch_items import read_items
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.search_keys import Key, Searcher, SearchReader, frozen
 from mailcore.imap.search_results import PLAIN_ALL, Returns, correlator, extended, plain, read_returns
@@ -43,6 +45,11 @@ class Program:
         return max((modseqs[place] for place in places), default=0)
 
 
+def read_options(talk: Talk, arguments: Parser) -> Returns | None:
+    """Take the RETURN options, if there are any."""
+    return read_returns(arguments, partial(read_items, form=talk.form))
+
+
 def read_charset(arguments: Parser) -> bytes:
     """Take the name of a charset; any that mail is written in will do. Raises with the BADCHARSET of RFC 3501."""
     charset = arguments.astring()
@@ -67,7 +74,7 @@ def _search(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     [SP "CHARSET" SP astring] 1*(SP search-key)`` (RFC 4466 section 2.6.1)
     """
     arguments.space()
-    returns = read_returns(arguments)
+    returns = read_options(talk, arguments)
     selected = talk.mailbox
     with emptying(selected, returns):
         charset = b"UTF-8"
@@ -137,7 +144,8 @@ def report(
         yield responses.untagged(responses.no(b"Not kept up", b"NOUPDATE " + responses.string(talk.tag)))
         return
     uids = array("I", [selected.uids[place] for place in places])
-    selected.contexts[talk.tag] = Context(talk.tag, frozen(program.key, selected), uid, criteria, uids)
+    key, describe = frozen(program.key, selected), describing(returns.plan) if returns.plan else None
+    selected.contexts[talk.tag] = Context(talk.tag, key, uid, criteria, uids, describe)
 
 
 COMMANDS = {

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from mailcore.imap import responses
-from mailcore.imap.commands.search import check_update, emptying, read_charset, read_program, report
+from mailcore.imap.commands.search import check_update, emptying, read_charset, read_options, read_program, report
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.questions import SortMessages
-from mailcore.imap.search_results import plain, read_returns
+from mailcore.imap.search_results import plain
 from mailcore.imap.talk import Command, Exchange, Talk
 from mailcore.store.sort_keys import SortCriterion, SortKey
 
@@ -21,7 +21,7 @@ def _sort(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     1*(SP search-key)`` (RFC 5256 section 5, RFC 5267 section 6)
     """
     arguments.space()
-    returns = read_returns(arguments)
+    returns = read_options(talk, arguments)
     selected = talk.mailbox
     with emptying(selected, returns):
         criteria = _criteria(arguments)

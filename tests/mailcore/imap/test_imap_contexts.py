@@ -63,6 +63,38 @@ def test_new_mail_is_looked_into():
     assert [list(question.uids) for question in asked(client, q.SearchMessages)] == [[1, 2, 3, 4, 5], [6, 7]]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        b"UID SEARCH RETURN (COUNT UPDATE (UID BODY[HEADER.FIELDS (SUBJECT)])) SUBJECT news",
+        b"UID SORT RETURN (UPDATE(UID BODY[HEADER.FIELDS (SUBJECT)]) COUNT) (ARRIVAL) UTF-8 SUBJECT news",
+        b"ESEARCH RETURN (COUNT UPDATE (UID BODY[HEADER.FIELDS (SUBJECT)])) SUBJECT news",
+    ],
+)
+def test_new_messages_are_described_before_they_come_into_a_result(command):
+    # RFC 5465 section 7
+    client = with_mail()
+    client.do(b"B01 " + command)
+    client.store.inbox.add(MESSAGE)
+    client.store.inbox.add(MESSAGE.replace(b"lunch", b"news"))
+    client.ring()
+    exists, fetch = client.do(b"a NOOP").split(b"* 7 RECENT\r\n")
+    assert exists == b"* 7 EXISTS\r\n"
+    described = b"* 7 FETCH (UID 7 BODY[HEADER.FIELDS (SUBJECT)] {17}\r\nSubject: news\r\n\r\n)\r\n"
+    position = b"1" if b"SORT" in command else b"0"
+    assert fetch == described + b'* ESEARCH (TAG "B01") UID ADDTO (%b 7)\r\na OK NOOP completed\r\n' % position
+
+
+def test_what_comes_into_a_result_by_its_flags_is_known_already():
+    client = with_mail()
+    client.do(b"B01 UID SEARCH RETURN (UPDATE (RFC822.SIZE)) FLAGGED")
+    client.store.inbox.flag([2], q.StoreMode.ADD, FLAGGED)
+    client.ring()
+    said = client.do(b"a NOOP")
+    assert lines(said) == [b'* ESEARCH (TAG "B01") UID ADDTO (0 2)']
+    assert b"RFC822.SIZE" not in said
+
+
 def test_an_idling_client_hears_of_it_at_once():
     client = with_mail()
     client.do(b"B01 UID SEARCH RETURN (UPDATE) UNSEEN")

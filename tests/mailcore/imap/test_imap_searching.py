@@ -1,6 +1,7 @@
 """The SEARCH family on the wire: ESEARCH, SEARCHRES, SORT, THREAD, PARTIAL, WITHIN, charsets, MULTISEARCH."""
 
 import re
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,8 @@ from imap_model import MESSAGE, MIXED, NOW, Client, Store, asked
 
 from mailcore.imap import questions as q
 from mailcore.imap.commands.multisearch import NAMES_LIMIT
+from mailcore.imap.fetch_items import read_items
+from mailcore.imap.forms import PLAIN
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.search_results import Partial, read_partial, read_returns
 from mailcore.store import criteria
@@ -219,6 +222,10 @@ def test_results_of_extended_searches(command, answer):
         b"SEARCH RETURN (PARTIAL 1:99999999999) ALL",
         b"SEARCH RETURN (PARTIAL 1:2 PARTIAL 3:4) ALL",
         b"SEARCH RETURN (PARTIAL 1:2 ALL) ALL",
+        b"SEARCH RETURN (UPDATE ()) ALL",
+        b"SEARCH RETURN (UPDATE (FROB)) ALL",
+        b"SEARCH RETURN (UPDATE (UID) ALL",
+        b"SEARCH RETURN (COUNT (UID)) ALL",
         b"SEARCH RETURN ALL",
         b"SEARCH RETURN (SAVE)",
         b"SEARCH RETURN(SAVE) ALL",
@@ -288,11 +295,15 @@ def test_a_page_of_runs_is_the_page_of_their_places(gaps, first, last, from_end)
 
 
 @settings(max_examples=300)
-@given(st.lists(st.sampled_from([b"RETURN", b"(", b")", b" ", b"MIN", b"SAVE", b"PARTIAL", b"1:2", b"-1:-2", b"ALL"])))
+@given(
+    st.lists(
+        st.sampled_from([b"RETURN", b"(", b")", b" ", b"MIN", b"SAVE", b"PARTIAL", b"1:2", b"-1:-2", b"UPDATE", b"UID"])
+    )
+)
 def test_options_are_read_or_refused(pieces):
     parser = Parser(b"".join(pieces))
     try:
-        returns = read_returns(parser)
+        returns = read_returns(parser, partial(read_items, form=PLAIN))
     except SyntaxRefusedError:
         return
     assert returns is None or returns.options
