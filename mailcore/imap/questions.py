@@ -644,7 +644,7 @@ class CopyMessages(Question):
 class Copied(NamedTuple):
     """For COPYUID (RFC 4315): parallel UIDs in source and target. Both empty when nothing was there to copy."""
 
-    uidvalidity: int
+    uidvalidity: int  # 0: the client may not read the target, and is told nothing of it
     source_uids: Sequence[int]
     target_uids: Sequence[int]
 
@@ -723,7 +723,7 @@ class FindMailbox(Question):
 class Appended(NamedTuple):
     """For APPENDUID (RFC 4315): UIDs in the order of the messages."""
 
-    uidvalidity: int
+    uidvalidity: int  # 0: the client may not read the mailbox, and is told nothing of it
     uids: Sequence[int]
 
 

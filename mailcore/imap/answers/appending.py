@@ -95,7 +95,8 @@ async def _append(
         appended = Appended(*await doors.commit(finished(work)))
     if work.owner == question.account:
         _remember(where, work.mailbox)
-    return appended
+    # RFC 4315 section 3: UIDs disclose what is in a mailbox.
+    return appended if "r" in work.rights else appended._replace(uidvalidity=0)
 
 
 # Ids of own mailboxes that messages were appended to, by account and name; the commit sees whether they still hold.

@@ -218,9 +218,11 @@ async def copy_messages(question: CopyMessages, doors: Doors) -> Copied | Refuse
         actor(doors, question.device),
     )
     try:
-        return Copied(*await doors.commit(work))
+        copied = Copied(*await doors.commit(work))
     except GoneError:
         return Refused.EXPUNGED  # the mailbox they were in
+    # RFC 4315 section 3: UIDs disclose what is in a mailbox.
+    return copied if "r" in place.rights else copied._replace(uidvalidity=0)
 
 
 ANSWERS: dict[type[Question], Answer[Any, Any]] = {

@@ -274,8 +274,14 @@ def _append(talk: Talk, arguments: Parser) -> Exchange:
     appended: Appended = yield AppendMessages(talk.account, appending.name, tuple(appending.messages), talk.device)
     talk.news = talk.selected is not None
     talk.has_made(appending.name, appended.uids)
-    uids = sequences.write(appended.uids)
-    return responses.completed(b"APPEND", b"APPENDUID %d %b" % (appended.uidvalidity, uids))
+    return responses.completed(b"APPEND", appenduid(appended))
+
+
+def appenduid(appended: Appended) -> bytes:
+    """Write the response code of RFC 4315 section 3; nothing where it would tell of a mailbox that may not be read."""
+    if not appended.uidvalidity:
+        return b""
+    return b"APPENDUID %d %b" % (appended.uidvalidity, sequences.write(appended.uids))
 
 
 COMMANDS = {b"APPEND": Command(_append, AFTER_LOGIN)}

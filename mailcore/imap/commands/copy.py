@@ -20,11 +20,12 @@ def _move(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
     """Move messages: COPYUID comes untagged, before the EXPUNGEs that come with the changes (RFC 6851 section 4.3)."""
     command = b"UID MOVE" if uid else b"MOVE"
     copied = yield from _transfer(talk, arguments, uid=uid, move=True)
+    if not copied.source_uids:
+        talk.news = True
+        return responses.completed(command)
     if code := _copyuid(copied):
         yield responses.untagged(responses.ok(b"Moved", code))
-        return (yield from expunged(talk, command))
-    talk.news = True
-    return responses.completed(command)
+    return (yield from expunged(talk, command))
 
 
 def _transfer(talk: Talk, arguments: Parser, *, uid: bool, move: bool) -> Generator[CopyMessages, Copied, Copied]:
@@ -45,8 +46,11 @@ def _transfer(talk: Talk, arguments: Parser, *, uid: bool, move: bool) -> Genera
 
 
 def _copyuid(copied: Copied) -> bytes:
-    """Write the response code of RFC 4315 section 3; nothing when nothing was copied."""
-    if not copied.source_uids:
+    """Write the response code of RFC 4315 section 3.
+
+    Nothing when nothing was copied, or where it would tell of a mailbox that is not to be read.
+    """
+    if not (copied.source_uids and copied.uidvalidity):
         return b""
     sets = sequences.write(copied.source_uids), sequences.write(copied.target_uids)
     return b"COPYUID %d %b %b" % (copied.uidvalidity, *sets)

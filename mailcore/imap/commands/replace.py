@@ -26,8 +26,8 @@ def _replace(talk: Talk, arguments: Parser, *, uid: bool) -> Exchange:
         selected.key, appending.replaced, talk.account, appending.name, appending.messages[0], talk.device
     )
     talk.has_made(appending.name, replaced.uids)
-    code = b"APPENDUID %d %d" % (replaced.uidvalidity, replaced.uids[0])
-    yield responses.untagged(responses.ok(b"Replacement is stored", code))
+    if code := append.appenduid(replaced):
+        yield responses.untagged(responses.ok(b"Replacement is stored", code))
     return (yield from expunged(talk, name))  # section 4.5: as if UID EXPUNGE had removed the old one
 
 

@@ -438,6 +438,19 @@ def test_append_and_copy_leave_flags_behind_that_may_not_be_set(bob, ann):
     assert flags_in()[2:] == [(SEEN, ""), (SEEN, "")]
 
 
+def test_who_may_not_read_a_mailbox_is_not_told_the_uids_in_it(bob, ann):
+    # RFC 4315 section 3
+    share(bob, b"li")
+    ann.append(MESSAGE, MESSAGE)
+    ann.do(b"a SELECT INBOX")
+    tail = b" {%d+}\r\n" % len(MESSAGE) + MESSAGE
+    assert last(ann.do(b"b APPEND " + WORK + tail)) == b"b OK APPEND completed"
+    assert ann.do(b"c COPY 1 " + WORK) == b"c OK COPY completed\r\n"
+    assert ann.do(b"d MOVE 1 " + WORK) == b"* 1 EXPUNGE\r\nd OK MOVE completed\r\n"
+    assert ann.do(b"e REPLACE 1 " + WORK + tail) == b"* 1 EXPUNGE\r\ne OK REPLACE completed\r\n"
+    assert len(flags_in()) == 6
+
+
 def test_messages_in_a_mailbox_count_for_its_owner(bob, ann):
     share(bob, b"lrite")
     before = User.objects.values_list("used_quota", flat=True)
