@@ -456,7 +456,8 @@ class Pop3Session(Conversation):
             except UnansweredError:
                 data = None
             if not data:
-                # It is too late to say -ERR, and an end mark would make half a message look whole.
+                # Expunged by somebody else, and its file removed too; or nothing can be read just now. It is too late
+                # to say -ERR, and an end mark would make half a message look whole.
                 self._close()
                 return None
 

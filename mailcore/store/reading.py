@@ -7,6 +7,7 @@ import mmap
 import os
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from io import UnsupportedOperation
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from django.db import connection
 
 from mailcore.message.headers import Octets
 from mailcore.store.models import Mailbox, Message, Preview, Structure
+from mailcore.store.remembered import Remembered
 from mailcore.store.uidsets import among
 from mailqueue.bodies import ROW_LIMIT, file_name
 from mailqueue.models import Body
@@ -233,8 +235,22 @@ def whole(owner: int, mailbox: int, uids: Sequence[int]) -> dict[int, bytes]:
     return found
 
 
+# Large bodies that are being read piece by piece, by owner, mailbox and UID, and about what one of them takes.
+being_read: Remembered[tuple[int, int, int], int] = Remembered(256 * 1024)
+_ENTRY_SIZE = 256
+
+
 def read_piece(owner: int, mailbox: int, uid: int, offset: int, length: int) -> bytes | None:
-    """Return ``length`` bytes of a message from ``offset`` on, fewer at its end; ``None`` if the message is gone."""
+    """Return ``length`` bytes of a message from ``offset`` on, fewer at its end; ``None`` if the message is gone.
+
+    Of a message that is expunged while a client reads it the rest can still be had, until its file is removed: half a
+    message would be of no use to it (RFC 2180 section 4.1).
+    """
+    body = being_read.get((owner, mailbox, uid)) if offset else None
+    if body is not None:
+        with suppress(FileNotFoundError):
+            return _piece_of_file(body, offset, length)
+        return None
     with connection.cursor() as cursor:
         # A row holds a small body; of a large one only the name of its file is needed.
         cursor.execute(
@@ -248,6 +264,11 @@ def read_piece(owner: int, mailbox: int, uid: int, offset: int, length: int) -> 
     body, data = row
     if data is not None:
         return bytes(data[offset : offset + length])
+    being_read.put((owner, mailbox, uid), body, _ENTRY_SIZE)
+    return _piece_of_file(body, offset, length)
+
+
+def _piece_of_file(body: int, offset: int, length: int) -> bytes:
     with storages["bodies"].open(file_name(body)) as file:
         file.seek(offset)
         piece: bytes = file.read(length)

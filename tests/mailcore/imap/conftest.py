@@ -7,6 +7,7 @@ from mailcore.store import mailboxes, threading_mail
 from mailcore.store.columns import columns
 from mailcore.store.notices import doorbells
 from mailcore.store.readahead import read_ahead
+from mailcore.store.reading import being_read
 from mailcore.store.views import views
 
 
@@ -21,6 +22,7 @@ def _nothing_remembered():
     columns.clear()
     threading_mail.answers.clear()
     read_ahead.clear()
+    being_read.clear()
     doorbells._bells.clear()
     doorbells._accounts.clear()
     notifying._watches.clear()

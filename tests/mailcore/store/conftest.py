@@ -4,6 +4,7 @@ import pytest
 
 from mailcore.store import mailboxes, threading_mail
 from mailcore.store.columns import columns
+from mailcore.store.reading import being_read
 from mailcore.store.views import views
 from tests.mailcore.store.samples import make_user
 
@@ -17,6 +18,7 @@ def _nothing_remembered():
     views._idle.clear()
     columns.clear()
     threading_mail.answers.clear()
+    being_read.clear()
 
 
 @pytest.fixture(autouse=True)

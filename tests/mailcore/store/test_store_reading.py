@@ -1,6 +1,7 @@
 """Columns and bodies, in slices, and only to their owner."""
 
 import mmap
+import time
 
 import pytest
 
@@ -8,6 +9,7 @@ from mailcore.message.summary import summarize
 from mailcore.store import reading
 from mailcore.store.changes import Expunge
 from mailcore.store.commit import run
+from mailcore.store.pruning import GRACE, prune
 from mailqueue.bodies import ROW_LIMIT
 from tests.mailcore.store.samples import append, make_user, message
 
@@ -81,6 +83,27 @@ def test_pieces_make_the_whole(user, inbox, contents, uid):
     assert b"".join(pieces) == whole
     assert reading.read_piece(user, inbox, uid, len(whole), 10) == b""
     assert reading.read_piece(user, inbox, 99, 0, 10) is None
+
+
+def test_what_is_expunged_while_it_is_read_is_read_to_its_end(user, inbox, contents):
+    # RFC 2180 section 4.1
+    half = len(LARGE) // 2
+    pieces = [reading.read_piece(user, inbox, 2, 0, half)]
+    run(Expunge(user, inbox, [1, 2], flagged_only=False))
+    pieces.append(reading.read_piece(user, inbox, 2, half, half + 1))
+    assert b"".join(pieces) == LARGE
+    assert reading.read_piece(user, inbox, 2, len(LARGE), 10) == b""
+    # Nobody begins to read it, and no other message is taken for it.
+    assert reading.read_piece(user, inbox, 2, 0, 10) is None
+    assert reading.read_piece(user, inbox, 1, 10, 10) is None
+    assert reading.read_piece(make_user(), inbox, 2, half, 10) is None
+
+
+def test_what_is_expunged_can_be_read_no_longer_than_it_is_kept(user, inbox, contents):
+    reading.read_piece(user, inbox, 2, 0, 10)
+    run(Expunge(user, inbox, [2], flagged_only=False))
+    prune(time.time() + 2 * GRACE)
+    assert reading.read_piece(user, inbox, 2, 10, 10) is None
 
 
 def test_a_maildrop_lists_uids_and_sizes(user, inbox, contents):
