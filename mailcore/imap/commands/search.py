@@ -60,7 +60,8 @@ def read_charset(arguments: Parser) -> bytes:
 
 def read_program(talk: Talk, arguments: Parser, charset: bytes = b"UTF-8") -> Program:
     """Take ``search-key *(SP search-key)`` to the end."""
-    if talk.utf8 and charset.upper() != b"UTF-8":
+    # US-ASCII is UTF-8 as well. SORT and THREAD have to name a charset, and these two always do (RFC 5256 section 3).
+    if talk.utf8 and charset.upper() not in {b"UTF-8", b"US-ASCII"}:
         raise SyntaxRefusedError("Everything is in UTF-8")  # RFC 6855 section 3
     reader = SearchReader(arguments, charset=charset.decode("ascii"), uidonly=talk.uidonly)
     key = reader.read()

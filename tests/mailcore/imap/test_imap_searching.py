@@ -399,7 +399,16 @@ def test_after_utf8_accept_a_charset_is_refused():
     client.session._talk.utf8 = True  # RFC 6855 section 3
     assert client.do(b"a SEARCH CHARSET UTF-8 ALL").startswith(b"a BAD ")
     assert client.do(b"a SORT (ARRIVAL) UTF-8 ALL").startswith(b"* SORT 1\r\n")
-    assert client.do(b"a SORT (DATE) US-ASCII ALL").startswith(b"a BAD ")
+    assert client.do(b"a SORT (DATE) KOI8-R ALL").startswith(b"a BAD ")
+    assert client.do(b"a THREAD REFERENCES ISO-8859-1 ALL").startswith(b"a BAD ")
+
+
+@pytest.mark.parametrize("charset", [b"US-ASCII", b"us-ascii", b"UTF-8"])
+def test_after_utf8_accept_sort_and_thread_name_a_charset_as_before(charset):
+    client = with_mail(1)
+    client.session._talk.utf8 = True
+    assert client.do(b"a SORT (ARRIVAL) %b LARGER 1" % charset).startswith(b"* SORT 1\r\n")
+    assert client.do(b"a THREAD REFERENCES %b LARGER 1" % charset).startswith(b"* THREAD (1)\r\n")
 
 
 def test_with_uids_only_a_key_has_no_message_numbers():
