@@ -1,12 +1,12 @@
 """What a client wants to hear of unasked (RFC 5465), and what it has been told of each mailbox so far."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
 from mailcore.imap import names
-from mailcore.imap.questions import EVERYTHING, NAMES
+from mailcore.imap.questions import ANNOTATIONS, EVERYTHING, NAMES
 
 # Mailboxes of others stand below this name.
 _OTHERS = "Other Users" + names.SEPARATOR
@@ -25,11 +25,14 @@ class Event(Enum):
     FLAG_CHANGE = b"FlagChange"
     MAILBOX_NAME = b"MailboxName"
     SUBSCRIPTION_CHANGE = b"SubscriptionChange"
+    MAILBOX_METADATA_CHANGE = b"MailboxMetadataChange"
+    SERVER_METADATA_CHANGE = b"ServerMetadataChange"
 
 
 Events = frozenset[Event]
 NOTHING: Events = frozenset()
 ABOUT_MESSAGES: Events = frozenset({Event.MESSAGE_NEW, Event.MESSAGE_EXPUNGE, Event.FLAG_CHANGE})
+ABOUT_ANNOTATIONS: Events = frozenset({Event.MAILBOX_METADATA_CHANGE, Event.SERVER_METADATA_CHANGE})
 
 
 class Scope(Enum):
@@ -89,15 +92,23 @@ class Notify:
     foreign: frozenset[int] = frozenset()  # mailboxes of others among them
     mine: set[str] = field(default_factory=set)  # names that this client has made, removed or subscribed itself
     made: set[int] = field(default_factory=set)  # UIDs that it has put into the selected mailbox itself
+    # Entries as they were read last, by mailbox (0: the server), each with what becomes another when it is written.
+    annotations: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
+    written: set[tuple[str, str]] = field(default_factory=set)  # entries that it has written itself since then
     touched: set[int] = field(default_factory=set)  # mailboxes in which something is new
     rearranged: bool = False  # names or subscriptions may be others
     everything: bool = False  # anything may be
+    annotated: bool = False  # annotations may be others
     resting: bool = False  # it could not be read: the next notice or command tries again
 
     @property
     def has_news(self) -> bool:
         """There is something to be looked at."""
-        return bool(self.touched or self.rearranged or self.everything)
+        return bool(self.touched or self.rearranged or self.everything or self.annotated)
+
+    def wants(self, events: Events) -> bool:
+        """Say whether one of these is wanted of any mailbox."""
+        return any(group.events & events for group in self.groups)
 
     def hear(self, mailbox: int) -> None:
         """Take note that something is new, unless nobody wants to know."""
@@ -107,8 +118,11 @@ class Notify:
         told = self.told.get(mailbox)
         if mailbox == NAMES:
             self.rearranged = True
+        elif mailbox == ANNOTATIONS:
+            self.annotated = self.wants(ABOUT_ANNOTATIONS)
         elif mailbox == EVERYTHING:
             self.everything = True
+            self.annotated = self.wants(ABOUT_ANNOTATIONS)
         elif told is None or self.events_of(told) & ABOUT_MESSAGES:
             self.touched.add(mailbox)
 

@@ -1,4 +1,6 @@
-"""Telling what NOTIFY asked for: of other mailboxes by STATUS, of names and subscriptions by LIST (RFC 5465).
+"""Telling what NOTIFY asked for (RFC 5465).
+
+Of other mailboxes by STATUS, of names and subscriptions by LIST, of annotations by METADATA.
 
 What a notice says is only where to look. What has happened is the difference between what the client was told and
 what is there now, so that many changes cost one answer, and a client that does not read costs nothing more.
@@ -16,6 +18,7 @@ from mailcore.imap.questions import (
     Mailboxes,
     MailboxRow,
     Pause,
+    ReadAnnotations,
     Refused,
     Status,
     WatchAccount,
@@ -77,7 +80,9 @@ def tell_others(talk: Talk) -> Generator[Question | bytes, Any, bool]:
         return True
     try:
         while talk.notify is notify and notify.has_news:
-            if notify.rearranged or notify.everything or len(notify.touched) > ONE_BY_ONE:
+            if notify.annotated:
+                yield from _tell_annotations(talk, notify)
+            elif notify.rearranged or notify.everything or len(notify.touched) > ONE_BY_ONE:
                 yield from _tell_all(talk, notify)
             else:
                 yield from _tell_touched(talk, notify)
@@ -204,6 +209,50 @@ def _is_selected(talk: Talk, mailbox: int) -> bool:
 
 def _as_told(row: MailboxRow) -> Told:
     return Told(row.name, row.subscribed, row.uidnext, row.messages, row.highestmodseq)
+
+
+# -- Annotations ------------------------------------------------------------------------------------------------------
+
+
+def read_annotations(
+    talk: Talk, notify: Notify, rows: Sequence[MailboxRow]
+) -> Generator[Question | bytes, Any, dict[int, str]]:
+    """Read what entries there are; return what the mailboxes are called of whose the client wants to hear."""
+    wanted = {0: ""} if notify.wants(frozenset({Event.SERVER_METADATA_CHANGE})) else {}
+    for place, row in enumerate(rows, 1):
+        # RFC 5464 section 3.3: who may see the annotations of a mailbox.
+        if Event.MAILBOX_METADATA_CHANGE in notify.events_of(_as_told(row)) and set("rswip") & set(row.rights):
+            wanted[row.mailbox] = row.name
+        if place % _COMPARED_AT_ONCE == 0:
+            yield Pause()
+    notify.annotations = yield ReadAnnotations(talk.account, [mailbox for mailbox in wanted if mailbox])
+    return wanted
+
+
+def _tell_annotations(talk: Talk, notify: Notify) -> Piece:
+    """Name the entries that were written or removed, but for those that the client has written itself.
+
+    ``metadata-resp = "METADATA" SP mailbox SP entry-list`` (RFC 5464 section 5)
+    """
+    before, notify.annotated = notify.annotations, False
+    try:
+        mailboxes: Mailboxes = yield ListMailboxes(talk.account)
+        wanted = yield from read_annotations(talk, notify, mailboxes.rows)
+    except QuestionRefusedError:
+        notify.annotated = True
+        raise
+    mine, notify.written = notify.written, set()
+    lines = []
+    for place, (mailbox, name) in enumerate(wanted.items(), 1):
+        old, new = before.get(mailbox, {}), notify.annotations.get(mailbox, {})
+        changed = [entry for entry in sorted({*old, *new}) if old.get(entry) != new.get(entry)]
+        told = [responses.astring(entry.encode()) for entry in changed if (name, entry) not in mine]
+        if told:
+            written = talk.mailbox_name(name) if name else b'""'
+            lines.append(b"* METADATA %b %b\r\n" % (written, b" ".join(told)))
+        if place % _COMPARED_AT_ONCE == 0:
+            yield Pause()
+    yield from in_turns(lines)
 
 
 # -- Names and subscriptions ------------------------------------------------------------------------------------------

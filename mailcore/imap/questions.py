@@ -67,9 +67,10 @@ class ForgetLogin(Question):
     """Nobody is logged in any more, and the connection goes on (RFC 8437). Answer: ``None``."""
 
 
-# Instead of a mailbox's id: names or subscriptions of the account have changed; or anything may have.
+# Instead of a mailbox's id: names or subscriptions of the account have changed; or anything may have; or annotations.
 NAMES = 0
 EVERYTHING = -1
+ANNOTATIONS = -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +300,17 @@ class ListMetadata(Question):
     account: int
     mailboxes: Sequence[int]
     entries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAnnotations(Question):
+    """Which entries have these mailboxes and, as 0, the server? For mailboxes that an answer has named.
+
+    Answer: entries by mailbox, each with a value that becomes another whenever the entry is written.
+    """
+
+    account: int
+    mailboxes: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,11 @@ TLS_ALREADY = bad(b"TLS is active already")
 # RFC 9586 section 3.
 UID_REQUIRED = b"BAD [UIDREQUIRED] Message numbers are switched off"
 # RFC 5465 sections 3.1 and 5.8.
-BAD_EVENT = no(b"No such event", b"BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)")
+BAD_EVENT = no(
+    b"No such event",
+    b"BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange "
+    b"ServerMetadataChange)",
+)
 TOO_MUCH_TO_NOTIFY = no(b"Too many mailboxes", b"NOTIFICATIONOVERFLOW")
 NOTIFICATION_OVERFLOW = b"* OK [NOTIFICATIONOVERFLOW] Too many mailboxes\r\n"
 READ_ONLY = no(b"Mailbox is read-only", b"READ-ONLY")

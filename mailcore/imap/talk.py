@@ -149,6 +149,11 @@ class Talk:
         if self.notify is not None:
             self.notify.mine.update(called)
 
+    def has_annotated(self, name: str, entries: Iterable[str]) -> None:
+        """Take note that this client has written annotations of a mailbox, or of the server: it knows what they are."""
+        if self.notify is not None:
+            self.notify.written.update((name, entry) for entry in entries)
+
     @property
     def form(self) -> Form:
         """How this client is told of messages."""

@@ -36,6 +36,8 @@ _ROWS_AT_ONCE = 64
 # PostgreSQL refuses a NOTIFY payload of 8,000 bytes or more.
 _PAYLOAD_LIMIT = 7900
 CHANNEL = "mailbox_change"
+# Instead of a mailbox's id in a ``Change``: annotations have been written or removed.
+ANNOTATIONS = -2
 
 
 class GoneError(Exception):
@@ -117,6 +119,7 @@ class Change:
     """A doorbell: this mailbox has reached this MODSEQ. ``news`` spares who rings in this process the reading.
 
     With 0 for the mailbox: names or subscriptions of the owner have changed; ``modseq`` is then an id of the change.
+    With ``ANNOTATIONS``: annotations have, which the owner sees, or anybody where that is 0.
     """
 
     mailbox_id: int
@@ -144,6 +147,7 @@ class Batch:
         self._queue = standing.Tally()
         self._requeued: set[int] = set()
         self._rearranged: set[int] = set()
+        self._annotated: set[int] = set()
 
     def _lock_users(self, ids: Collection[int]) -> dict[int, LockedUser]:
         return {
@@ -228,6 +232,10 @@ class Batch:
     def names_changed(self, owner_id: int) -> None:
         """See that it is noticed that mailboxes of this user were made, deleted, renamed or (un)subscribed."""
         self._rearranged.add(owner_id)
+
+    def annotations_changed(self, user_id: int) -> None:
+        """See that it is noticed that annotations which this user can see, or with 0 anybody, have changed."""
+        self._annotated.add(user_id)
 
     def change_counters(self, mailbox_id: int, *, messages: int = 0, unseen: int = 0, size: int = 0) -> None:
         """Add to the numbers in a mailbox's row."""
@@ -379,6 +387,7 @@ class Batch:
         self._write_users()
         changes = self._write_mailboxes()
         changes += [Change(0, new_id(), owner) for owner in sorted(self._rearranged)]
+        changes += [Change(ANNOTATIONS, new_id(), user) for user in sorted(self._annotated)]
         self._ring(changes)
         return changes
 

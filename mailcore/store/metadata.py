@@ -19,7 +19,7 @@ from accounts.models import User
 from mailcore.store.batch import Batch
 from mailcore.store.changes import owned_mailbox
 from mailcore.store.mailboxes import check_use
-from mailcore.store.models import Mailbox, Metadata
+from mailcore.store.models import AccessRight, Mailbox, Metadata
 from mailcore.store.refusals import NoPermissionError, TooManyEntriesError, UseNotAllowedError, ValueTooLongError
 
 PRIVATE, SHARED = "/private", "/shared"
@@ -70,6 +70,23 @@ def read_many(account: int, mailboxes: Sequence[int], entries: Sequence[str]) ->
             uses = Mailbox.objects.filter(owner_id=account, pk__in=mailboxes[start : start + _AT_ONCE])
             for mailbox, use in uses.exclude(special_use="").values_list("pk", "special_use"):
                 found.setdefault(mailbox, {})[SPECIAL_USE] = use.encode("ascii")
+    return found
+
+
+def versions(account: int, mailboxes: Sequence[int]) -> dict[int, dict[str, int | str]]:
+    """Return which entries there are, by mailbox, and by 0 those of the server.
+
+    With each stands what becomes another whenever it is written.
+    """
+    found: dict[int, dict[str, int | str]] = {}
+    parts = [mailboxes[start : start + _AT_ONCE] for start in range(0, len(mailboxes), _AT_ONCE)]
+    for where in (Q(mailbox_id__isnull=True), *(Q(mailbox_id__in=part) for part in parts)):
+        for mailbox, entry, key in _visible(account, where).values_list("mailbox_id", "entry", "pk"):
+            found.setdefault(mailbox or 0, {})[entry] = key
+    for part in parts:
+        uses = Mailbox.objects.filter(owner_id=account, pk__in=part).exclude(special_use="")
+        for mailbox, use in uses.values_list("pk", "special_use"):
+            found.setdefault(mailbox, {})[SPECIAL_USE] = use
     return found
 
 
@@ -132,9 +149,18 @@ class SetMetadata:
         kept = dict(self.values)
         if self.mailbox is not None and SPECIAL_USE in kept:
             self._set_use(self.mailbox, kept.pop(SPECIAL_USE) or b"")
+        batch.annotations_changed(self._seen_by())
         for user in (None, self.account):
             prefix = SHARED if user is None else PRIVATE
             self._write(user, {entry: value for entry, value in kept.items() if entry.startswith(prefix)})
+
+    def _seen_by(self) -> int:
+        """Return the user who sees what is written, or 0 where others see it too."""
+        if not any(entry.startswith(SHARED) for entry in self.values):
+            return self.account
+        if self.mailbox is None or self.owner != self.account:
+            return 0
+        return 0 if AccessRight.objects.filter(mailbox_id=self.mailbox).exists() else self.account
 
     def _set_use(self, mailbox: int, value: bytes) -> None:
         if self.owner != self.account:

@@ -216,7 +216,7 @@ class MailboxChange(models.Model):
     """A doorbell on SQLite: "this mailbox of this user has reached this modseq". Rows are forgotten after a minute.
 
     With 0 for the mailbox it is the user's names and subscriptions that have changed, and ``modseq`` is an id of the
-    change. No foreign keys: a change may be the mailbox's end.
+    change; with -2 annotations have (``batch.ANNOTATIONS``). No foreign keys: a change may be the mailbox's end.
     """
 
     mailbox_id = models.BigIntegerField()

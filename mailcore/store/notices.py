@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from mailcore.store.batch import Change
+from mailcore.store.batch import ANNOTATIONS, Change
 
 log = structlog.get_logger("mailcore.store.notices")
 
@@ -42,7 +42,7 @@ class _Account:
 
     def is_new(self, change: Change) -> bool:
         """Take note of a change; say whether it was not heard of yet."""
-        if change.mailbox_id == NAMES:
+        if change.mailbox_id in {NAMES, ANNOTATIONS}:
             if change.modseq in self.renamed:
                 return False
             self.renamed.append(change.modseq)
@@ -90,7 +90,7 @@ class Doorbells:
                 self._rung.pop(mailbox, None)
 
     def watch_account(self, owner: int, bell: Bell) -> None:
-        """Ring ``bell`` for every mailbox of this user from now on, and for changes of their names (``NAMES``)."""
+        """Ring ``bell`` for every mailbox of this user from now on, for their names (``NAMES``) and ``ANNOTATIONS``."""
         with self._lock:
             self._accounts.setdefault(owner, _Account()).bells[bell] = None
 
@@ -112,11 +112,17 @@ class Doorbells:
                 if bells and change.modseq > self._rung.get(change.mailbox_id, 0):
                     self._rung[change.mailbox_id] = change.modseq
                     due += [(bell, change.mailbox_id) for bell in bells]
-                account = self._accounts.get(change.owner_id)
-                if account and account.is_new(change):
-                    due += [(bell, change.mailbox_id) for bell in account.bells]
+                for account in self._hearers(change):
+                    if account.is_new(change):
+                        due += [(bell, change.mailbox_id) for bell in account.bells]
         for bell, mailbox in due:
             self.carry(bell, mailbox)
+
+    def _hearers(self, change: Change) -> Iterable[_Account]:
+        if change.mailbox_id == ANNOTATIONS and not change.owner_id:
+            return self._accounts.values()
+        account = self._accounts.get(change.owner_id)
+        return () if account is None else (account,)
 
     def heard(self, mailbox: int) -> int:
         """Return the MODSEQ for which a watched mailbox was rung last; 0 when it was not."""

@@ -22,6 +22,7 @@ from accounts.models import User
 from mailcore.store.changes import Mode, StoreFlags, Expunge
 from mailcore.store.mailboxes import CreateMailbox, inbox_id
 from mailcore.store.commit import run
+from mailcore.store.metadata import SetMetadata
 owner = User.objects.get(email={address!r}).pk
 inbox = inbox_id(owner)
 {act}
@@ -110,7 +111,7 @@ def test_what_another_process_does_is_heard(any_server, person, record_property)
     fill(person, CONTENT, CONTENT)
     with person.imap() as waiting, person.imap() as hearing:
         hearing.fine(b"UNSELECT")
-        hearing.fine(b"NOTIFY SET (personal (MessageNew MessageExpunge FlagChange MailboxName))")
+        hearing.fine(b"NOTIFY SET (personal (MessageNew MessageExpunge FlagChange MailboxName MailboxMetadataChange))")
         waiting.send_command(b"IDLE")
         assert waiting.line().startswith(b"+")
         elsewhere(any_server, person, "run(StoreFlags(owner, inbox, [1], Mode.ADD, 1))")
@@ -123,6 +124,8 @@ def test_what_another_process_does_is_heard(any_server, person, record_property)
         wait_for(hearing, b"* STATUS INBOX (MESSAGES 1 ")
         elsewhere(any_server, person, "run(CreateMailbox(owner, 'Made/Elsewhere'))")
         wait_for(hearing, b'* LIST (\\HasNoChildren) "/" Made/Elsewhere')
+        elsewhere(any_server, person, "run(SetMetadata(owner, owner, inbox, {'/shared/comment': b'x'}))")
+        wait_for(hearing, b"* METADATA INBOX /shared/comment")
 
 
 def test_identifiers_stay_with_what_they_name(any_server, person):

@@ -4,7 +4,7 @@ from typing import Any
 
 from mailcore.dialogue import Question
 from mailcore.imap.answers.common import Answer, find, refusing
-from mailcore.imap.questions import FoundMetadata, GetMetadata, ListMetadata, SetMetadata
+from mailcore.imap.questions import FoundMetadata, GetMetadata, ListMetadata, ReadAnnotations, SetMetadata
 from mailcore.store import access, metadata
 from mailcore.store.refusals import NoPermissionError
 from mailcore.transport import Doors
@@ -46,6 +46,12 @@ async def list_metadata(question: ListMetadata, doors: Doors) -> dict[int, dict[
 
 
 @refusing
+async def read_annotations(question: ReadAnnotations, doors: Doors) -> dict[int, dict[str, int | str]]:
+    """Return which entries there are."""
+    return await doors.database(metadata.versions, question.account, question.mailboxes)
+
+
+@refusing
 async def set_metadata(question: SetMetadata, doors: Doors) -> None:
     """Write entries."""
     await doors.commit(await doors.database(_plan, question))
@@ -65,5 +71,6 @@ def _plan(question: SetMetadata) -> metadata.SetMetadata:
 ANSWERS: dict[type[Question], Answer[Any, Any]] = {
     GetMetadata: get_metadata,
     ListMetadata: list_metadata,
+    ReadAnnotations: read_annotations,
     SetMetadata: set_metadata,
 }

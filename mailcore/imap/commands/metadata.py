@@ -51,6 +51,7 @@ def _setmetadata(talk: Talk, arguments: Parser) -> Exchange:
     if len(values) > ENTRIES_LIMIT:
         raise SyntaxRefusedError("Too many entries")
     yield SetMetadata(talk.account, name, tuple(dict(values).items()))
+    talk.has_annotated(name, dict(values))
     return responses.completed(b"SETMETADATA")
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from mailcore.conversation import CommandRefusedError
 from mailcore.imap import responses
 from mailcore.imap.commands.fetch import describing
-from mailcore.imap.events import ABOUT_MESSAGES, Event, Events, Group, Notify, Scope
+from mailcore.imap.events import ABOUT_ANNOTATIONS, ABOUT_MESSAGES, Event, Events, Group, Notify, Scope
 from mailcore.imap.fetch_items import FetchPlan, read_items
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
-from mailcore.imap.notifications import MAILBOXES_LIMIT, learn, stop, watch_foreign
+from mailcore.imap.notifications import MAILBOXES_LIMIT, learn, read_annotations, stop, watch_foreign
 from mailcore.imap.questions import ListMailboxes, Mailboxes, WatchAccount
 from mailcore.imap.talk import AFTER_LOGIN, Command, Exchange, Piece, Talk
 
@@ -77,6 +77,8 @@ def _begin(talk: Talk, notify: Notify, *, status: bool) -> Piece:
         raise CommandRefusedError(responses.TOO_MUCH_TO_NOTIFY)
     notify.orphans = frozenset(mailboxes.orphaned_subscriptions)
     yield from learn(talk, notify, mailboxes.rows, status=status)
+    if notify.wants(ABOUT_ANNOTATIONS):
+        yield from read_annotations(talk, notify, mailboxes.rows)
     yield from watch_foreign(talk, notify, mailboxes.rows)
 
 

@@ -134,6 +134,7 @@ class Store:
         self.next = 1
         self.refuse = {}  # question type: what it is answered
         self.answer_limit = 1000
+        self.annotations = {}  # entries and versions, by mailbox
         for name in ("INBOX", *names):
             self.make(name)
 
@@ -214,6 +215,9 @@ class Store:
 
     def watch_account(self, question):
         return None
+
+    def read_annotations(self, question):
+        return {mailbox: dict(self.annotations.get(mailbox, {})) for mailbox in (0, *question.mailboxes)}
 
     def close_mailbox(self, question):
         return None

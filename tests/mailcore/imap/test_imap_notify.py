@@ -7,7 +7,7 @@ from mailcore.imap import questions as q
 from mailcore.imap.events import Group, Scope
 from mailcore.imap.session import PATIENCE
 from mailcore.store.flags import FLAGGED, SEEN
-from mailcore.store.notices import EVERYTHING, NAMES, doorbells
+from mailcore.store.notices import ANNOTATIONS, EVERYTHING, NAMES, doorbells
 from tests.mailcore.imap.test_imap_backend import RealClient
 
 ALL = b"(MessageNew MessageExpunge FlagChange)"
@@ -57,6 +57,8 @@ def rung(client, name):
         b" SET (selected (MessageNew FlagChange))",
         b" SET (selected (MailboxName))",
         b" SET (selected-delayed (SubscriptionChange))",
+        b" SET (selected (MailboxMetadataChange))",
+        b" SET (selected (ServerMetadataChange))",
         b" SET (selected %b) (selected-delayed %b)" % (ALL, ALL),
         b" SET (selected NONE) (selected NONE)",
         b" SET (personal (MessageNew (UID) MessageExpunge))",
@@ -84,12 +86,13 @@ def test_malformed_commands_are_refused_and_change_nothing(arguments):
     assert b"* 5 EXISTS" in client.do(b"b NOOP")
 
 
-@pytest.mark.parametrize(
-    "event", [b"AnnotationChange", b"MailboxMetadataChange", b"ServerMetadataChange", b"X-NEW", b"MessageNew X"]
-)
+@pytest.mark.parametrize("event", [b"AnnotationChange", b"X-NEW", b"MessageNew X"])
 def test_events_that_there_are_not_are_refused_with_those_that_there_are(event):
     said = with_mail().do(b"a NOTIFY SET (personal (%b))" % event)
-    assert said.startswith(b"a NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)] ")
+    assert said.startswith(
+        b"a NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange "
+        b"ServerMetadataChange)] "
+    )
 
 
 def test_it_needs_a_login():
@@ -541,6 +544,67 @@ def pair(make_user, _bodies_of_this_test, monkeypatch):
     monkeypatch.setattr(commit, "_listeners", [*commit._listeners, doorbells.ring])
     user = make_user("bob@example.com")
     return RealClient(user), RealClient(user)
+
+
+@pytest.mark.django_db
+def test_entries_that_the_other_writes_and_removes_are_named(pair, make_user):
+    # RFC 5465 sections 5.6 and 5.7, RFC 5464 section 4.4.2
+    hearing, acting = pair
+    acting.do(b"0 CREATE Work")
+    acting.do(b"0 SETMETADATA Work (/private/old {1+}\r\nx)")
+    hearing.do(b"a NOTIFY SET (mailboxes (Work Archive) (MailboxMetadataChange)) (inboxes (ServerMetadataChange))")
+    acting.do(b'a SETMETADATA Work (/shared/comment "x" /private/comment "y" /private/old NIL)')
+    assert hearing.read() == b"* METADATA Work /private/comment /private/old /shared/comment\r\n"
+    acting.do(b'b SETMETADATA Work (/shared/comment "x" /private/comment NIL)')
+    assert hearing.read() == b"* METADATA Work /private/comment /shared/comment\r\n"
+    acting.do(b"c SETMETADATA Archive (/private/specialuse NIL)")
+    assert hearing.read() == b"* METADATA Archive /private/specialuse\r\n"
+    acting.do(b'd SETMETADATA INBOX (/private/comment "z")')
+    assert hearing.read() == b""
+    acting.do(b'e SETMETADATA "" (/private/comment "z")')
+    assert hearing.read() == b'* METADATA "" /private/comment\r\n'
+    # What the client does itself, it knows.
+    assert hearing.do(b"f SETMETADATA Work (/private/comment NIL)") == b"f OK SETMETADATA completed\r\n"
+    assert hearing.do(b'g SETMETADATA Work (/private/comment "a")') == b"g OK SETMETADATA completed\r\n"
+    acting.do(b'h SETMETADATA Work (/private/comment "b")')
+    assert hearing.read() == b"* METADATA Work /private/comment\r\n"
+    # Nobody hears of entries that they cannot see.
+    other = RealClient(make_user("eve@example.com", is_superuser=True))
+    other.do(b'a SETMETADATA "" (/private/comment "z")')
+    assert hearing.read() == b""
+    other.do(b'b SETMETADATA "" (/shared/comment "z")')
+    assert hearing.read() == b'* METADATA "" /shared/comment\r\n'
+
+
+@pytest.mark.django_db
+def test_entries_of_a_shared_mailbox_are_named_to_those_who_see_it(pair, make_user):
+    acting, _ = pair
+    ann = RealClient(make_user("ann@example.com"))
+    acting.do(b"0 CREATE Work")
+    acting.do(b"0 CREATE Secret")
+    acting.do(b"0 SETACL Work ann@example.com lr")
+    acting.do(b"0 SETACL Secret ann@example.com l")
+    ann.do(b'a NOTIFY SET (subtree "Other Users" (MailboxMetadataChange))')
+    for box in (b"Work", b"Secret"):
+        acting.do(b'a SETMETADATA %b (/shared/comment "x" /private/comment "y")' % box)
+    assert ann.read() == b'* METADATA "Other Users/bob@example.com/Work" /shared/comment\r\n'
+
+
+def test_entries_are_read_only_for_those_who_want_to_hear_of_them():
+    client = with_mail(b"SET (personal (MailboxName))")
+    assert rung(client, ANNOTATIONS) == b""
+    assert not asked(client, q.ReadAnnotations)
+
+
+def test_entries_that_cannot_be_read_are_read_later():
+    client = with_mail(b"SET (personal (MailboxMetadataChange))")
+    client.store.annotations = {client.store.inbox.mailbox: {"/shared/comment": 1}}
+    client.store.refuse = {q.ReadAnnotations: q.Refused.UNAVAILABLE}
+    assert rung(client, ANNOTATIONS) == b""
+    client.store.refuse = {}
+    assert client.do(b"a NOOP") == b"* METADATA INBOX /shared/comment\r\na OK NOOP completed\r\n"
+    client.store.annotations = {}
+    assert rung(client, EVERYTHING) == b"* METADATA INBOX /shared/comment\r\n"
 
 
 @pytest.mark.django_db
