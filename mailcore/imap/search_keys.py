@@ -286,9 +286,16 @@ class SearchReader:
         return Smaller(self._arguments.number(most=MODSEQ_LIMIT))
 
     def _younger(self) -> Key:
-        """Take ``"YOUNGER" SP nz-number`` (RFC 5032 section 3); OLDER is what YOUNGER is not."""
+        """Take ``"YOUNGER" SP nz-number`` (RFC 5032 section 3)."""
+        return Younger(self._interval())
+
+    def _older(self) -> Key:
+        """Take the same of OLDER, which like YOUNGER matches at the very second (section 2); none is divided here."""
+        return Neither(Younger(self._interval() - 1))
+
+    def _interval(self) -> int:
         self.watches_clock = True
-        return Younger(self._arguments.number(least=1))
+        return self._arguments.number(least=1)
 
     def _arrived(self, comparison: Comparison) -> Key:
         return Arrived(comparison, self._arguments.date())
@@ -366,7 +373,7 @@ _WITH_ARGUMENT: dict[bytes, Callable[[SearchReader], Key]] = {
     b"LARGER": SearchReader._larger,
     b"SMALLER": SearchReader._smaller,
     b"YOUNGER": SearchReader._younger,
-    b"OLDER": lambda reader: Neither(reader._younger()),
+    b"OLDER": SearchReader._older,
     b"UID": SearchReader._uid,
     b"MODSEQ": SearchReader._modseq,
     b"EMAILID": lambda reader: reader._identity(OriginKey.EMAIL),

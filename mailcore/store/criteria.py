@@ -106,7 +106,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Younger:
-    """The internal date is not more than so many seconds before now (RFC 5032). OLDER is its contrary.
+    """The internal date is not more than so many seconds before now (RFC 5032).
 
     Who asks has no clock: before the criterion is looked at, ``settled`` makes ``ArrivedFrom`` of it.
     """

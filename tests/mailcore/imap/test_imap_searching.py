@@ -344,7 +344,15 @@ def test_imap4rev2_has_no_search_response():
 
 @pytest.mark.parametrize(
     ("keys", "numbers"),
-    [(b"YOUNGER 250", b" 3 4 5"), (b"OLDER 250", b" 1 2"), (b"NOT YOUNGER 250", b" 1 2"), (b"OLDER 150 SEEN", b" 2")],
+    [
+        (b"YOUNGER 250", b" 3 4 5"),
+        (b"YOUNGER 249", b" 4 5"),
+        (b"OLDER 250", b" 1 2 3"),  # RFC 5032 section 2: at the very second both match
+        (b"OLDER 251", b" 1 2"),
+        (b"NOT YOUNGER 250", b" 1 2"),
+        (b"NOT OLDER 250", b" 4 5"),
+        (b"OLDER 151 SEEN", b" 2"),
+    ],
 )
 def test_messages_of_the_last_seconds(keys, numbers):
     client = with_mail(5)
@@ -621,9 +629,9 @@ def test_the_time_before_now_is_part_of_the_question():
     client = with_mail(1)
     client.do(b"a SEARCH OR YOUNGER 60 OLDER 3600")
     (question,) = asked(client, q.SearchMessages)
-    assert question.criterion == criteria.Or((criteria.Younger(60), criteria.Not(criteria.Younger(3600))))
+    assert question.criterion == criteria.Or((criteria.Younger(60), criteria.Not(criteria.Younger(3599))))
     assert criteria.settled(question.criterion, 10_000) == criteria.Or(
-        (criteria.ArrivedFrom(9940), criteria.Not(criteria.ArrivedFrom(6400)))
+        (criteria.ArrivedFrom(9940), criteria.Not(criteria.ArrivedFrom(6401)))
     )
 
 
