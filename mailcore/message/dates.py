@@ -10,13 +10,15 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 _MONTH_NUMBERS: Final = {name.lower().encode(): number for number, name in enumerate(_MONTHS, 1)}
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _DAY: Final = 86400
+_MIDNIGHT: Final = (0, 0, 0)
 _VALUE_LIMIT: Final = 200
 
 # date-time = [ day-name "," ] day month year hour ":" minute [ ":" second ] zone, and obs-date-time with its two and
-# three digit years and zone names (RFC 5322 sections 3.3 and 4.3); dashes between day, month and year are met too.
+# three digit years and zone names (RFC 5322 sections 3.3 and 4.3); dashes between day, month and year are met too, and
+# days without a time.
 _DATE_TIME: Final = re.compile(
-    rb"\s*+(?:[A-Za-z]++\.?,?\s*+)?(\d{1,2})[\s-]\s*+([A-Za-z]{3})[a-z]*+\.?,?[\s-]\s*+(\d{2,4}),?\s++"
-    rb"(\d{1,2})\s*+[:.]\s*+(\d{1,2})(?:\s*+[:.]\s*+(\d{1,2})(?:[.,]\d++)?)?\s*+(?:([+-])(\d\d):?(\d\d)|([A-Za-z]++))?"
+    rb"\s*+(?:[A-Za-z]++\.?,?\s*+)?(\d{1,2})[\s-]\s*+([A-Za-z]{3})[a-z]*+\.?,?[\s-]\s*+(\d{2,4})(?![^\s,]),?(?:\s++"
+    rb"(\d{1,2})\s*+[:.]\s*+(\d{1,2})(?:\s*+[:.]\s*+(\d{1,2})(?:[.,]\d++)?)?\s*+(?:([+-])(\d\d):?(\d\d)|([A-Za-z]++))?)?"
 )
 # C's asctime: "Sun Nov  6 08:49:37 1994", with or without a zone before or behind the year.
 _ASCTIME: Final = re.compile(
@@ -55,8 +57,13 @@ def parse_date(value: bytes) -> Moment | None:
     number = int(year)
     if len(year) < 4:  # RFC 5322 section 4.3
         number += 2000 if len(year) == 2 and number < 50 else 1900
-    offset = _offset(sign, zone_hour, zone_minute) if sign else _ZONES.get(name.lower(), 0) if name else 0
-    return _moment((number, month, int(day)), (int(hour), int(minute), int(second or 0)), offset)
+    # RFC 5256 section 2.2: a zone that is none is UTC, and a time that is none is midnight.
+    offset = _ZONES.get(name.lower(), 0) if name else 0
+    if sign and int(zone_minute) < 60:
+        offset = _offset(sign, zone_hour, zone_minute)
+    written = number, month, int(day)
+    moment = _moment(written, (int(hour), int(minute), int(second or 0)), offset) if hour else None
+    return moment or _moment(written, _MIDNIGHT, offset)
 
 
 def parse_internal(value: bytes) -> Moment | None:

@@ -19,8 +19,9 @@ from mailcore.message.dates import format_date, format_internal, parse_date, par
         b"32 Jan 2020 00:00:00 +0000",
         b"30 Feb 2020 00:00:00 +0000",
         b"1 Foo 2020 00:00:00 +0000",
-        b"1 Jan 2020 24:00:00 +0000",
-        b"1 Jan 2020 00:60:00 +0000",
+        b"1 Jan 20201",
+        b"1 Jan 2020x",
+        b"1 Jan",
         b"1 Jan 0000 00:00:00 +0000",
         b"\xff" * 50,
         b"1" * 5000,
@@ -47,6 +48,14 @@ def test_what_is_no_date_is_none(value):
         (b"Fri Nov 21 09:55:06 CST 1997", 880127706),
         (b"Fri, 21 Nov 097 09:55:06 GMT", 880106106),
         (b"Fri, 21 Nov 1997 09:55:06 -06:00", 880127706),
+        # RFC 5256 section 2.2
+        (b"Fri, 21 Nov 1997 09:55:06 -0660", 880106106),
+        (b"Fri, 21 Nov 1997 09:55:06 XYZ", 880106106),
+        (b"Fri, 21 Nov 1997 24:00:00 +0000", 880070400),
+        (b"Fri, 21 Nov 1997 00:60:00 -0600", 880092000),
+        (b"Fri, 21 Nov 1997 10h30", 880070400),
+        (b"Fri, 21 Nov 1997", 880070400),
+        (b"21 Nov 97, (comment)", 880070400),
     ],
 )
 def test_dates_of_every_form(value, expected):
