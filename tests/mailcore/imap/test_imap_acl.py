@@ -446,8 +446,8 @@ def test_who_may_not_read_a_mailbox_is_not_told_the_uids_in_it(bob, ann):
     tail = b" {%d+}\r\n" % len(MESSAGE) + MESSAGE
     assert last(ann.do(b"b APPEND " + WORK + tail)) == b"b OK APPEND completed"
     assert ann.do(b"c COPY 1 " + WORK) == b"c OK COPY completed\r\n"
-    assert ann.do(b"d MOVE 1 " + WORK) == b"* 1 EXPUNGE\r\nd OK MOVE completed\r\n"
-    assert ann.do(b"e REPLACE 1 " + WORK + tail) == b"* 1 EXPUNGE\r\ne OK REPLACE completed\r\n"
+    assert ann.do(b"d MOVE 1 " + WORK) == b"* 1 EXPUNGE\r\n* 1 RECENT\r\nd OK MOVE completed\r\n"
+    assert ann.do(b"e REPLACE 1 " + WORK + tail) == b"* 1 EXPUNGE\r\n* 0 RECENT\r\ne OK REPLACE completed\r\n"
     assert len(flags_in()) == 6
 
 
