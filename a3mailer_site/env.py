@@ -121,6 +121,10 @@ class Env:
     # not among the trusted ones never may, whatever it says. "off": nobody.
     metrics_allow: str = "127.0.0.0/8,::1"
 
+    # For developers: the address of a mailbox here that gets all mail, whomever it is for; nothing is sent to other
+    # servers. Empty: mail goes to whom it is for.
+    catch_all: str = ""
+
     # The largest message accepted, in bytes.
     message_limit: int = 50 * 1024 * 1024
 

@@ -24,6 +24,9 @@ def banner(env: Env, mailbox: str) -> str:
     for name in DEVELOPMENT_LISTEN:
         for host, port in env.listen(name) if name in _WHAT else []:
             lines.append(f"  {_url_host(host) + ':' + str(port):<24} {_WHAT[name]}")
+    if env.catch_all:
+        said = _("All mail goes to %(address)s; nothing is sent to other servers.") % {"address": env.catch_all}
+        lines += ["", f"  {said}"]
     lines += ["", _("Try it:"), "", *[f"  {line}" for line in things_to_try(env, mailbox)], ""]
     return "\n".join(lines)
 

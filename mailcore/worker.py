@@ -71,6 +71,8 @@ class WorkerProcess:
         self._committer.start()
         self._tuning.start()
         self._scheduler.start()
+        if catch_all := current().catch_all:
+            log.warning("all mail goes into one mailbox and nothing is sent out", mailbox=catch_all)
         self._regularly(FORGET_CHANGES_EVERY, lambda: forget_changes(time.time()))
         self._regularly(FORGET_EXPUNGED_EVERY, lambda: forget_expunged(time.time()))
         self._regularly(SEAL_EVERY, seal)

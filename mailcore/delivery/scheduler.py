@@ -19,6 +19,7 @@ from django.utils import timezone
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import LoopingCall, deferLater
 
+from a3mailer_site.env import current
 from a3mailer_site.figures import figures
 from a3mailer_site.ids import to_text
 from mailcore.delivery import claims
@@ -129,6 +130,8 @@ class Scheduler:
 
     async def _look(self) -> None:
         """Claim what is due and begin with it, as much as we can hold."""
+        if current().catch_all:
+            return  # nothing leaves this server, not even what was in the queue before
         while not self._draining:
             room = min(CLAIM_AT_ONCE, IN_HAND - self.in_hand)
             now, avoid = self._now(), self._saturated()

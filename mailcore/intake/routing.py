@@ -6,8 +6,9 @@ Whether an address is ours, and what it stands for, is said by ``accounts/addres
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from a3mailer_site.env import current
 from a3mailer_site.ids import new_id
-from accounts.addresses import LocalUser, Resolution, resolve_cached, resolve_many
+from accounts.addresses import LocalUser, Resolution, resolve, resolve_cached, resolve_many
 from domains.names import to_ascii
 from mailcore.message.envelope import Recipient, Reply
 from mailcore.store.mailboxes import cached_inbox_id, inbox_id
@@ -86,14 +87,22 @@ def destination_of(address: str) -> str:
 
 
 def resolve_now(addresses: Iterable[str]) -> dict[str, Resolution] | None:
-    """Resolve without the database; ``None`` when only the database knows."""
+    """Resolve without the database; ``None`` when only the database knows (then call ``resolve_all`` in a thread)."""
+    catch_all = current().catch_all
     found: dict[str, Resolution] = {}
     for address in addresses:
-        resolution = resolve_cached(address)
+        resolution = resolve_cached(catch_all or address)
         if resolution is None:
             return None
         found[address] = resolution
     return found
+
+
+def resolve_all(addresses: Iterable[str]) -> dict[str, Resolution]:
+    """Resolve with the database. With ``A3MAILER_CATCH_ALL`` every address leads to that mailbox."""
+    if catch_all := current().catch_all:
+        return dict.fromkeys(addresses, resolve(catch_all))
+    return resolve_many(addresses)
 
 
 def plan_now(recipients: Iterable[Recipient]) -> Plan | None:
@@ -115,7 +124,7 @@ def plan_now(recipients: Iterable[Recipient]) -> Plan | None:
 def plan(recipients: Iterable[Recipient]) -> Plan:
     """Plan with the database: reads what is not cached, and makes the first mailboxes of new users."""
     recipients = list(recipients)
-    resolutions = resolve_many(recipient.address for recipient in recipients)
+    resolutions = resolve_all(recipient.address for recipient in recipients)
     users = {user.id for resolution in resolutions.values() for user in resolution.users}
     return _build(recipients, resolutions, {user: inbox_id(user) for user in users})
 
@@ -129,7 +138,8 @@ def _build(recipients: Iterable[Recipient], resolutions: Mapping[str, Resolution
         if resolution.status == "not_local":
             _add_relay(relays, recipient.address, recipient)
             continue
-        if resolution.external or len(resolution.users) != 1:
+        caught = any(user.id in deliveries for user in resolution.users)
+        if resolution.external or len(resolution.users) != 1 or caught:
             expansions.append(Expansion(new_id(), recipient.address))
         for user in resolution.users:
             if user.id not in deliveries:

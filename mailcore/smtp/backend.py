@@ -9,7 +9,7 @@ from typing import Any
 from a3mailer_site.env import current
 from a3mailer_site.figures import figures
 from a3mailer_site.ids import new_id, to_text
-from accounts.addresses import may_send_as, resolve_many
+from accounts.addresses import may_send_as
 from mailcore.dialogue import NoSpaceError, Question
 from mailcore.intake.acceptance import Acceptance, Direction, Together
 from mailcore.intake.login import verify_password
@@ -21,6 +21,7 @@ from mailcore.intake.routing import (
     plan,
     plan_now,
     refusal,
+    resolve_all,
     resolve_now,
 )
 from mailcore.intake.success import success_notice
@@ -91,7 +92,7 @@ async def check_recipients(question: CheckRecipients, doors: Any) -> Sequence[Re
     addresses = [recipient.address for recipient in question.recipients]
     found = resolve_now(addresses)
     if found is None:
-        found = await doors.database(resolve_many, addresses)
+        found = await doors.database(resolve_all, addresses)
     may_relay = bool(question.envelope.client and question.envelope.client.login)
     verdicts = [
         refusal(found[address], may_relay=may_relay, size=question.envelope.size) or _destination_problem(address)

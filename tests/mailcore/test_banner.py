@@ -23,6 +23,12 @@ def test_every_listener_that_is_on_is_named(env):
     assert "2110" not in text
 
 
+def test_that_all_mail_goes_into_one_mailbox_is_said(env):
+    said = "All mail goes to dev@example.com; nothing is sent to other servers."
+    assert said in banner(dataclasses.replace(env, catch_all="dev@example.com"), "anna@example.com")
+    assert "All mail" not in banner(env, "anna@example.com")
+
+
 def test_three_things_to_try(env):
     assert things_to_try(env, "anna@example.com") == [
         "swaks --server 127.0.0.1:2525 --to anna@example.com --from me@example.com",

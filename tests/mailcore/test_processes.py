@@ -84,6 +84,10 @@ def test_several_mail_processes_on_sqlite_are_refused(server):
     assert "need PostgreSQL" in refused(server, "--mail-processes", "2")
 
 
+def test_a_catch_all_that_is_no_mailbox_here_is_refused(server):
+    assert "nobody@example.test cannot take all mail" in refused(server, "--catch-all", "nobody@example.test")
+
+
 def test_a_certificate_that_cannot_be_read_is_named(server, tmp_path):
     other = MailServer(tmp_path)
     other.environment |= {

@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
 from a3mailer_site.env import BASE_DIR, Env, SettingError, current
+from accounts.addresses import resolve
 from accounts.models import User
 from mailcore import journal, tls
 from mailcore.banner import banner as banner_text
@@ -25,9 +27,14 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare ``--log-format``, ``--mail-processes`` and ``--banner``."""
+        """Declare ``--log-format``, ``--mail-processes``, ``--catch-all`` and ``--banner``."""
         parser.add_argument("--log-format", choices=["json", "console"], help="json, or console for people to read")
         parser.add_argument("--mail-processes", type=int, metavar="N", help="more than one only on PostgreSQL")
+        parser.add_argument(
+            "--catch-all",
+            metavar="ADDRESS",
+            help="for developers: put all mail, whomever it is for, into this mailbox, and send nothing out",
+        )
         parser.add_argument("--banner", action="store_true", help="say what listens where, and what to try")
 
     def handle(
@@ -35,16 +42,21 @@ class Command(BaseCommand):
         *args: Any,  # noqa: ARG002
         log_format: str | None,
         mail_processes: int | None,
+        catch_all: str | None,
         banner: bool,
         **options: Any,  # noqa: ARG002
     ) -> None:
         """Check, then become the supervisor; never returns."""
         env = current()
+        if catch_all is not None:
+            env = replace(env, catch_all=catch_all)
+            os.environ["A3MAILER_CATCH_ALL"] = catch_all
         processes = mail_processes or env.mail_processes
         check_processes(processes)
         check_data_dir(env.data_dir)
         check_migrations()
         check_certificate(env)
+        check_catch_all(env)
         if banner or sys.stderr.isatty():
             self.stderr.write(banner_text(env, first_mailbox()))
         os.environ["A3MAILER_MAIL_PROCESSES"] = str(processes)
@@ -94,6 +106,13 @@ def check_migrations() -> None:
     if missing:
         message = _("The database lacks %(count)d migrations. Run: manage.py migrate")
         raise CommandError(message % {"count": len(missing)})
+
+
+def check_catch_all(env: Env) -> None:
+    """See that the mailbox for all mail is one of ours."""
+    if env.catch_all and resolve(env.catch_all).status != "ok":
+        message = _("%(address)s cannot take all mail: there is no such mailbox here, or it is disabled.")
+        raise CommandError(message % {"address": env.catch_all})
 
 
 def check_certificate(env: Env) -> None:

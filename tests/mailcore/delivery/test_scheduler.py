@@ -96,6 +96,16 @@ def test_a_large_message_arrives_whole_and_its_file_goes(queue, deliver, mx, tur
         open_body(body.id)
 
 
+def test_with_a_catch_all_nothing_leaves_the_queue(queue, deliver, mx, settings_of):
+    queue("bob@a.test")
+    settings_of(catch_all="dev@example.com")
+    deliver()
+    assert not mx.commands
+    settings_of(catch_all="")
+    deliver()
+    assert len(mx.messages) == 1
+
+
 def test_recipients_of_one_destination_share_a_transaction(queue, deliver, mx):
     queue("bob@a.test", "amy@a.test", "tom@a.test")
     deliver()

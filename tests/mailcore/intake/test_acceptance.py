@@ -1,7 +1,11 @@
 """Taking responsibility: every recipient in a mailbox or in the queue, in one transaction, each once."""
 
+import dataclasses
+
 import pytest
 
+from a3mailer_site import env
+from a3mailer_site.generations import rely_on_poller
 from a3mailer_site.ids import new_id
 from accounts.addresses import resolve
 from accounts.models import Alias, AliasTarget, User
@@ -17,6 +21,8 @@ from mailcore.intake.routing import (
     plan,
     plan_now,
     refusal,
+    resolve_all,
+    resolve_now,
 )
 from mailcore.message.envelope import Recipient
 from mailcore.store.batch import OverQuotaError
@@ -110,8 +116,6 @@ def test_a_full_mailbox_refuses_alone_and_takes_in_company():
 
 
 def test_planning_without_the_database_agrees_once_everything_is_known(monkeypatch):
-    from a3mailer_site.generations import rely_on_poller
-
     recipients = [Recipient("alice@example.com"), Recipient("x@elsewhere.example")]
     assert plan_now(recipients) is None
     rely_on_poller()
@@ -133,3 +137,29 @@ def test_works_together_happen_all_or_not_at_all():
 
 def test_a_notice_to_nobody_is_dropped():
     assert accept_internal("nobody@example.com", MAIL, about=1) is None
+
+
+# -- All mail into one mailbox ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def caught(monkeypatch):
+    monkeypatch.setattr(env, "_current", dataclasses.replace(env.current(), catch_all="alice@example.com"))
+
+
+EVERYBODY = ["x@elsewhere.example", "nobody@example.com", "gone@example.com", "bob@example.com", "team@example.com"]
+
+
+@pytest.mark.parametrize("ask", [resolve_all, resolve_now])
+def test_with_a_catch_all_every_address_leads_to_one_mailbox(caught, ask):
+    rely_on_poller()
+    resolve("alice@example.com")
+    assert {end.users[0].address for end in ask(EVERYBODY).values()} == {"alice@example.com"}
+    assert {refusal(end, may_relay=False, size=0) for end in ask(EVERYBODY).values()} == {None}
+
+
+def test_with_a_catch_all_a_message_is_there_once_and_each_recipient_has_a_trace(caught):
+    run(accept(*EVERYBODY))
+    assert Message.objects.count() == 1
+    assert not QueueEntry.objects.exists()
+    assert sorted(MessageTrace.objects.values_list("recipient", flat=True)) == sorted(EVERYBODY)
