@@ -125,6 +125,10 @@ class Env:
     # servers. Empty: mail goes to whom it is for.
     catch_all: str = ""
 
+    # Hold other servers' certificates against their TLSA records where DNSSEC proves these (DANE). Needs a resolver
+    # that validates, on this machine or among dns_trusted; with any other nothing changes.
+    dane: bool = True
+
     # The largest message accepted, in bytes.
     message_limit: int = 50 * 1024 * 1024
 

@@ -5,6 +5,7 @@ Knows no queue and no recipients' fates: it hands over envelope and bytes, and r
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import structlog
@@ -24,6 +25,8 @@ from twisted.internet.ssl import TLSVersion, optionsForClientTLS
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from a3mailer_site.figures import figures
+from mailcore.delivery.dane import Dane
 from mailcore.delivery.jobs import own_outcome
 from mailcore.dialogue import Close, Send
 from mailcore.message.envelope import Envelope
@@ -62,6 +65,7 @@ class Target:
     port: int
     policy: ClientPolicy
     implicit_tls: bool = False
+    dane: Dane | None = None  # what the host has to prove
 
 
 class Reactor(IReactorTCP, IReactorTime):
@@ -155,8 +159,16 @@ class OutboundConnection(Protocol):
             self._do(self.session.receive(data))
 
     def handshakeCompleted(self) -> None:  # noqa: N802
-        """Go on inside TLS."""
-        facts = tls_facts(cast("Any", self.transport).getHandle())
+        """Go on inside TLS, if it is the host that was meant."""
+        handle = cast("Any", self.transport).getHandle()
+        facts = tls_facts(handle)
+        refusal = _refusal(self.target, handle)
+        if refusal is not None:
+            figures.count("delivery.dane.refused")
+            self._do(self.session.distrust(f"DANE: {refusal}"))
+            return
+        if self.target.dane is not None:
+            figures.count("delivery.dane.proved" if self.target.dane.records else "delivery.dane.unusable")
         self._do(self.session.connected(facts) if self.target.implicit_tls else self.session.tls_started(facts))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
@@ -331,9 +343,19 @@ def _tls(target: Target) -> IOpenSSLClientConnectionCreator:
     Opportunistic TLS protects against listening, not against an impostor: without DANE or MTA-STS the name in the MX
     record is unproven anyway, so a certificate check would only lose mail (RFC 7435 section 3).
     """
+    if target.dane is not None:
+        return _AnyCertificate(target.dane.base)  # ``_refusal`` looks at it
     if target.policy.tls is Tls.REQUIRED:
         return optionsForClientTLS(target.host, extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2})
     return _AnyCertificate(target.host)
+
+
+def _refusal(target: Target, handle: SSL.Connection) -> str | None:
+    """Say why this is not the host that the DNS names; ``None``: it is, or nothing is known of that."""
+    if target.dane is None:
+        return None
+    shown = handle.get_peer_cert_chain(as_cryptography=True) or []
+    return target.dane.refusal(shown, datetime.now(UTC))
 
 
 @implementer(IOpenSSLClientConnectionCreator)

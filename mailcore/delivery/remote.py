@@ -333,6 +333,8 @@ def _deferred(outcome: Outcome) -> Outcome:
 def _contact(connection: OutboundConnection) -> Contact:
     session, target = connection.session, connection.target
     tls = f"{session.tls.version} {session.tls.cipher}" if session.tls else ""
+    if tls and target.dane is not None and target.dane.records:
+        tls += ", proved by DANE"
     return Contact(target.host, target.address, tls, "DSN" in session.offers)
 
 

@@ -1,16 +1,19 @@
 """From a nexthop to addresses to connect to, in the order to try, and never to this server itself."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import psutil
+from twisted.internet.defer import Deferred, gatherResults
 
 from a3mailer_site.env import Env
 from mailcore.delivery.connection import Target
+from mailcore.delivery.dane import Dane, find_dane
 from mailcore.delivery.jobs import Nexthop
+from mailcore.resolver.answers import DnsFailureError
 from mailcore.resolver.mail_hosts import MailHost, NoMailHostError, Ourselves, find_addresses, mail_hosts
 from mailcore.resolver.stub import Resolver
-from mailcore.smtp.client import ClientPolicy
+from mailcore.smtp.client import ClientPolicy, Tls
 
 # As many addresses are tried for one message in one attempt; each may cost the time of a connection that hangs.
 TARGET_LIMIT = 5
@@ -38,9 +41,11 @@ async def find_targets(nexthop: Nexthop, resolver: Resolver, env: Env) -> list[T
     """Return where to connect, at most ``TARGET_LIMIT`` addresses; raises ``NoMailHostError``."""
     us = ourselves(env, nexthop.port)
     if nexthop.domain:
-        hosts = await mail_hosts(resolver, nexthop.domain, us)
+        hosts = (await mail_hosts(resolver, nexthop.domain, us))[:TARGET_LIMIT]
+        proofs = await _find_proofs(hosts, nexthop, resolver, env)
     else:
         hosts = [await _route_host(nexthop, resolver, us)]
+        proofs = {}
     return [
         Target(
             host.name,
@@ -48,15 +53,41 @@ async def find_targets(nexthop: Nexthop, resolver: Resolver, env: Env) -> list[T
             nexthop.port,
             ClientPolicy(
                 hostname=env.host_name,
-                tls=nexthop.tls,
+                tls=Tls.REQUIRED if proofs.get(host.name) else nexthop.tls,
                 login=nexthop.login,
                 plaintext_auth_ok=ipaddress.ip_address(address).is_loopback,
             ),
             implicit_tls=nexthop.port == SUBMISSIONS_PORT and not nexthop.domain,
+            dane=proofs.get(host.name),
         )
         for host in hosts
         for address in host.addresses
+        if host.name in proofs or not nexthop.domain
     ][:TARGET_LIMIT]
+
+
+async def _find_proofs(
+    hosts: Sequence[MailHost], nexthop: Nexthop, resolver: Resolver, env: Env
+) -> dict[str, Dane | None]:
+    """Look up what each host has to prove; hosts of which that cannot be known are left out (RFC 7672 section 2.1).
+
+    Raises ``NoMailHostError`` when none is left.
+    """
+    if not env.dane or nexthop.domain.startswith("["):
+        return dict.fromkeys(host.name for host in hosts)
+    found: dict[str, Dane | None] = {}
+    failures: list[str] = []
+
+    async def look_up(host: MailHost) -> None:
+        try:
+            found[host.name] = await find_dane(resolver, host, nexthop.port, nexthop.domain)
+        except DnsFailureError as error:
+            failures.append(f"{host.name}: {error.reason}")
+
+    await gatherResults([Deferred.fromCoroutine(look_up(host)) for host in hosts])
+    if not found:
+        raise NoMailHostError("4.4.3", f"cannot look up the TLSA records of {failures[0]}")
+    return found
 
 
 async def _route_host(nexthop: Nexthop, resolver: Resolver, us: Ourselves) -> MailHost:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from mailcore.resolver.answers import Answer, DnsFailureError, NoSuchNameError
+from mailcore.resolver.answers import Answer, DnsFailureError, NoSuchNameError, name_text
 from mailcore.resolver.stub import Resolver
 
 # Who publishes more gets the best ones tried; nobody shall make us ask for thousands of addresses.
@@ -46,6 +46,7 @@ class MailHost:
     addresses: tuple[str, ...]
     preference: int = 0
     authentic: bool = False
+    canonical: str = ""  # what the name is a CNAME for, if it is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Addresses:
     texts: tuple[str, ...] = ()
     authentic: bool = False
     failure: str = ""  # why one kind of them could not be asked for just now
+    canonical: str = ""  # whose addresses they are, where a CNAME led elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class _Host:
     name: str
     addresses: tuple[str, ...] = ()
     authentic: bool = False
+    canonical: str = ""
     failure: str = field(default="", compare=False)  # why its addresses could not be asked for just now
 
 
@@ -109,7 +112,7 @@ async def mail_hosts(
     found = await gatherResults([Deferred.fromCoroutine(_with_addresses(resolver, host)) for host in listed])
     usable = _before_ourselves(domain, found, ourselves)
     hosts = [
-        MailHost(host.name, host.addresses, host.preference, answer.authentic and host.authentic)
+        MailHost(host.name, host.addresses, host.preference, answer.authentic and host.authentic, host.canonical)
         for host in usable
         if host.addresses
     ]
@@ -133,7 +136,13 @@ def _listed(domain: str, answer: Answer, shuffle: Callable[[list[_Host]], None])
 
 async def _with_addresses(resolver: Resolver, host: _Host) -> _Host:
     found = await find_addresses(resolver, host.name)
-    return replace(host, addresses=found.texts, authentic=found.authentic, failure=found.failure)
+    return replace(
+        host,
+        addresses=found.texts,
+        authentic=found.authentic,
+        canonical=found.canonical if found.canonical != host.name else "",
+        failure=found.failure,
+    )
 
 
 async def find_addresses(resolver: Resolver, name: str) -> Addresses:
@@ -145,6 +154,7 @@ async def find_addresses(resolver: Resolver, name: str) -> Addresses:
         tuple(mixed[:ADDRESS_LIMIT]),
         authentic=six.authentic and four.authentic,
         failure=six.failure or four.failure,
+        canonical=four.canonical or six.canonical,
     )
 
 
@@ -155,7 +165,8 @@ async def _addresses(resolver: Resolver, name: str, kind: str) -> Addresses:
         return Addresses(authentic=error.authentic)
     except DnsFailureError as error:
         return Addresses(failure=f"{name}: {error.reason}")
-    return Addresses(tuple(answer.addresses), authentic=answer.authentic)
+    canonical = name_text(answer.name) if answer.name is not None else ""
+    return Addresses(tuple(answer.addresses), authentic=answer.authentic, canonical=canonical)
 
 
 def _before_ourselves(domain: str, hosts: list[_Host], ourselves: Ourselves) -> list[_Host]:

@@ -203,6 +203,10 @@ class ClientSession:
         self.tls = facts
         return self._begin(self._inside_tls())
 
+    def distrust(self, reason: str) -> list[Action]:
+        """End it: whoever made the handshake is not the host that was meant."""
+        return self._end(self._ours(Verdict.DEFERRED, "4.7.5", reason))
+
     def send(self, envelope: Envelope) -> list[Action]:
         """Hand a message over; only after ``Ready``. Its ``smtputf8`` means that it needs the extension."""
         if self._phase is not Phase.IDLE or self._over:
