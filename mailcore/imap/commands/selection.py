@@ -3,7 +3,7 @@
 from functools import partial
 
 from mailcore.imap import responses
-from mailcore.imap.grammar import Parser, SyntaxRefusedError
+from mailcore.imap.grammar import Parser, SyntaxRefusedError, UnfitNameError
 from mailcore.imap.questions import CloseMailbox, Expunge, Opened, OpenMailbox
 from mailcore.imap.resync import Resync, read_resync, resynchronise
 from mailcore.imap.selected import Selected
@@ -19,17 +19,18 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
     (RFC 4466 section 2.1). If it cannot be opened, none is selected afterwards.
     """
     arguments.space()
-    name = arguments.mailbox()
+    try:
+        name = arguments.mailbox()
+    except UnfitNameError:
+        yield from _leave_for_another(talk)
+        raise
     parameters: list[Resync | None] = []
     if arguments.accept(b" "):
         parameters = arguments.parenthesized(lambda: _parameter(talk, arguments))
     arguments.end()
     resync = next((parameter for parameter in parameters if parameter), None)
     talk.condstore = talk.condstore or bool(parameters)  # each of them shows it
-    if talk.selected:
-        yield from leave(talk)
-        # RFC 7162 section 3.2.11.
-        yield responses.untagged(responses.ok(b"Previous mailbox closed", b"CLOSED"))
+    yield from _leave_for_another(talk)
     opened: Opened = yield OpenMailbox(talk.account, name, read_only)
     selected = talk.selected = Selected(name, opened, read_only=read_only, rev2=talk.rev2)
     yield _description(talk, selected)
@@ -42,6 +43,13 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
     if read_only:
         return responses.completed(b"EXAMINE", b"READ-ONLY")
     return responses.completed(b"SELECT", b"READ-WRITE" if set(WRITING) & set(selected.rights) else b"READ-ONLY")
+
+
+def _leave_for_another(talk: Talk) -> Piece:
+    """Leave the mailbox that is selected, if one is, and say so (RFC 7162 section 3.2.11)."""
+    if talk.selected:
+        yield from leave(talk)
+        yield responses.untagged(responses.ok(b"Previous mailbox closed", b"CLOSED"))
 
 
 def _parameter(talk: Talk, arguments: Parser) -> Resync | None:

@@ -62,6 +62,16 @@ def test_a_second_select_closes_the_first_mailbox_even_when_it_fails():
     assert len(asked(client, q.CloseMailbox)) == 1
 
 
+@pytest.mark.parametrize("command", [b"SELECT", b"EXAMINE"])
+def test_a_name_that_no_mailbox_can_have_closes_the_mailbox_as_any_other(command):
+    client = with_mail()
+    assert client.do(b'a %b "&"' % command) == (
+        b"* OK [CLOSED] Previous mailbox closed\r\na NO [CANNOT] Mailbox name is not modified UTF-7\r\n"
+    )
+    assert client.do(b"b CHECK").startswith(b"b BAD ")
+    assert client.do(b'c %b "&"' % command).startswith(b"c NO [CANNOT] ")
+
+
 def test_close_expunges_in_silence_and_unselect_does_not():
     client = with_mail()
     client.do(b"a STORE 1 +FLAGS.SILENT (\\Deleted)")
