@@ -14,21 +14,28 @@ _ENTRY_LENGTH_LIMIT = 255
 _ENTRY = re.compile(rb"(?:/[!-$&-)+-.0-~ ]+)+")
 _SCOPES = ("/private", "/shared")
 
+# The names of entries begin with "/".
+_OPTIONS = re.compile(rb"\([A-Za-z]")
 _DEPTHS = {b"0": 0, b"1": 1, b"INFINITY": -1}
 
 
 def _getmetadata(talk: Talk, arguments: Parser) -> Exchange:
     """Tell annotations: ``getmetadata = "GETMETADATA" [SP getmetadata-options] SP mailbox SP entries``.
 
-    An empty mailbox name is the server. What is asked for by its own name and is not there is NIL.
+    The options may also stand after the mailbox, as they do in the examples of RFC 5464 sections 4.2.1 and 4.2.2 and in
+    what clients send. An empty mailbox name is the server. What is asked for by its own name and is not there is NIL.
     """
     arguments.space()
-    depth, most = 0, None
+    options: dict[bytes, int] = {}
     if arguments.at(b"("):
-        depth, most = _options(arguments)
+        options = _options(arguments)
         arguments.space()
     name = arguments.mailbox()
     arguments.space()
+    if not options and _OPTIONS.match(arguments.rest):
+        options = _options(arguments)
+        arguments.space()
+    depth, most = options.get(b"DEPTH", 0), options.get(b"MAXSIZE")
     entries = take_entries(arguments, scopes=True)
     arguments.end()
     found: FoundMetadata = yield GetMetadata(talk.account, name, entries, depth, most)
@@ -55,7 +62,7 @@ def _setmetadata(talk: Talk, arguments: Parser) -> Exchange:
     return responses.completed(b"SETMETADATA")
 
 
-def _options(arguments: Parser) -> tuple[int, int | None]:
+def _options(arguments: Parser) -> dict[bytes, int]:
     """Take ``getmetadata-options = "(" getmetadata-option *(SP getmetadata-option) ")"``."""
     options: dict[bytes, int] = {}
 
@@ -73,7 +80,7 @@ def _options(arguments: Parser) -> tuple[int, int | None]:
             raise SyntaxRefusedError("Unknown option")
 
     arguments.parenthesized(option)
-    return options.get(b"DEPTH", 0), options.get(b"MAXSIZE")
+    return options
 
 
 def take_entries(arguments: Parser, *, scopes: bool = False) -> tuple[str, ...]:

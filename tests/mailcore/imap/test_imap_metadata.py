@@ -73,6 +73,9 @@ def test_a_value_may_hold_nul(bob):
         b"GETMETADATA (DEPTH 2) Work /private/x",
         b"GETMETADATA (FROB 2) Work /private/x",
         b"GETMETADATA () Work /private/x",
+        b"GETMETADATA Work (DEPTH 1)",
+        b"GETMETADATA Work (FROB 2) /private/x",
+        b"GETMETADATA (DEPTH 1) Work (MAXSIZE 5) /private/x",
         b"GETMETADATA Work /private/x more",
         b"GETMETADATA Work (" + b" ".join(b"/private/%d" % n for n in range(101)) + b")",
         b"SETMETADATA Work",
@@ -121,6 +124,15 @@ def test_depth_says_how_much_below_is_meant(bob, arguments, entries):
     write(bob, b"Work", b"/private/ab", b'"22"', b"/shared/z", b'"1"')
     said = read(bob, arguments)
     assert [word for word in said.replace(b"(", b"").split() if word.startswith(b"/")] == entries
+
+
+@pytest.mark.parametrize("options", [b"(DEPTH 1)", b"(maxsize 2 depth infinity)", b"(MAXSIZE 2)"])
+@pytest.mark.parametrize("entries", [b"/private/a", b"(/private/a /private/b)", b'("/private/a")'])
+def test_options_may_stand_after_the_mailbox_as_in_the_examples_of_the_rfc(bob, options, entries):
+    write(bob, b"Work", b"/private/a", b'"1"', b"/private/a/b", b'"12345"')
+    before = bob.do(b"a GETMETADATA %b Work %b" % (options, entries))
+    assert b"a OK" in before
+    assert bob.do(b"a GETMETADATA Work %b %b" % (options, entries)) == before
 
 
 def test_what_is_too_long_to_tell_is_said_to_be(bob):
