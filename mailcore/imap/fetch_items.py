@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from mailcore.imap import responses
 from mailcore.imap.forms import PLAIN, Form
-from mailcore.imap.grammar import MODSEQ_LIMIT, NUMBER_LIMIT, Parser, SyntaxRefusedError
+from mailcore.imap.grammar import MODSEQ_LIMIT, Parser, SyntaxRefusedError
 from mailcore.imap.questions import (
     Content,
     Encoded,
@@ -380,12 +380,12 @@ def _field_name(arguments: Parser) -> bytes:
 
 
 def _take_partial(arguments: Parser) -> tuple[int, int] | None:
-    """Take ``["<" number "." nz-number ">"]``."""
+    """Take ``["<" number64 "." nz-number64 ">"]`` (RFC 9051 section 9); those of RFC 3501 have 32 bits."""
     if not arguments.accept(b"<"):
         return None
-    first = arguments.number()
+    first = arguments.number(most=MODSEQ_LIMIT)
     arguments.expect(b".")
-    most = arguments.number(least=1, most=NUMBER_LIMIT)
+    most = arguments.number(least=1, most=MODSEQ_LIMIT)
     arguments.expect(b">")
     return first, most
 

@@ -89,6 +89,17 @@ def test_what_imap4rev2_has_in_itself_is_announced_for_imap4rev1_too():
 # -- IMAP4rev2, item by item ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("item", [b"BODY[TEXT]", b"BINARY[1]"])
+@pytest.mark.parametrize(
+    ("first", "most", "content"), [(0, 2**63 - 1, b"At noon?\r\n"), (3, 2**32, b"noon?\r\n"), (2**32, 5, b"")]
+)
+def test_1_places_and_lengths_have_64_bits(item, first, most, content):
+    said = rev2().do(b"a FETCH 1 %b<%d.%d>" % (item, first, most))
+    assert said.startswith(b"* 1 FETCH (%b<%d> {%d}\r\n%b" % (item, first, len(content), content))
+    for beyond in (b"<%d.1>" % 2**63, b"<0.%d>" % 2**63):
+        assert rev2().do(b"a FETCH 1 " + item + beyond).startswith(b"a BAD ")
+
+
 def test_4_search_is_always_answered_with_esearch():
     client = rev2()
     assert client.do(b"a SEARCH ALL").startswith(b'* ESEARCH (TAG "a") ALL 1:3\r\n')
