@@ -67,7 +67,9 @@ async def open_mailbox(question: OpenMailbox, doors: Doors) -> Opened:
     key = MailboxKey(place.owner, opened.mailbox)
     if gone:
         await _leave(key, doors)
-    return Opened(key, opened.snapshot, opened.recent_from, opened.special_use, place.rights)
+    # The use of another's mailbox is the owner's, as in LIST.
+    special_use = opened.special_use if place.owner == question.account else ""
+    return Opened(key, opened.snapshot, opened.recent_from, special_use, place.rights)
 
 
 def _open(question: OpenMailbox, watch: Callable[[int], object]) -> tuple[Place, View]:

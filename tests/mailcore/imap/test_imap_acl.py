@@ -188,6 +188,15 @@ def test_special_uses_are_the_owners_alone(bob, ann):
     assert b'* LIST (\\HasNoChildren) "/" "Other Users/bob@example.com/Sent"' in ann.do(b'a LIST "" *')
 
 
+def test_select_tells_no_special_use_of_a_mailbox_of_another(bob, ann):
+    share(bob, b"lr", box=b"Drafts")
+    ann.do(b"a ENABLE IMAP4rev2")
+    assert b'* LIST () "/" "Other Users/bob@example.com/Drafts"\r\n' in ann.do(
+        b'b SELECT "Other Users/bob@example.com/Drafts"'
+    )
+    assert b'* LIST (\\Drafts) "/" Drafts\r\n' in ann.do(b"c SELECT Drafts")
+
+
 NEEDS = [
     (b"SELECT %b", "r"),
     (b"EXAMINE %b", "r"),
