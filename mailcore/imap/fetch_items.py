@@ -119,6 +119,7 @@ class FetchPlan:
     vanished: bool = False  # and what was expunged since
     partial: Partial | None = None  # RFC 9394: only so many of the messages
     lazy: bool = False  # PREVIEW (LAZY)
+    rev2: bool = False  # BODY and BODYSTRUCTURE are those of IMAP4rev2
     pick_header: Callable[[bytes], bytes] | None = None
     template: bytes = b""  # of a message's number and the values of its items
     _header_name: bytes = b""
@@ -151,6 +152,7 @@ class FetchPlan:
             envelope="ENVELOPE" in self.items,
             structure="BODYSTRUCTURE" in self.items,
             plain_structure="BODY" in self.items,
+            rev2=self.rev2,
             headers="HEADER" in self.items,
             preview="PREVIEW" in self.items,
             lazy=self.lazy,
@@ -161,6 +163,7 @@ class FetchPlan:
     def finish(self, form: Form) -> None:
         """Make the template, when all items are known."""
         self._use_cached_header()
+        self.rev2 = form.rev2
         forms = {**_FORMS, "HEADER": self._header_name + b"%b"}
         body = b" ".join([forms[item] for item in self.items])
         self.template = form.template + body + (b"" if self.sections else b")\r\n")

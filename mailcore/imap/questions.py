@@ -423,6 +423,7 @@ class FetchMessages(Question):
     envelope: bool = False
     structure: bool = False  # BODYSTRUCTURE
     plain_structure: bool = False  # BODY: the same without extension data
+    rev2: bool = False  # either as IMAP4rev2 has it
     headers: bool = False  # the cached header lines
     preview: bool = False
     lazy: bool = False  # a preview that takes time may be left out (RFC 8970 section 3.1)

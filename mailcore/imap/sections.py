@@ -2,7 +2,7 @@
 
 from mailcore.imap.questions import Content, Encoded, Refused, Section, SectionText, Span
 from mailcore.message.headers import Octets, header_end, select_fields
-from mailcore.message.structure import Part, find_part, scan, section_span
+from mailcore.message.structure import IDENTITIES, Part, find_part, scan, section_span
 from mailcore.message.transfer import Place, decode_body, decode_piece, is_known
 from mailcore.store.refusals import LimitError
 
@@ -10,10 +10,6 @@ from mailcore.store.refusals import LimitError
 LARGE = 256 * 1024
 # Octets of one message's sections that are held. Only many sections, or chosen fields of a monstrous header, need more.
 HELD_LIMIT = 16 * 1024 * 1024
-
-
-# Encodings that say only which octets there may be (RFC 2045 section 6.2).
-_IDENTITIES = frozenset({b"7bit", b"8bit", b"binary"})
 
 
 def window_length(place: Place, end: int) -> int:
@@ -87,7 +83,7 @@ class Cutter:
         encoding = part.encoding.lower() if section.part and not part.is_multipart else b"binary"
         if not is_known(encoding):
             return Refused.UNKNOWN_CTE
-        if encoding in _IDENTITIES:
+        if encoding in IDENTITIES:
             if sized:
                 return end - start
             return Span(start, end - start) if end - start > LARGE else self._message[start:end]

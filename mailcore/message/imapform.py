@@ -16,11 +16,14 @@ _PLAIN: Final = re.compile(rb"[\t -!#-\[\]-~]*+")
 _QUOTABLE: Final = re.compile(rb"[\t -~]*+")
 _SPECIALS: Final = re.compile(rb"([\"\\])")
 
+_NO_HEADERS: Final = Headers(b"")
+
 # What stands in for the missing half of an address, since NIL would make a group of it. Dovecot's words.
 _MISSING_HOST: Final = b'"MISSING_DOMAIN"'
 _MISSING_MAILBOX: Final = b'"MISSING_MAILBOX"'
 
-_EMPTY_MULTIPART: Final = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0%b)'
+_EMPTY: Final = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0%b)'
+_NO_EXTENSION: Final = b" NIL NIL NIL NIL"
 
 
 def nstring(value: bytes | None) -> bytes:
@@ -76,26 +79,30 @@ def _address(address: Address) -> bytes:
     )
 
 
-def bodystructure(root: Part) -> bytes:
-    """Write the BODYSTRUCTURE of a message, extension data included."""
-    return _render(root, extended=True)
+def bodystructure(root: Part, *, rev2: bool = False) -> bytes:
+    """Write the BODYSTRUCTURE of a message, extension data included.
+
+    ``rev2``: as IMAP4rev2 has it, where message/global is a message as message/rfc822 is (RFC 9051 section 9,
+    ``media-message``). In IMAP4rev1 it is like any other part, and a client would stumble over what is inside.
+    """
+    return _render(root, extended=True, rev2=rev2)
 
 
-def body(root: Part) -> bytes:
+def body(root: Part, *, rev2: bool = False) -> bytes:
     """Write the BODY of a message: its structure without extension data."""
-    return _render(root, extended=False)
+    return _render(root, extended=False, rev2=rev2)
 
 
-def _render(root: Part, *, extended: bool) -> bytes:
+def _render(root: Part, *, extended: bool, rev2: bool) -> bytes:
     if not (root.is_multipart or root.is_message):
-        return _leaf(root, extended=extended)
+        return _leaf(root, {}, extended=extended, rev2=rev2)
     parts = list(walk(root))
     done: dict[int, bytes] = {}
     for part in reversed(parts):  # children before their parents
         if part.is_multipart:
             done[id(part)] = _multipart(part, done, extended=extended)
         else:
-            done[id(part)] = _leaf(part, done, extended=extended)
+            done[id(part)] = _leaf(part, done, extended=extended, rev2=rev2)
     return done[id(root)]
 
 
@@ -103,13 +110,13 @@ def _multipart(part: Part, done: dict[int, bytes], *, extended: bool) -> bytes:
     # A multipart without parts has no form in the grammar, so it is shown with an empty one.
     inner = b"".join([done[id(child)] for child in part.children])
     if not inner:
-        inner = _EMPTY_MULTIPART % (b" NIL NIL NIL NIL" if extended else b"")
+        inner = _EMPTY % (_NO_EXTENSION if extended else b"")
     if not extended:
         return b"(%b %b)" % (inner, string(part.subtype))
     return b"(%b %b %b %b)" % (inner, string(part.subtype), _parameters(part.parameters), _extension(part.headers))
 
 
-def _leaf(part: Part, done: dict[int, bytes] | None = None, *, extended: bool) -> bytes:
+def _leaf(part: Part, done: dict[int, bytes], *, extended: bool, rev2: bool) -> bytes:
     headers = part.headers
     written = b"%b %b %b %b %b %b %d" % (
         string(part.media_type),
@@ -120,9 +127,13 @@ def _leaf(part: Part, done: dict[int, bytes] | None = None, *, extended: bool) -
         string(part.encoding),
         part.size,
     )
-    if part.is_message and done is not None:
+    if part.is_message and (rev2 or not part.is_global):
         message = part.children[0]
         written += b" %b %b %d" % (envelope(message.headers), done[id(message)], part.lines)
+    elif part.is_global and rev2:
+        # It is encoded, and the grammar wants to see a message all the same.
+        empty = _EMPTY % (_NO_EXTENSION if extended else b"")
+        written += b" %b %b %d" % (envelope(_NO_HEADERS), empty, part.lines)
     elif part.is_text:
         written += b" %d" % part.lines
     if extended:

@@ -24,13 +24,15 @@ PART_LIMIT: Final = 10_000
 _BOUNDARY_LIMIT: Final = 1000
 _HEADER_LIMIT: Final = 1024 * 1024
 _CHUNK: Final = 1024 * 1024
+# Encodings that say only which octets there may be (RFC 2045 section 6.2).
+IDENTITIES: Final = frozenset({b"7bit", b"8bit", b"binary"})
 _PATH: Final = re.compile(r"[1-9]\d{0,8}(?:\.[1-9]\d{0,8}){0,199}")
 _NO_HEADERS: Final = Headers(b"")
 
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """One entity: the message itself, a body part, or the message inside a message/rfc822 part.
+    """One entity: the message itself, a body part, or the message inside a message/rfc822 or message/global part.
 
     Offsets count bytes from the beginning of the whole message. The line end before a boundary belongs to the boundary.
     """
@@ -44,7 +46,7 @@ class Part:
     parameters: Parameters = ()
     boundary: bytes = b""  # of a multipart
     lines: int = 0  # line ends in the body
-    children: list["Part"] = field(default_factory=list)  # of a multipart; the one message of a message/rfc822
+    children: list["Part"] = field(default_factory=list)  # of a multipart; the one message of one that is a message
     is_multipart: bool = False
     is_message: bool = False
 
@@ -57,6 +59,11 @@ class Part:
     def is_text(self) -> bool:
         """Whether this is a leaf with a text type."""
         return self.media_type.lower() == b"text"
+
+    @property
+    def is_global(self) -> bool:
+        """Whether this is a message with headers in UTF-8 (RFC 6532 section 3.7), taken apart or not."""
+        return self.media_type.lower() == b"message" and self.subtype.lower() == b"global"
 
     @property
     def encoding(self) -> bytes:
@@ -169,6 +176,9 @@ class _Scanner:
         media_type = part.media_type.lower()
         if media_type == b"message" and part.subtype.lower() == b"rfc822":
             part.is_message = self._may_nest(part)
+        elif part.is_global:
+            # It may be encoded, and stays whole then: only who decodes it could look into it.
+            part.is_message = self._may_nest(part) and part.encoding.lower() in IDENTITIES
         elif media_type == b"multipart":
             boundary = (get_parameter(part.parameters, b"boundary") or b"").rstrip(b" \t")
             if not 0 < len(boundary) <= _BOUNDARY_LIMIT:  # broken, so it is text (RFC 2045 section 5.2)
@@ -260,7 +270,7 @@ class _Scanner:
         part.end = max(end, part.body_start)
         if part.is_multipart:
             self._forget(part)
-        elif part.is_message or part.is_text:
+        elif part.is_message or part.is_text or part.is_global:
             part.lines = _count_lines(self.message, part.body_start, part.end)
 
 

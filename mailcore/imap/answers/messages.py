@@ -1,5 +1,6 @@
 """Messages of the selected mailbox: read, flag, remove, copy."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from mailcore.imap.questions import (
 from mailcore.imap.sections import Cutter, decode_window, window_length
 from mailcore.message import imapform
 from mailcore.message.headers import Octets
+from mailcore.message.structure import scan
 from mailcore.message.transfer import Place
 from mailcore.store import changes, previews
 from mailcore.store.batch import GoneError
@@ -118,9 +120,8 @@ def _encoded(text: str | None) -> bytes | None:
 
 
 def _fetch(question: FetchMessages) -> tuple[Sequence[Sequence[Any]], int]:
-    columns = {"envelope": question.envelope, "structure": question.structure, "headers": question.headers}
     if not (question.sections or question.plain_structure):
-        return overview(*question.key, question.uids, **columns)
+        return _overview(question, question.uids)
     rows, done = [], len(question.uids)
     taken = effort = 0
     sections = question.sections
@@ -133,23 +134,37 @@ def _fetch(question: FetchMessages) -> tuple[Sequence[Sequence[Any]], int]:
             if isinstance(content, bytes):
                 taken += len(content)
         effort += cutter.effort
-        plain = imapform.body(cutter.root) if question.plain_structure else None
+        plain = imapform.body(cutter.root, rev2=question.rev2) if question.plain_structure else None
         rows.append((row.uid, row.size, row.internal_date, None, None, plain, None, contents))
     else:
-        return _joined(question, rows, columns), done
-    return _joined(question, rows, columns), bisect_right(question.uids, rows[-1][0])
+        return _joined(question, rows), done
+    return _joined(question, rows), bisect_right(question.uids, rows[-1][0])
 
 
-def _joined(
-    question: FetchMessages, rows: Sequence[tuple[Any, ...]], columns: dict[str, bool]
-) -> Sequence[tuple[Any, ...]]:
+# What is kept of a structure is as IMAP4rev1 has it.
+_GLOBAL = re.compile(rb'"message" "global"', re.IGNORECASE)
+
+
+def _overview(question: FetchMessages, uids: Sequence[int]) -> tuple[Sequence[tuple[Any, ...]], int]:
+    """Return the kept columns, with BODYSTRUCTURE made anew where IMAP4rev2 has it otherwise."""
+    rows, done = overview(
+        *question.key, uids, envelope=question.envelope, structure=question.structure, headers=question.headers
+    )
+    if not (question.rev2 and question.structure):
+        return rows, done
+    others = [row[0] for row in rows if _GLOBAL.search(row[4])]
+    made = {row.uid: imapform.bodystructure(scan(message), rev2=True) for row, message in bodies(*question.key, others)}
+    return [(*row[:4], made.get(row[0], row[4]), *row[5:]) for row in rows], done
+
+
+def _joined(question: FetchMessages, rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
     """Put the kept columns into rows that were made from the bodies."""
-    if not any(columns.values()):
+    if not (question.envelope or question.structure or question.headers):
         return rows
     uids = [row[0] for row in rows]
     kept: dict[int, tuple[Any, ...]] = {}
     while uids:
-        part, done = overview(*question.key, uids, **columns)
+        part, done = _overview(question, uids)
         kept.update((row[0], row) for row in part)
         uids = uids[done:]
     return [

@@ -36,8 +36,39 @@ def client(bob):
     return RealClient(bob, select=b"INBOX")
 
 
+GLOBAL = (
+    "From: ann@example.com\r\nSubject: two parts\r\nMIME-Version: 1.0\r\n"
+    'Content-Type: multipart/mixed; boundary="x"\r\n\r\n--x\r\n\r\none\r\n'
+    "--x\r\nContent-Type: message/global\r\n\r\nSubject: zwölf\r\n\r\ntwo\r\n--x--\r\n"
+).encode()
+
+
 def used(user):
     return User.objects.values_list("used_quota", flat=True).get(pk=user.pk)
+
+
+# -- Messages with headers in UTF-8 -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("item", [b"BODYSTRUCTURE", b"BODY", b"BODYSTRUCTURE BODY.PEEK[1]", b"BODYSTRUCTURE ENVELOPE"])
+def test_what_is_inside_a_global_message_is_told_in_imap4rev2(client, item):
+    client.append(GLOBAL, MESSAGE)
+    line = b"a FETCH 1:2 (FLAGS %b)" % item
+    assert b'("message" "global" NIL NIL NIL "7bit" 22' in client.do(line)
+    assert "zwölf".encode() not in client.do(line)
+    client.do(b"b ENABLE IMAP4rev2")
+    said = client.do(line)
+    assert b'("message" "global" NIL NIL NIL "7bit" 22 (NIL {6}\r\nzw\xc3\xb6lf NIL' in said
+    assert said.count(b" FETCH (") == 2
+
+
+def test_sections_go_into_a_global_message_as_into_any_other(client):
+    client.append(GLOBAL)
+    said = client.do(b"a FETCH 1 (BODY.PEEK[2.HEADER] BODY.PEEK[2.TEXT] BODY.PEEK[2.1])")
+    assert said == (
+        b"* 1 FETCH (BODY[2.HEADER] {19}\r\nSubject: zw\xc3\xb6lf\r\n\r\n BODY[2.TEXT] {3}\r\ntwo "
+        b"BODY[2.1] {3}\r\ntwo)\r\na OK FETCH completed\r\n"
+    )
 
 
 # -- BINARY -----------------------------------------------------------------------------------------------------------

@@ -152,13 +152,36 @@ def test_bodies_of_plain_messages(message, expected):
     assert body(scan(message)) == expected
 
 
-def check_body(value, *, extended):
-    """Hold a structure against the grammar of RFC 3501 section 9."""
+def test_a_global_message_is_a_message_in_imap4rev2():
+    # RFC 9051 section 9, media-message: MESSAGE with RFC822 or GLOBAL; RFC 3501 section 9 knows only the first.
+    message = "Content-Type: message/GLOBAL\n\nSubject: é\n\ntext\n".encode()
+    fields = b'"message" "GLOBAL" NIL NIL NIL "7bit" 18'
+    text = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 5 1'
+    inside = b"(NIL {2}\r\n\xc3\xa9 NIL NIL NIL NIL NIL NIL NIL NIL)"
+    root = scan(message)
+    assert body(root) == b"(" + fields + b")"
+    assert bodystructure(root) == b"(" + fields + b" NIL NIL NIL NIL)"
+    assert body(root, rev2=True) == b"(%b %b %b) 3)" % (fields, inside, text)
+    assert bodystructure(root, rev2=True) == b"(%b %b %b NIL NIL NIL NIL) 3 NIL NIL NIL NIL)" % (fields, inside, text)
+
+
+def test_an_encoded_global_message_has_the_form_of_one_in_imap4rev2():
+    root = scan(b"Content-Type: message/global\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogw6kKCg==\n")
+    fields = b'"message" "global" NIL NIL NIL "base64" 21'
+    assert body(root) == b"(" + fields + b")"
+    assert body(root, rev2=True) == (
+        b'(%b (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) ("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0) 1)'
+        % fields
+    )
+
+
+def check_body(value, *, extended, rev2=False):
+    """Hold a structure against the grammar of RFC 3501 section 9, or of RFC 9051 section 9."""
     if isinstance(value[0], list):
         parts = [part for part in value if isinstance(part, list)]
         count = next(index for index, part in enumerate(value) if not isinstance(part, list))
         for part in parts[:count]:
-            check_body(part, extended=extended)
+            check_body(part, extended=extended, rev2=rev2)
         assert isinstance(value[count], bytes)
         assert len(value) == count + (5 if extended else 1)
         return
@@ -166,9 +189,9 @@ def check_body(value, *, extended):
     assert isinstance(value[6], int)
     length = 7
     kind = value[0].lower(), value[1].lower()
-    if kind == (b"message", b"rfc822"):
+    if kind == (b"message", b"rfc822") or (rev2 and kind == (b"message", b"global")):
         assert len(value[7]) == 10
-        check_body(value[8], extended=extended)
+        check_body(value[8], extended=extended, rev2=rev2)
         assert isinstance(value[9], int)
         length = 10
     elif kind[0] == b"text":
@@ -180,7 +203,8 @@ def check_body(value, *, extended):
 PIECES = st.sampled_from(
     [
         b"Content-Type: multipart/mixed; boundary=b\r\n", b"Content-Type: multipart/digest; boundary=c; x*0*=\xff\r\n",
-        b"Content-Type: message/rfc822\r\n", b"Content-Type: ", b"--b\r\n", b"--c\r\n", b"--b--\r\n", b"\r\n",
+        b"Content-Type: message/rfc822\r\n", b"Content-Type: message/Global\r\n",
+        b"Content-Transfer-Encoding: base64\r\n", b"Content-Type: ", b"--b\r\n", b"--c\r\n", b"--b--\r\n", b"\r\n",
         b"\r\n\r\n",        b"Content-Disposition: attachment; filename=\"x\"\r\n", b"Content-Disposition: ;\r\n",
         b"Content-Language: ,a,b\r\n",
         b"From: a@b, c: d;\r\n", b"Subject: \0\r\xff\"\\\r\n", b"Content-ID:\r\n", b"x/y;z=",
@@ -194,6 +218,8 @@ def test_every_value_keeps_to_the_grammar(message):
     root = scan(message)
     check_body(read(body(root)), extended=False)
     check_body(read(bodystructure(root)), extended=True)
+    check_body(read(body(root, rev2=True)), extended=False, rev2=True)
+    check_body(read(bodystructure(root, rev2=True)), extended=True, rev2=True)
     written = read(envelope(root.headers))
     assert len(written) == 10
     for addresses in written[2:8]:
