@@ -12,7 +12,17 @@ from typing import Any
 from mailcore.dialogue import Question
 from mailcore.imap import names, responses
 from mailcore.imap.changes import in_turns, tell_changes
-from mailcore.imap.events import ABOUT_MESSAGES, Event, Events, Notify, Told, is_foreign
+from mailcore.imap.events import (
+    ABOUT_ANNOTATIONS,
+    ABOUT_MESSAGES,
+    Event,
+    Events,
+    Group,
+    Notify,
+    Scope,
+    Told,
+    is_foreign,
+)
 from mailcore.imap.questions import (
     ListMailboxes,
     Mailboxes,
@@ -24,6 +34,7 @@ from mailcore.imap.questions import (
     WatchAccount,
 )
 from mailcore.imap.talk import GoodbyeError, Piece, QuestionRefusedError, Talk
+from mailcore.store.namespaces import OTHERS
 
 # Mailboxes of one client; with more it is told that it is too much (RFC 5465 section 5.8).
 MAILBOXES_LIMIT = 20_000
@@ -60,7 +71,8 @@ def _has_selected_news(talk: Talk, *, expunges: bool) -> bool:
 
 def has_news(talk: Talk) -> bool:
     """Say whether a client that idles has something to be told (RFC 5465 section 4)."""
-    return _has_selected_news(talk, expunges=True) or (talk.notify is not None and talk.notify.has_news)
+    hearing = talk.annotations if talk.notify is None else talk.notify
+    return _has_selected_news(talk, expunges=True) or (hearing is not None and hearing.has_news)
 
 
 def tell_everything(talk: Talk, *, expunges: bool) -> Generator[Question | bytes, Any, bool]:
@@ -77,7 +89,7 @@ def tell_others(talk: Talk) -> Generator[Question | bytes, Any, bool]:
     """Tell what is new in mailboxes that are not selected. Returns ``False`` if it could not be read."""
     notify = talk.notify
     if notify is None:
-        return True
+        return (yield from _tell_enabled(talk))
     try:
         while talk.notify is notify and notify.has_news:
             if notify.annotated:
@@ -88,6 +100,17 @@ def tell_others(talk: Talk) -> Generator[Question | bytes, Any, bool]:
                 yield from _tell_touched(talk, notify)
     except QuestionRefusedError:
         notify.resting = True
+        return False
+    return True
+
+
+def _tell_enabled(talk: Talk) -> Generator[Question | bytes, Any, bool]:
+    """Tell what has been enabled without a NOTIFY. Returns ``False`` if it could not be read."""
+    enabled = talk.annotations
+    try:
+        while enabled is not None and enabled.annotated:
+            yield from _tell_annotations(talk, enabled)
+    except QuestionRefusedError:
         return False
     return True
 
@@ -212,6 +235,24 @@ def _as_told(row: MailboxRow) -> Told:
 
 
 # -- Annotations ------------------------------------------------------------------------------------------------------
+
+
+def enable_metadata(talk: Talk, *, mailboxes: bool) -> Piece:
+    """Tell from now on which annotations others change, of the server or of mailboxes too (RFC 5464 section 4.4).
+
+    A NOTIFY says anew what is to be told. Where annotations cannot be read now, nothing is switched on.
+    """
+    events = ABOUT_ANNOTATIONS if mailboxes else frozenset({Event.SERVER_METADATA_CHANGE})
+    hearing = Notify(groups=(Group(Scope.PERSONAL, events), Group(Scope.SUBTREE, events, frozenset({OTHERS}))))
+    before, talk.annotations = talk.annotations, hearing
+    try:
+        # From before they are read: what comes in between is then heard of.
+        talk.listens = True
+        yield WatchAccount(talk.account, frozenset() if talk.notify is None else talk.notify.foreign)
+        found: Mailboxes = yield ListMailboxes(talk.account)
+        yield from read_annotations(talk, hearing, found.rows)
+    except QuestionRefusedError:
+        talk.annotations = before
 
 
 def read_annotations(

@@ -51,6 +51,8 @@ from mailcore.imap.commands import (
 from mailcore.imap.grammar import Parser, SyntaxRefusedError, UnfitNameError
 from mailcore.imap.notifications import tell_others, tell_unasked, wants_to_speak
 from mailcore.imap.questions import (
+    ANNOTATIONS,
+    EVERYTHING,
     AccountChanged,
     AppendMessages,
     CloseMailbox,
@@ -238,6 +240,9 @@ class ImapSession(Conversation):
         if isinstance(news, AccountChanged) and talk.notify is not None:
             talk.notify.hear(news.mailbox)
             return talk.notify.has_news
+        if isinstance(news, AccountChanged) and talk.annotations is not None:
+            talk.annotations.annotated |= news.mailbox in {ANNOTATIONS, EVERYTHING}
+            return talk.annotations.annotated
         return False
 
     # What Conversation calls.
@@ -379,7 +384,7 @@ class ImapSession(Conversation):
             yield from tell_changes(talk, expunges=command.expunges)
         if talk.notify is not None:
             talk.notify.resting = False
-            yield from tell_others(talk)
+        yield from tell_others(talk)
         return completion
 
     # Literals.

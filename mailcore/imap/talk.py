@@ -87,6 +87,7 @@ class Talk:
     known: Known = field(default_factory=dict)  # changes that need not be told: the command has told them
     idling: bool = False  # the client waits for news
     notify: Notify | None = None  # what it wants to hear of unasked, once it has said so
+    annotations: Notify | None = None  # the same of annotations, without a NOTIFY: it has enabled METADATA (RFC 5464)
     listens: bool = False  # it has asked to hear of all mailboxes of its account
     appending: Appending | None = None  # an APPEND whose messages the store does not have yet
     # How far a long command is and how far it has to go, in whatever it counts. Set it at the end of a line, and again
@@ -151,8 +152,9 @@ class Talk:
 
     def has_annotated(self, name: str, entries: Iterable[str]) -> None:
         """Take note that this client has written annotations of a mailbox, or of the server: it knows what they are."""
-        if self.notify is not None:
-            self.notify.written.update((name, entry) for entry in entries)
+        hearing = self.annotations if self.notify is None else self.notify
+        if hearing is not None:
+            hearing.written.update((name, entry) for entry in entries)
 
     @property
     def form(self) -> Form:

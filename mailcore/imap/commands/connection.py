@@ -1,16 +1,18 @@
 """Commands about the connection itself: CAPABILITY, NOOP, LOGOUT, STARTTLS, COMPRESS, ID, ENABLE, UNAUTHENTICATE."""
 
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
 from mailcore.imap import capabilities as able
 from mailcore.imap import responses
 from mailcore.imap.commands.selection import leave
+from mailcore.imap.events import Event
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
-from mailcore.imap.notifications import stop
+from mailcore.imap.notifications import enable_metadata, stop
 from mailcore.imap.questions import ForgetLogin
-from mailcore.imap.talk import AFTER_LOGIN, ANY_STATE, BEFORE_LOGIN, Command, Exchange, Talk
+from mailcore.imap.talk import AFTER_LOGIN, ANY_STATE, BEFORE_LOGIN, Command, Exchange, Piece, Talk
 
 # RFC 2971 section 3.3.
 _ID_PAIRS_LIMIT = 30
@@ -124,18 +126,32 @@ def _enable(talk: Talk, arguments: Parser) -> Exchange:
     enabled = []
     for name in wanted:
         switch = _SWITCHES.get(name)
-        if switch is not None and not switch.is_on(talk):
-            yield switch.turn_on(talk)
+        if switch is None or switch.is_on(talk):
+            continue
+        told = switch.turn_on(talk)
+        if isinstance(told, bytes):
+            yield told
+        else:
+            yield from told
+        if switch.is_on(talk):
             enabled.append(b" " + name)
     yield b"* ENABLED%b\r\n" % b"".join(enabled)
     return responses.completed(b"ENABLE")
 
 
 class _Switch(NamedTuple):
-    """What ENABLE can switch on. ``turn_on`` returns what the client is told then, beside ENABLED."""
+    """What ENABLE can switch on. ``turn_on`` returns what the client is told then, beside ENABLED, or a part of it."""
 
     is_on: Callable[[Talk], bool]
-    turn_on: Callable[[Talk], bytes]
+    turn_on: Callable[[Talk], bytes | Piece]
+
+
+def _hears_of_mailboxes(talk: Talk) -> bool:
+    return talk.annotations is not None and talk.annotations.wants(frozenset({Event.MAILBOX_METADATA_CHANGE}))
+
+
+def _hears_of_server(talk: Talk) -> bool:
+    return talk.annotations is not None
 
 
 _SWITCHES = {
@@ -143,6 +159,9 @@ _SWITCHES = {
     b"IMAP4rev2": _Switch(attrgetter("rev2"), Talk.learn_rev2),  # RFC 9051 appendix A
     b"UTF8=ACCEPT": _Switch(attrgetter("utf8"), Talk.learn_utf8),  # RFC 6855 section 3
     b"QRESYNC": _Switch(attrgetter("qresync"), Talk.learn_qresync),  # RFC 7162 section 3.2.3
+    # RFC 5464 section 4.4. The first has the second in it.
+    b"METADATA": _Switch(_hears_of_mailboxes, partial(enable_metadata, mailboxes=True)),
+    b"METADATA-SERVER": _Switch(_hears_of_server, partial(enable_metadata, mailboxes=False)),
     b"UIDONLY": _Switch(attrgetter("uidonly"), Talk.learn_uidonly),  # RFC 9586 section 3
 }
 _NAMES = {name.upper(): name for name in _SWITCHES}

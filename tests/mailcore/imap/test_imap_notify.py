@@ -608,6 +608,71 @@ def test_entries_that_cannot_be_read_are_read_later():
 
 
 @pytest.mark.django_db
+def test_who_has_enabled_metadata_hears_which_entries_others_write(pair, make_user):
+    # RFC 5464 sections 4.4 and 4.4.2
+    hearing, acting = pair
+    acting.do(b"0 CREATE Work")
+    acting.do(b'0 SETMETADATA Work (/private/comment "x")')
+    assert hearing.do(b"a ENABLE METADATA") == b"* ENABLED METADATA\r\na OK ENABLE completed\r\n"
+    acting.do(b'a SETMETADATA Work (/private/comment "y" /shared/comment "z")')
+    assert hearing.read() == b""  # not between commands
+    assert hearing.do(b"b NOOP") == b"* METADATA Work /private/comment /shared/comment\r\nb OK NOOP completed\r\n"
+    assert hearing.do(b"c NOOP") == b"c OK NOOP completed\r\n"
+    acting.do(b'd SETMETADATA "" (/private/comment "x")')
+    assert hearing.do(b"d STATUS Work (MESSAGES)").endswith(
+        b'* METADATA "" /private/comment\r\nd OK STATUS completed\r\n'
+    )
+    assert hearing.do(b"e SETMETADATA Work (/private/comment NIL)") == b"e OK SETMETADATA completed\r\n"
+    assert hearing.do(b"f NOOP") == b"f OK NOOP completed\r\n"
+    ann = RealClient(make_user("ann@example.com"))
+    ann.do(b"a SETACL INBOX bob@example.com lr")
+    assert b"* METADATA" not in hearing.do(b"g NOOP")
+    assert hearing.do(b"h IDLE") == b"+ idling\r\n"
+    ann.do(b'b SETMETADATA INBOX (/shared/comment "x" /private/comment "y")')
+    assert hearing.read() == b'* METADATA "Other Users/ann@example.com/INBOX" /shared/comment\r\n'
+    hearing.send(b"DONE\r\n")
+    hearing.take(hearing.session.lost())
+    assert not doorbells._accounts
+
+
+@pytest.mark.django_db
+def test_who_has_enabled_metadata_server_hears_of_the_server_alone(pair):
+    hearing, acting = pair
+    assert hearing.do(b"a ENABLE METADATA-SERVER").startswith(b"* ENABLED METADATA-SERVER\r\n")
+    acting.do(b'a SETMETADATA INBOX (/private/comment "x")')
+    acting.do(b'b SETMETADATA "" (/private/comment "x")')
+    assert hearing.do(b"b NOOP") == b'* METADATA "" /private/comment\r\nb OK NOOP completed\r\n'
+    assert hearing.do(b"c ENABLE METADATA METADATA-SERVER").startswith(b"* ENABLED METADATA\r\n")
+    acting.do(b'c SETMETADATA INBOX (/private/comment "y")')
+    assert hearing.do(b"d NOOP").startswith(b"* METADATA INBOX /private/comment\r\n")
+
+
+def test_a_notify_says_anew_which_entries_are_told():
+    client = with_mail()
+    client.do(b"a ENABLE METADATA")
+    client.do(b"b NOTIFY SET (personal (MailboxName))")
+    client.store.annotations = {client.store.inbox.mailbox: {"/shared/comment": 1}}
+    assert rung(client, ANNOTATIONS) == b""
+    assert client.do(b"c NOOP") == b"c OK NOOP completed\r\n"
+
+
+def test_enabled_entries_that_cannot_be_read_are_read_later():
+    client = with_mail()
+    client.store.refuse = {q.ReadAnnotations: q.Refused.UNAVAILABLE}
+    assert client.do(b"a ENABLE METADATA CONDSTORE").startswith(
+        b"* OK [HIGHESTMODSEQ 5] Highest\r\n* ENABLED CONDSTORE\r\n"
+    )
+    client.store.refuse = {}
+    assert client.do(b"b ENABLE METADATA").startswith(b"* ENABLED METADATA\r\n")
+    client.store.annotations = {client.store.inbox.mailbox: {"/shared/comment": 1}}
+    client.store.refuse = {q.ReadAnnotations: q.Refused.UNAVAILABLE}
+    client.do(b"c IDLE")
+    assert rung(client, ANNOTATIONS) == b""
+    client.store.refuse = {}
+    assert rung(client, EVERYTHING) == b"* METADATA INBOX /shared/comment\r\n"
+
+
+@pytest.mark.django_db
 def test_one_session_hears_what_the_other_does(pair):
     hearing, acting = pair
     everything = b"(MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)"
