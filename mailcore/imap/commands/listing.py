@@ -72,11 +72,13 @@ def _list(talk: Talk, arguments: Parser) -> Exchange:
     ``list = "LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]`` (RFC 5258 section 6)
     """
     arguments.space()
+    extended = arguments.at(b"(")
     selection = _selection_options(arguments)
     reference = arguments.mailbox()
     arguments.space()
-    extended = bool(selection) or arguments.at(b"(")
+    extended = extended or arguments.at(b"(")
     texts = arguments.parenthesized(arguments.list_mailbox) if arguments.at(b"(") else [arguments.list_mailbox()]
+    extended = extended or not arguments.is_done
     returns, status, metadata = _return_options(arguments)
     arguments.end()
     if b"HIGHESTMODSEQ" in status:
@@ -85,7 +87,9 @@ def _list(talk: Talk, arguments: Parser) -> Exchange:
         # RFC 3501 section 6.3.8: a way to ask for the hierarchy separator.
         yield b'* LIST (\\Noselect) "/" ""\r\n'
         return responses.completed(b"LIST")
-    extended = extended or bool(returns) or talk.rev2
+    # RFC 9051 section 6.3.9: in the extended syntax an empty name has no special meaning, and is passed over.
+    texts = [text for text in texts if text]
+    extended = extended or talk.rev2
     wish = _Wish(_patterns(reference, texts), selection, returns, tuple(status), tuple(metadata), extended)
     mailboxes: Mailboxes = yield ListMailboxes(talk.account)
     tree = yield from _tree(mailboxes)

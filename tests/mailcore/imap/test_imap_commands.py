@@ -199,6 +199,13 @@ def test_an_empty_pattern_asks_for_the_separator():
     assert untagged(Client().do(b'a LIST "" ""')) == [b'* LIST (\\Noselect) "/" ""']
 
 
+@pytest.mark.parametrize("command", [b'() "" ""', b'"" "" RETURN (CHILDREN)', b'INBOX "" RETURN ()', b'INBOX ("")'])
+def test_an_empty_pattern_is_passed_over_in_the_extended_syntax(command):
+    # RFC 9051 section 6.3.9
+    assert Client().do(b"a LIST " + command) == b"a OK LIST completed\r\n"
+    assert untagged(Client().do(b'b LIST () "" ("" INBOX)')) == [b'* LIST (\\HasNoChildren) "/" INBOX']
+
+
 def test_lsub_shows_what_percent_cannot_reach():
     client = tree()
     assert untagged(client.do(b'1 LSUB "" *')) == [b'* LSUB () "/" a/b', b'* LSUB () "/" gone/deep']
