@@ -59,7 +59,9 @@ class _Entry:
     row: MailboxRow | None = None
     subscribed: bool = False
     has_children: bool = False
-    # Something below it is chosen (LIST) or subscribed (LSUB), and is not shown itself.
+    # Something below it is chosen (LIST) or subscribed (LSUB),
+    has_chosen: bool = False
+    # and is not shown itself.
     speaks_for_others: bool = False
 
 
@@ -208,13 +210,15 @@ def _chosen(wish: _Wish, tree: _Tree, matching: set[str]) -> Generator[Pause, No
 
 
 def _speak_for(tree: _Tree, matching: set[str], is_chosen: Callable[[_Entry], bool]) -> Generator[Pause, None, None]:
-    """Mark what is above names that are chosen and not shown themselves; others have their turn in between."""
+    """Mark what is above names that are chosen, shown themselves or not; others have their turn in between."""
     for number, entry in enumerate(list(tree.values()), 1):
-        if entry.name not in matching and is_chosen(entry):
+        if is_chosen(entry):
+            hidden = entry.name not in matching
             for parent in _parents(tree, entry.name):
-                if parent.speaks_for_others:
-                    break  # and so do all above it
-                parent.speaks_for_others = True
+                if parent.has_chosen and (parent.speaks_for_others or not hidden):
+                    break  # and so have all above it
+                parent.has_chosen = True
+                parent.speaks_for_others |= hidden
         if not number % _ENTRIES_AT_ONCE:
             yield Pause()
 
@@ -261,7 +265,7 @@ def _told(
 ) -> bytes:
     """Write all that is told of one name."""
     extra = b""
-    if entry.speaks_for_others:
+    if entry.has_chosen:  # whether that is shown or not (RFC 9051 section 6.3.9.6)
         extra = b' ("CHILDINFO" (%b))' % b" ".join([b'"%b"' % option for option in wish.criteria])
     written = talk.mailbox_name(entry.name)
     lines = [b'* LIST (%b) "/" %b%b\r\n' % (b" ".join(_attributes(entry, wish)), written, extra)]

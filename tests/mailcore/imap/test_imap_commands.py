@@ -185,6 +185,27 @@ def test_a_pattern_that_is_no_name_matches_none():
     assert untagged(Client().do(b'a LIST "" "&"')) == []
 
 
+def test_recursive_match_tells_of_every_chosen_name_that_more_is_chosen_below_it():
+    # RFC 9051 section 6.3.9.8, example 8
+    store = Store("foo2/bar1", "foo2/bar2", "baz2/bar2", "baz2/bar22", "baz2/bar222", "eps2", "eps2/mamba", "qux2/bar2")
+    store.subscribed |= set(store.boxes) - {"INBOX"}
+    store.make("foo2")
+    store.make("baz2")
+    client = Client(store)
+    assert untagged(client.do(b'd LIST (RECURSIVEMATCH SUBSCRIBED) "" *2')) == [
+        b'* LIST (\\Subscribed \\HasNoChildren) "/" baz2/bar2',
+        b'* LIST (\\Subscribed \\HasNoChildren) "/" baz2/bar22',
+        b'* LIST (\\Subscribed \\HasNoChildren) "/" baz2/bar222',
+        b'* LIST (\\Subscribed \\HasChildren) "/" eps2 ("CHILDINFO" ("SUBSCRIBED"))',
+        b'* LIST (\\HasChildren) "/" foo2 ("CHILDINFO" ("SUBSCRIBED"))',
+        b'* LIST (\\Subscribed \\HasNoChildren) "/" foo2/bar2',
+        b'* LIST (\\Subscribed \\HasNoChildren) "/" qux2/bar2',
+    ]
+    lines = untagged(client.do(b'e LIST (RECURSIVEMATCH SUBSCRIBED) "" *'))
+    assert b'* LIST (\\Subscribed \\HasChildren) "/" eps2 ("CHILDINFO" ("SUBSCRIBED"))' in lines
+    assert len(lines) == 8
+
+
 def test_recursive_match_says_why_a_name_is_shown():
     lines = untagged(tree().do(b'1 LIST (SUBSCRIBED RECURSIVEMATCH) "" %'))
     assert lines[0] == b'* LIST (\\HasChildren) "/" a ("CHILDINFO" ("SUBSCRIBED"))'
