@@ -244,7 +244,7 @@ def _answers(talk: Talk, wish: _Wish, chosen: Sequence[_Entry]) -> Generator[Que
         if start:
             yield Pause()
         part = chosen[start : start + at_once]
-        rows = [entry.row for entry in part if entry.row is not None]
+        rows = [entry.row for entry in part if entry.row is not None and _fulfils(entry, wish)]
         # What a mailbox is like is for those who may read it (RFC 5819 section 2).
         readable = {row.mailbox: row for row in rows if "r" in row.rights}
         if not COUNTED_ITEMS.isdisjoint(wish.status) and readable:
@@ -270,8 +270,8 @@ def _told(
     written = talk.mailbox_name(entry.name)
     lines = [b'* LIST (%b) "/" %b%b\r\n' % (b" ".join(_attributes(entry, wish)), written, extra)]
     row = entry.row
-    if row is None:
-        return lines[0]
+    if row is None or not _fulfils(entry, wish):
+        return lines[0]  # what is shown for the sake of others has nothing else to be told (RFC 9051 section 6.3.9)
     if wish.status and row.mailbox in readable:
         lines.append(status_line(talk, readable[row.mailbox], wish.status))
     if b"MYRIGHTS" in wish.returns:

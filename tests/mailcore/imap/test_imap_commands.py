@@ -211,6 +211,16 @@ def test_recursive_match_says_why_a_name_is_shown():
     assert lines[0] == b'* LIST (\\HasChildren) "/" a ("CHILDINFO" ("SUBSCRIBED"))'
 
 
+def test_nothing_is_returned_of_a_name_that_is_shown_for_the_sake_of_others():
+    # RFC 9051 section 6.3.9.8, example 11
+    client = tree()
+    lines = untagged(client.do(b'1 LIST (SUBSCRIBED RECURSIVEMATCH) "" a RETURN (STATUS (MESSAGES) MYRIGHTS)'))
+    assert lines == [b'* LIST (\\HasChildren) "/" a ("CHILDINFO" ("SUBSCRIBED"))']
+    client.store.subscribed.add("a")
+    lines = untagged(client.do(b'1 LIST (SUBSCRIBED RECURSIVEMATCH) "" a RETURN (STATUS (MESSAGES) MYRIGHTS)'))
+    assert [line.split()[1] for line in lines] == [b"LIST", b"STATUS", b"MYRIGHTS"]
+
+
 def test_list_status_answers_for_what_can_be_selected():
     lines = untagged(tree().do(b'1 LIST "" x* RETURN (SUBSCRIBED CHILDREN STATUS (MESSAGES))'))
     assert lines[1:] == [b'* LIST (\\HasNoChildren) "/" x/y', b"* STATUS x/y (MESSAGES 0)"]  # RFC 5819
