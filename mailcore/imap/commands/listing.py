@@ -287,6 +287,9 @@ def _attributes(entry: _Entry, wish: _Wish) -> list[bytes]:
     if entry.row is None:
         # RFC 5258 section 3: \NonExistent implies \Noselect, which alone is known to older clients.
         attributes.append(b"\\NonExistent" if wish.extended else b"\\Noselect")
+    elif wish.status and "r" not in entry.row.rights:
+        # RFC 9051 section 6.3.9.2, RFC 5819 section 2: it has no STATUS because it cannot be selected.
+        attributes.append(b"\\Noselect")
     if entry.subscribed and (b"SUBSCRIBED" in wish.selection or b"SUBSCRIBED" in wish.returns):
         attributes.append(b"\\Subscribed")
     attributes.append(b"\\HasChildren" if entry.has_children else b"\\HasNoChildren")

@@ -188,6 +188,16 @@ def test_special_uses_are_the_owners_alone(bob, ann):
     assert b'* LIST (\\HasNoChildren) "/" "Other Users/bob@example.com/Sent"' in ann.do(b'a LIST "" *')
 
 
+def test_a_mailbox_that_may_not_be_read_is_none_to_select_where_its_status_is_asked_for(bob, ann):
+    share(bob, b"l")
+    # RFC 5819 section 2
+    said = ann.do(b'a LIST "" "*/Work" RETURN (STATUS (MESSAGES))')
+    assert said == b'* LIST (\\Noselect \\HasNoChildren) "/" ' + WORK + b"\r\na OK LIST completed\r\n"
+    share(bob, b"lr")
+    said = ann.do(b'a LIST "" "*/Work" RETURN (STATUS (MESSAGES))')
+    assert said.startswith(b'* LIST (\\HasNoChildren) "/" ' + WORK + b"\r\n* STATUS " + WORK + b" (MESSAGES 2)\r\n")
+
+
 def test_select_tells_no_special_use_of_a_mailbox_of_another(bob, ann):
     share(bob, b"lr", box=b"Drafts")
     ann.do(b"a ENABLE IMAP4rev2")
