@@ -113,7 +113,10 @@ def _selection_options(arguments: Parser) -> frozenset[bytes]:
 
 
 def _return_options(arguments: Parser) -> tuple[frozenset[bytes], list[bytes], list[str]]:
-    """Take ``[SP "RETURN" SP "(" [return-option *(SP return-option)] ")"]``."""
+    """Take ``[SP "RETURN" SP "(" [return-option *(SP return-option)] ")"]``.
+
+    What is given more than once counts once (RFC 9051 section 6.3.9).
+    """
     status: list[bytes] = []
     metadata: list[str] = []
     if not arguments.accept(b" "):
@@ -132,7 +135,8 @@ def _return_options(arguments: Parser) -> tuple[frozenset[bytes], list[bytes], l
     if arguments.word() != b"RETURN":
         raise SyntaxRefusedError("Expected RETURN")
     arguments.space()
-    return frozenset(arguments.parenthesized(option, empty=True)), status, metadata
+    options = frozenset(arguments.parenthesized(option, empty=True))
+    return options, list(dict.fromkeys(status)), list(dict.fromkeys(metadata))
 
 
 def _option(arguments: Parser, allowed: frozenset[bytes]) -> bytes:

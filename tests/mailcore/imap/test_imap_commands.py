@@ -221,6 +221,11 @@ def test_nothing_is_returned_of_a_name_that_is_shown_for_the_sake_of_others():
     assert [line.split()[1] for line in lines] == [b"LIST", b"STATUS", b"MYRIGHTS"]
 
 
+def test_an_option_that_is_given_twice_counts_once():
+    lines = untagged(tree().do(b'1 LIST "" x/y RETURN (STATUS (MESSAGES UNSEEN) CHILDREN CHILDREN STATUS (UNSEEN))'))
+    assert lines == [b'* LIST (\\HasNoChildren) "/" x/y', b"* STATUS x/y (MESSAGES 0 UNSEEN 0)"]
+
+
 def test_list_status_answers_for_what_can_be_selected():
     lines = untagged(tree().do(b'1 LIST "" x* RETURN (SUBSCRIBED CHILDREN STATUS (MESSAGES))'))
     assert lines[1:] == [b'* LIST (\\HasNoChildren) "/" x/y', b"* STATUS x/y (MESSAGES 0)"]  # RFC 5819
