@@ -258,7 +258,7 @@ class Parser:
 
     def mailbox(self) -> str:
         """Take a mailbox name in its one form: composed, and ``INBOX`` in whatever letter case in capitals."""
-        return names.fold_inbox(names.composed(self.mailbox_as_given()))
+        return names.canonical(self.mailbox_as_given())
 
     def mailbox_as_given(self) -> str:
         """Take a mailbox name as the client wrote it."""

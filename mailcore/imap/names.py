@@ -100,6 +100,11 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def canonical(name: str) -> str:
+    """Return the one form of a name: composed, and ``INBOX`` in whatever letter case in capitals."""
+    return fold_inbox(composed(name))
+
+
 def parents(name: str) -> list[str]:
     """Return the names above this one, outermost first: ``a/b/c`` gives ``a`` and ``a/b``."""
     levels = name.split(SEPARATOR)

@@ -315,8 +315,7 @@ def _tell_names(talk: Talk, notify: Notify, mailboxes: Mailboxes) -> Piece:
         attributes.append(b"\\HasChildren" if name in inner else b"\\HasNoChildren")
         if row and row.special_use:
             attributes.append(row.special_use.encode("ascii"))
-        extra = b' ("OLDNAME" (%b))' % talk.mailbox_name(old) if old else b""
-        return b'* LIST (%b) "/" %b%b\r\n' % (b" ".join(attributes), talk.mailbox_name(name), extra)
+        return responses.listed(b" ".join(attributes), talk.mailbox_name(name), talk.mailbox_name(old) if old else b"")
 
     lines: dict[str, bytes] = {}
     for name, old in _renamed(notify.told, now):

@@ -203,6 +203,15 @@ def mailbox(name: str, *, utf8: bool = False) -> bytes:
     return astring(name.encode("ascii") if utf8 else names.encode(name))
 
 
+def listed(attributes: bytes, name: bytes, old: bytes = b"") -> bytes:
+    """Write a LIST response. ``old``: how the mailbox was called before, or just now by the client.
+
+    Names are as ``mailbox`` writes them; OLDNAME is of RFC 9051 section 6.3.9.7.
+    """
+    extra = b' ("OLDNAME" (%b))' % old if old else b""
+    return b'* LIST (%b) "/" %b%b\r\n' % (attributes, name, extra)
+
+
 def mailbox_id(mailbox: int) -> bytes:
     """Write MAILBOXID: it goes with a mailbox through every RENAME and is never given again (RFC 8474 section 4)."""
     return b"MAILBOXID (F%d)" % mailbox

@@ -54,7 +54,7 @@ def _create(talk: Talk, arguments: Parser) -> Exchange:
     talk.has_named(name)
     if talk.rev2 and name != given:
         # RFC 9051 section 6.3.4: a name that was changed is told.
-        yield _renamed_line(talk, given, name)
+        yield responses.listed(b"", talk.mailbox_name(name), talk.mailbox_name(given))
     return responses.completed(b"CREATE", responses.mailbox_id(made))  # RFC 8474 section 4.1
 
 
@@ -76,29 +76,28 @@ def _create_parameters(arguments: Parser) -> tuple[str, ...]:
     return tuple(uses)
 
 
-def _renamed_line(talk: Talk, old: str, new: str) -> bytes:
-    """Write that a name stands in the place of another (RFC 9051 section 6.3.9.7); for clients of IMAP4rev2."""
-    return b'* LIST () "/" %b ("OLDNAME" (%b))\r\n' % (talk.mailbox_name(new), talk.mailbox_name(old))
-
-
 def _delete(talk: Talk, arguments: Parser) -> Exchange:
     """Remove a mailbox (RFC 3501 section 6.3.4); if it is the selected one, none is selected afterwards."""
     arguments.space()
-    name = arguments.mailbox()
+    given = arguments.mailbox_as_given()
     arguments.end()
+    name = names.canonical(given)
     if name == names.INBOX:
         return responses.INBOX_STAYS
     removed: int = yield DeleteMailbox(talk.account, name)
     talk.has_named(name)
     if talk.selected and talk.selected.key.mailbox == removed:
         yield from leave(talk)
+    if talk.rev2 and names.composed(given) != given:
+        yield responses.listed(b"\\NonExistent", talk.mailbox_name(name), talk.mailbox_name(given))
     return responses.completed(b"DELETE")
 
 
 def _rename(talk: Talk, arguments: Parser) -> Exchange:
     """Give a mailbox and all below it another name (RFC 3501 section 6.3.5)."""
     arguments.space()
-    old_name = arguments.mailbox()
+    given = arguments.mailbox_as_given()
+    old_name = names.canonical(given)
     arguments.space()
     new_name = arguments.mailbox()
     arguments.end()
@@ -108,7 +107,8 @@ def _rename(talk: Talk, arguments: Parser) -> Exchange:
         talk.news = True  # INBOX may have been emptied by it
         talk.selected.name = _name_after(talk.selected.name, old_name, new_name)
     if talk.rev2 and old_name != names.INBOX:
-        yield _renamed_line(talk, old_name, new_name)
+        # RFC 9051 section 6.3.6: OLDNAME is as the client wrote it.
+        yield responses.listed(b"", talk.mailbox_name(new_name), talk.mailbox_name(given))
     return responses.completed(b"RENAME")
 
 

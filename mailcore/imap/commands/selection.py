@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from mailcore.imap import responses
+from mailcore.imap import names, responses
 from mailcore.imap.grammar import Parser, SyntaxRefusedError, UnfitNameError
 from mailcore.imap.questions import CloseMailbox, Expunge, Opened, OpenMailbox
 from mailcore.imap.resync import Resync, read_resync, resynchronise
@@ -20,7 +20,7 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
     """
     arguments.space()
     try:
-        name = arguments.mailbox()
+        given = arguments.mailbox_as_given()
     except UnfitNameError:
         yield from _leave_for_another(talk)
         raise
@@ -31,13 +31,14 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
     resync = next((parameter for parameter in parameters if parameter), None)
     talk.condstore = talk.condstore or bool(parameters)  # each of them shows it
     yield from _leave_for_another(talk)
+    name = names.canonical(given)
     opened: Opened = yield OpenMailbox(talk.account, name, read_only)
     selected = talk.selected = Selected(name, opened, read_only=read_only, rev2=talk.rev2)
     yield _description(talk, selected)
     if talk.rev2:
-        # RFC 9051 section 6.3.2.
-        attributes = opened.special_use.encode("ascii")
-        yield b'* LIST (%b) "/" %b\r\n' % (attributes, talk.mailbox_name(name))
+        # RFC 9051 section 6.3.2: if the client has written the name in another form, that is told too.
+        old = b"" if names.composed(given) == given else talk.mailbox_name(given)
+        yield responses.listed(opened.special_use.encode("ascii"), talk.mailbox_name(name), old)
     if resync is not None:
         yield from resynchronise(talk, selected, resync)
     if read_only:
