@@ -153,6 +153,8 @@ def _overview(question: FetchMessages, uids: Sequence[int]) -> tuple[Sequence[tu
     if not (question.rev2 and question.structure):
         return rows, done
     others = [row[0] for row in rows if _GLOBAL.search(row[4])]
+    if not others:
+        return rows, done
     made = {row.uid: imapform.bodystructure(scan(message), rev2=True) for row, message in bodies(*question.key, others)}
     return [(*row[:4], made.get(row[0], row[4]), *row[5:]) for row in rows], done
 
