@@ -129,6 +129,9 @@ class Env:
     # that validates, on this machine or among dns_trusted; with any other nothing changes.
     dane: bool = True
 
+    # Keep to what other domains say over HTTPS of their mail hosts (MTA-STS).
+    mta_sts: bool = True
+
     # The largest message accepted, in bytes.
     message_limit: int = 50 * 1024 * 1024
 
@@ -166,6 +169,9 @@ class Env:
 
     # Connect to this port of MX hosts. Only tests change it.
     remote_smtp_port: int = 25
+
+    # Fetch policies of other domains from this port of their hosts. Only tests change it.
+    remote_https_port: int = 443
 
     # Days that the message log is kept.
     event_days: int = 30

@@ -4,7 +4,8 @@ A message has one id from the moment it is accepted (``a3mailer_site.ids``): the
 the message in the queue, in the traces and in the events, and stays when the message has left.
 """
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import models
@@ -243,6 +244,46 @@ class Route(models.Model):
         """Store the domain in its one form."""
         self.domain = self.domain.strip().rstrip(".").lower()
         super().save(*args, **kwargs)
+
+
+class StsPolicyManager(models.Manager["StsPolicy"]):
+    """Policies as plain values; times in seconds since 1970."""
+
+    def find(self, domain: str) -> tuple[str, str, list[str], int, float] | None:
+        """Return id, mode, hosts, greatest age and end of a domain's policy."""
+        row = self.filter(domain=domain).first()
+        return None if row is None else (row.policy_id, row.mode, row.hosts, row.max_age, row.ends_at.timestamp())
+
+    def keep(self, domain: str, policy_id: str, mode: str, hosts: Iterable[str], max_age: int, ends: float) -> None:
+        """Put a policy in the place of the one before."""
+        values = {
+            "policy_id": policy_id,
+            "mode": mode,
+            "hosts": list(hosts),
+            "max_age": max_age,
+            "ends_at": datetime.fromtimestamp(ends, UTC),
+        }
+        self.update_or_create(domain=domain, defaults=values)
+
+    def forget_outlived(self, now: datetime) -> int:
+        """Remove the policies that are over; returns how many."""
+        return self.filter(ends_at__lte=now).delete()[0]
+
+
+class StsPolicy(models.Model):
+    """What another domain has said of its mail hosts (MTA-STS, RFC 8461), as long as it said that this holds."""
+
+    domain = models.CharField(max_length=253, unique=True)  # A-labels
+    policy_id = models.CharField(max_length=32)
+    mode = models.CharField(max_length=10)
+    hosts = models.JSONField()
+    max_age = models.PositiveIntegerField()
+    ends_at = models.DateTimeField(db_index=True)
+
+    objects = StsPolicyManager()
+
+    def __str__(self) -> str:
+        return f"{self.domain}: {self.mode}"
 
 
 class MessageTrace(models.Model):

@@ -148,6 +148,7 @@ ROWS: tuple[Row, ...] = (
     _row("delivery.failed", "counter", "a3mailer_deliveries_total", _OUTCOMES, outcome="failed"),
     _row("delivery.held", "counter", "a3mailer_deliveries_total", _OUTCOMES, outcome="held"),
     _row("delivery.dane.{result}", "counter", "a3mailer_dane_total", "TLS handshakes held against TLSA records"),
+    _row("delivery.mta_sts.{result}", "counter", "a3mailer_mta_sts_total", "What came of MTA-STS policies"),
     _row("delivery.notices.{kind}", "counter", "a3mailer_notices_total", "Notices sent to senders, by what they tell"),
     _row("delivery.mailbox.latency_seconds", "histogram", "a3mailer_latency_seconds", _LATENCY, to="mailbox"),
     _row("delivery.remote.latency_seconds", "histogram", "a3mailer_latency_seconds", _LATENCY, to="remote"),

@@ -66,6 +66,14 @@ class Target:
     policy: ClientPolicy
     implicit_tls: bool = False
     dane: Dane | None = None  # what the host has to prove
+    sts: bool = False  # its certificate has to be valid (RFC 8461 section 4.2)
+
+    @property
+    def proof(self) -> str:
+        """By what the host proves that it is the one that is meant; DANE goes first (RFC 8461 section 2)."""
+        if self.dane is not None and self.dane.records:
+            return "DANE"
+        return "MTA-STS" if self.sts else ""
 
 
 class Reactor(IReactorTCP, IReactorTime):
@@ -343,7 +351,7 @@ def _tls(target: Target) -> IOpenSSLClientConnectionCreator:
     Opportunistic TLS protects against listening, not against an impostor: without DANE or MTA-STS the name in the MX
     record is unproven anyway, so a certificate check would only lose mail (RFC 7435 section 3).
     """
-    if target.dane is not None:
+    if target.dane is not None and target.proof != "MTA-STS":
         return _AnyCertificate(target.dane.base)  # ``_refusal`` looks at it
     if target.policy.tls is Tls.REQUIRED:
         return optionsForClientTLS(target.host, extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2})

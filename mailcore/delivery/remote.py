@@ -19,6 +19,7 @@ from a3mailer_site.figures import figures
 from mailcore.delivery.connection import ConnectError, OutboundConnection, Reactor, Target, connect
 from mailcore.delivery.content import Content
 from mailcore.delivery.jobs import Contact, Entry, Job, Nexthop, Result, own_outcome
+from mailcore.delivery.mta_sts import StsPolicies
 from mailcore.delivery.pool import ConnectionPool
 from mailcore.delivery.targets import find_targets
 from mailcore.dialogue import UnavailableError
@@ -45,11 +46,13 @@ class Surroundings:
     doors: Any
     resolver: Resolver
     connections: ConnectionPool
+    policies: StsPolicies
 
 
 def surroundings(reactor: Reactor, doors: Any, resolver: Resolver) -> Surroundings:
     """Make the surroundings of a process."""
-    return Surroundings(reactor, doors, resolver, ConnectionPool(current().connection_pool_size))
+    policies = StsPolicies(reactor, doors, resolver, port=current().remote_https_port)
+    return Surroundings(reactor, doors, resolver, ConnectionPool(current().connection_pool_size), policies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +223,7 @@ class _Attempt:
     async def _try_all(self, job: Job) -> None:
         """Try the hosts of the nexthop one after another, until each recipient has an answer."""
         try:
-            targets = await find_targets(job.nexthop, self._around.resolver, current())
+            targets = await find_targets(job.nexthop, self._around.resolver, current(), self._around.policies)
         except NoMailHostError as error:
             verdict = Verdict.FAILED if error.permanent else Verdict.DEFERRED
             self._settle(job, own_outcome(verdict, error.status, error.text), Contact())
@@ -333,8 +336,8 @@ def _deferred(outcome: Outcome) -> Outcome:
 def _contact(connection: OutboundConnection) -> Contact:
     session, target = connection.session, connection.target
     tls = f"{session.tls.version} {session.tls.cipher}" if session.tls else ""
-    if tls and target.dane is not None and target.dane.records:
-        tls += ", proved by DANE"
+    if tls and target.proof:
+        tls += f", proved by {target.proof}"
     return Contact(target.host, target.address, tls, "DSN" in session.offers)
 
 

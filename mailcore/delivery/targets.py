@@ -1,15 +1,19 @@
 """From a nexthop to addresses to connect to, in the order to try, and never to this server itself."""
 
 import ipaddress
+import time
 from collections.abc import Iterable, Sequence
 
 import psutil
 from twisted.internet.defer import Deferred, gatherResults
 
 from a3mailer_site.env import Env
+from a3mailer_site.figures import figures
 from mailcore.delivery.connection import Target
 from mailcore.delivery.dane import Dane, find_dane
 from mailcore.delivery.jobs import Nexthop
+from mailcore.delivery.mta_sts import StsPolicies
+from mailcore.delivery.sts_policy import Mode
 from mailcore.resolver.answers import DnsFailureError
 from mailcore.resolver.mail_hosts import MailHost, NoMailHostError, Ourselves, find_addresses, mail_hosts
 from mailcore.resolver.stub import Resolver
@@ -37,11 +41,17 @@ def _plain(texts: Iterable[str]) -> Iterable[str]:
             continue  # a hardware address
 
 
-async def find_targets(nexthop: Nexthop, resolver: Resolver, env: Env) -> list[Target]:
+async def find_targets(
+    nexthop: Nexthop, resolver: Resolver, env: Env, policies: StsPolicies | None = None
+) -> list[Target]:
     """Return where to connect, at most ``TARGET_LIMIT`` addresses; raises ``NoMailHostError``."""
     us = ourselves(env, nexthop.port)
+    enforced = False
     if nexthop.domain:
-        hosts = (await mail_hosts(resolver, nexthop.domain, us))[:TARGET_LIMIT]
+        hosts = await mail_hosts(resolver, nexthop.domain, us)
+        if policies is not None and env.mta_sts and not nexthop.domain.startswith("["):
+            hosts, enforced = await _by_policy(hosts, nexthop.domain, policies)
+        hosts = hosts[:TARGET_LIMIT]
         proofs = await _find_proofs(hosts, nexthop, resolver, env)
     else:
         hosts = [await _route_host(nexthop, resolver, us)]
@@ -53,17 +63,38 @@ async def find_targets(nexthop: Nexthop, resolver: Resolver, env: Env) -> list[T
             nexthop.port,
             ClientPolicy(
                 hostname=env.host_name,
-                tls=Tls.REQUIRED if proofs.get(host.name) else nexthop.tls,
+                tls=Tls.REQUIRED if enforced or proofs.get(host.name) else nexthop.tls,
                 login=nexthop.login,
                 plaintext_auth_ok=ipaddress.ip_address(address).is_loopback,
             ),
             implicit_tls=nexthop.port == SUBMISSIONS_PORT and not nexthop.domain,
             dane=proofs.get(host.name),
+            sts=enforced,
         )
         for host in hosts
         for address in host.addresses
         if host.name in proofs or not nexthop.domain
     ][:TARGET_LIMIT]
+
+
+async def _by_policy(hosts: list[MailHost], domain: str, policies: StsPolicies) -> tuple[list[MailHost], bool]:
+    """Return the hosts that the domain's policy lets us use, and whether they have to prove it (RFC 8461 section 5).
+
+    Raises ``NoMailHostError`` when there are none.
+    """
+    policy = await policies.find(domain, time.time())
+    if policy is None or policy.mode is Mode.NONE:
+        return hosts, False
+    named = [host for host in hosts if policy.names(host.name)]
+    if policy.mode is Mode.TESTING:
+        if len(named) < len(hosts):
+            figures.count("delivery.mta_sts.only_testing")
+        return hosts, False
+    if not named:
+        figures.count("delivery.mta_sts.no_host")
+        others = ", ".join(host.name for host in hosts[:3])
+        raise NoMailHostError("4.7.0", f"the MTA-STS policy of {domain} does not name its mail hosts ({others})")
+    return named, True
 
 
 async def _find_proofs(

@@ -1,0 +1,152 @@
+"""Fetching a small text over HTTPS from a host that somebody else names, and never from our own networks.
+
+    text = await fetch(reactor, resolver, "mta-sts.example.com", "/.well-known/mta-sts.txt", limit=65536)
+
+The host's addresses come from our resolver, are looked at, and are the very ones that are connected to. The certificate
+must be valid for the host's name. No redirect is followed: whoever answers has the certificate of that name.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as TimedOutError
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError as NotConnectedError
+from twisted.internet.error import TimeoutError as ConnectTimeOutError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import TLSVersion, optionsForClientTLS
+from twisted.python.failure import Failure
+from twisted.web.client import (
+    URI,
+    Agent,
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseDone,
+    ResponseFailed,
+)
+from twisted.web.http import OK
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgentEndpointFactory, IResponse
+from zope.interface import implementer
+
+from mailcore.resolver.mail_hosts import find_addresses
+from mailcore.resolver.stub import Resolver
+
+PORT = 443
+# Seconds to connect to one address, and for all that follows.
+CONNECT_PATIENCE = 5.0
+PATIENCE = 10.0
+# Addresses of one host that are tried.
+ADDRESS_LIMIT = 2
+
+
+class FetchError(Exception):
+    """There is no such text to be had; the message says why."""
+
+
+async def fetch(reactor: Any, resolver: Resolver, host: str, path: str, *, limit: int, port: int = PORT) -> bytes:
+    """Return the body of a plain 200 answer of at most ``limit`` bytes. Raises ``FetchError``.
+
+    Another ``port`` than 443 is for tests: then the host may be on this machine.
+    """
+    found = await find_addresses(resolver, host)
+    if not found.texts:
+        raise FetchError(f"cannot look up {found.failure}" if found.failure else f"{host} has no address")
+    addresses = [address for address in found.texts if port != PORT or is_public(address)]
+    if not addresses:
+        raise FetchError(f"{host} is in a private network")
+    reason = ""
+    for address in addresses[:ADDRESS_LIMIT]:
+        try:
+            return await _fetch_from(reactor, address, port, host, path, limit)
+        except (NotConnectedError, ConnectTimeOutError, TimedOutError) as error:
+            reason = f"{address}: {error or 'no answer in time'}"
+    raise FetchError(f"cannot fetch it from {reason}")
+
+
+def is_public(address: str) -> bool:
+    """Say whether this address can be somebody else's on the Internet."""
+    ip = ipaddress.ip_address(address)
+    return ip.is_global and not ip.is_multicast
+
+
+async def _fetch_from(reactor: Any, address: str, port: int, host: str, path: str, limit: int) -> bytes:
+    agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, address, port))  # type: ignore[no-untyped-call]
+    headers = Headers({"User-Agent": ["A3Mailer"], "Accept": ["text/plain"]})
+    asked = agent.request(b"GET", f"https://{host}{path}".encode("ascii"), headers)
+    try:
+        response = await asked.addTimeout(CONNECT_PATIENCE + PATIENCE, reactor)
+    except (ResponseFailed, RequestGenerationFailed, RequestTransmissionFailed) as error:
+        raise FetchError(f"{host}: {_words(error.reasons)}") from error
+    if response.code != OK:
+        raise FetchError(f"{host} answers {response.code}")
+    return await _body(response, limit).addTimeout(PATIENCE, reactor)
+
+
+def _words(reasons: Iterable[Failure]) -> str:
+    """Say what went wrong below: of TLS OpenSSL's own words, which are in a list of lists."""
+    said: list[str] = []
+    for reason in reasons:
+        problem: Any = reason.value
+        listed = isinstance(problem, SSL.Error) and problem.args and isinstance(problem.args[0], list)
+        said += [entry[2] for entry in problem.args[0]] if listed else [reason.getErrorMessage()]
+    return "; ".join(dict.fromkeys(said))
+
+
+@implementer(IAgentEndpointFactory)
+class _Endpoints:
+    """Leads every request to one address, with TLS for the name in its URL."""
+
+    def __init__(self, reactor: Any, address: str, port: int) -> None:
+        self._reactor = reactor
+        self._address = address
+        self._port = port
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: N802 - Twisted's name
+        """Return where to connect."""
+        kind = TCP6ClientEndpoint if ":" in self._address else TCP4ClientEndpoint
+        endpoint = kind(self._reactor, self._address, self._port, timeout=CONNECT_PATIENCE)
+        name = uri.host.decode("ascii")
+        options = optionsForClientTLS(name, extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2})
+        return wrapClientTLS(options, endpoint)
+
+
+def _body(response: IResponse, limit: int) -> "Deferred[bytes]":
+    collector = _Collector(limit)
+    response.deliverBody(collector)  # type: ignore[no-untyped-call]
+    return collector.whole
+
+
+class _Collector(Protocol):
+    """Takes a body up to a limit; beyond it hangs up."""
+
+    def __init__(self, limit: int) -> None:
+        self.whole: Deferred[bytes] = Deferred(lambda _: self._hang_up())
+        self._limit = limit
+        self._taken = bytearray()
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """Take what has come."""
+        self._taken += data
+        if len(self._taken) > self._limit and not self.whole.called:
+            self.whole.errback(FetchError(f"there is more than {self._limit} bytes of it"))
+            self._hang_up()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
+        """See whether that was all."""
+        if self.whole.called:
+            return
+        if reason.check(ResponseDone):  # type: ignore[no-untyped-call]
+            self.whole.callback(bytes(self._taken))
+        else:
+            # Without a length the end of the connection would be the end of the text, and anybody can cut a connection.
+            self.whole.errback(FetchError("the answer was cut off"))
+
+    def _hang_up(self) -> None:
+        # There is nothing to hang up on when the whole answer came at once.
+        if abort := getattr(self.transport, "abortConnection", None):
+            abort()

@@ -1,0 +1,47 @@
+"""A small HTTPS server on loopback that gives the answers it was told to give."""
+
+import http.server
+import threading
+
+
+class FakeHttps:
+    """Enter it to start; ``answers`` maps a path to a status and a body, or to bytes that are sent as they are."""
+
+    def __init__(self, context, host="127.0.0.1"):
+        self.answers = {}
+        self.asked = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.asked.append((self.headers["Host"], self.path))
+                answer = outer.answers.get(self.path, (404, b""))
+                if isinstance(answer, bytes):
+                    self.wfile.write(answer)
+                    return
+                status, body = answer
+                self.send_response(status)
+                self.send_header("Content-Type", "text/plain")
+                self.send_header("Content-Length", str(len(body)))
+                if status == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_arguments):
+                """Say nothing."""
+
+        self._server = http.server.ThreadingHTTPServer((host, 0), Handler)
+        self._server.handle_error = lambda *_arguments: None
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
