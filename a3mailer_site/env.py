@@ -141,6 +141,10 @@ class Env:
     # The most recipients in one message.
     recipient_limit: int = 1000
 
+    # Seconds before the greeting on the SMTP port. Whoever speaks in them is refused: programs that send junk often do.
+    # Never for clients on this machine or on the allow-list. 0: greet at once; 2 to 5 keep many out.
+    greet_delay: int = 0
+
     # Connections open at once: over all mail ports, and from one address.
     connection_limit: int = 2000
     connection_limit_per_address: int = 1000

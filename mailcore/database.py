@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from mailcore.dialogue import NoSpaceError, UnavailableError
 from mailcore.threads import Pool, WayBack
@@ -95,18 +97,25 @@ def _leave_no_transaction() -> None:
 class DatabaseDoors:
     """The doors (``transport.Doors``) of a process that has a database."""
 
-    __slots__ = ("_committer", "_readers", "_verifiers", "_verify", "begun", "connection")
+    __slots__ = ("_clock", "_committer", "_readers", "_verifiers", "_verify", "begun", "connection")
 
     connection: Any
     begun: Any
 
-    def __init__(self, way_back: WayBack, verify: Verify, committer: Committing | None = None) -> None:
+    def __init__(
+        self,
+        way_back: WayBack,
+        verify: Verify,
+        committer: Committing | None = None,
+        clock: IReactorTime | None = None,
+    ) -> None:
         self._readers = Pool("database", way_back, threads=READERS, waiting=READS_WAITING, wrap=in_database_thread)
         self._verifiers = Pool(
             "passwords", way_back, threads=VERIFIERS, waiting=LOGINS_WAITING, wrap=in_database_thread
         )
         self._verify = verify
         self._committer = committer
+        self._clock = clock
         self.connection = None
         self.begun = None
 
@@ -117,6 +126,7 @@ class DatabaseDoors:
         doors._verifiers = self._verifiers
         doors._verify = self._verify
         doors._committer = self._committer
+        doors._clock = self._clock
         doors.connection = connection
         doors.begun = None
         return doors
@@ -130,6 +140,12 @@ class DatabaseDoors:
         if self._committer is None:
             return fail(UnavailableError("this process has no group commit"))
         return self._committer.submit(work)
+
+    def pause(self, seconds: float) -> "Deferred[None]":
+        """Fire after so many seconds."""
+        if self._clock is None:
+            raise RuntimeError("this process has no clock for its doors")
+        return deferLater(self._clock, seconds)
 
     def verify_password(self, login: str, password: str, address: str, protocol: str) -> "Deferred[Any]":
         """Fire with the account that this password opens, or with ``None``."""

@@ -5,6 +5,7 @@ order things end.
 """
 
 import contextlib
+import ipaddress
 import time
 from collections.abc import Callable
 from functools import partial
@@ -60,12 +61,18 @@ def smtp_session(peer: Peer, *, submission: bool = False, lmtp: bool = False) ->
         hostname=env.host_name,
         submission=submission,
         lmtp=lmtp,
+        greet_delay=0.0 if submission or lmtp or is_exempt(peer.address) else float(env.greet_delay),
         tls_available=True,
         plaintext_auth_ok=env.plaintext_allowed(peer.address),
         message_limit=env.message_limit,
         recipient_limit=env.recipient_limit,
     )
     return SmtpSession(policy, peer, Spool)
+
+
+def is_exempt(address: str) -> bool:
+    """Say whether somebody at this address is let in at once: from this machine, or on the allow-list."""
+    return ipaddress.ip_address(address).is_loopback or blocklist.guard.allows(address)
 
 
 def imap_session(peer: Peer) -> Session:
@@ -112,7 +119,7 @@ class MailProcess:
         self._reactor = reactor
         way_back = WayBack(reactor)
         self._committer = commit.Committer(way_back)
-        self._doors = DatabaseDoors(way_back, passwords.verify, self._committer)
+        self._doors = DatabaseDoors(way_back, passwords.verify, self._committer, reactor)
         self._tuning = Tuning(reactor, way_back, polled=True)
         self._connections = Connections(limits, blocklist.guard.refuses)
         self._blocked = BlockedHere(reactor, self._doors, self._connections)

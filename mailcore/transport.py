@@ -96,6 +96,9 @@ class Doors(Protocol):
     def commit(self, work: Any) -> Awaitable[Any]:
         """Hand a unit of work to the group commit; the answer comes when it is on disk."""
 
+    def pause(self, seconds: float) -> Awaitable[None]:
+        """Let so many seconds pass."""
+
     def verify_password(self, login: str, password: str, address: str, protocol: str) -> Awaitable[Any]:
         """Return the account that this password opens, or ``None``."""
 

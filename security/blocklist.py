@@ -78,6 +78,13 @@ class Blocklist:
             return None
         return written(found)
 
+    def allows(self, address: str) -> bool:
+        """Say whether this address is on the allow-list."""
+        try:
+            return self._allowed.covering(parse_address(address)) is not None
+        except ValueError:
+            return False
+
 
 def read(now: datetime | None = None) -> Blocklist:
     """Read the list from the database, in one statement."""
@@ -116,6 +123,10 @@ class Guard:
     def covers(self, address: str) -> bool:
         """Say whether the address is kept out."""
         return self._list.covering(address, time.time()) is not None
+
+    def allows(self, address: str) -> bool:
+        """Say whether the address is on the allow-list."""
+        return self._list.allows(address)
 
     def refuses(self, address: str) -> bool:
         """Say whether somebody who comes from this address is turned away, and count it."""

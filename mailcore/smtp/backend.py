@@ -63,8 +63,10 @@ class _FreeSpace:
 free_space = _FreeSpace()
 
 
-async def begin_session(question: BeginSession, doors: Any) -> Reply | None:  # noqa: ARG001 - all answers look alike
-    """Welcome everybody; the transport has already refused whom it must."""
+async def begin_session(question: BeginSession, doors: Any) -> Reply | None:
+    """Welcome everybody, after a while where that is wished; the transport has already refused whom it must."""
+    if question.delay:
+        await doors.pause(question.delay)
     return None
 
 

@@ -11,9 +11,13 @@ from mailcore.message.envelope import BodySink, Client, Envelope, Recipient
 
 @dataclass(frozen=True, slots=True)
 class BeginSession(Question):
-    """May this client speak to us? The answer is ``None`` for yes, or the ``Reply`` to send before closing."""
+    """May this client speak to us? The answer is ``None`` for yes, or the ``Reply`` to send before closing.
+
+    It comes ``delay`` seconds later: programs that send junk do not wait for it.
+    """
 
     client: Client
+    delay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ TLS_ALREADY = Reply(503, "5.5.1", "TLS is active already")
 AUTHENTICATED_ALREADY = Reply(503, "5.5.1", "You are authenticated already")
 UNKNOWN_MECHANISM = Reply(504, "5.5.4", "Unknown authentication mechanism")
 UNKNOWN_PARAMETER = Reply(555, "5.5.4", "Unknown parameter")
+SPOKE_TOO_EARLY = Reply(554, "5.5.1", "You spoke before the greeting (RFC 5321 section 4.3.1)")
 NOT_A_WEB_SERVER = Reply(554, "5.5.1", "This is a mail server")
 
 # Permanent, about who asks

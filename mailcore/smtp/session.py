@@ -72,6 +72,7 @@ class Policy:
     lmtp: bool = False  # LHLO, and a reply for each recipient at the end
     tls_available: bool = False  # there is a certificate: STARTTLS can be offered
     plaintext_auth_ok: bool = False  # this client may send its password without TLS
+    greet_delay: float = 0.0  # seconds before the greeting, in which nothing may be said
     message_limit: int = 50 * 1024 * 1024  # octets
     recipient_limit: int = 1000  # in one message
     # Errors, and commands that bring no mail forward, before 421. An accepted message sets both back to 0.
@@ -270,9 +271,12 @@ class SmtpSession(Conversation):
 
     def _greeting(self) -> Handler:
         try:
-            refusal: Reply | None = yield BeginSession(self._client)
+            refusal: Reply | None = yield BeginSession(self._client, self._policy.greet_delay)
         except UnansweredError:
             refusal = replies.NO_SERVICE_NOW
+        if refusal is None and self._policy.greet_delay and self._lines.peek(1):
+            figures.count(f"smtp.greeting.refused.{replies.SPOKE_TOO_EARLY.status}")
+            refusal = replies.SPOKE_TOO_EARLY
         self._say(refusal or replies.banner(self._policy.hostname, "LMTP" if self._policy.lmtp else "ESMTP"))
         if refusal is not None:
             self._close()

@@ -29,8 +29,9 @@ class Introduced(Wire):
 
 @pytest.mark.parametrize("header", [LINE, BINARY])
 def test_a_message_is_said_to_come_from_who_is_behind_the_balancer(server, person, header):
-    with Introduced(server.ports["smtp"], header + b"EHLO client.example\r\n") as wire:
+    with Introduced(server.ports["smtp"], header) as wire:
         assert wire.line().startswith(b"220 ")
+        wire.send(b"EHLO client.example\r\n")
         while not wire.line().startswith(b"250 "):
             pass
         for command in (b"MAIL FROM:<a@example.net>", b"RCPT TO:<%b>" % person.address.encode(), b"DATA"):
@@ -48,6 +49,15 @@ def test_every_port_takes_a_header_before_everything_else(server, name):
         assert wire.line()[:3] in {b"220", b"* O", b"+OK"}
         open_ones = server.control("connections")["connections"]
     assert [one["protocol"] for one in open_ones if one["address"] == CLIENT] == [name]
+
+
+def test_who_speaks_before_the_greeting_is_refused_where_that_is_delayed(server):
+    with Introduced(server.ports["smtp"], LINE + b"EHLO client.example\r\n") as wire:
+        assert wire.line().startswith(b"554 5.5.1 ")
+        with pytest.raises(ConnectionError):
+            wire.line()
+    with Introduced(server.ports["lmtp"], LINE + b"LHLO client.example\r\n") as wire:
+        assert wire.line().startswith(b"220 ")
 
 
 def test_without_a_header_the_balancer_is_cut_off_without_a_word(server):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from django.db import InterfaceError, OperationalError, connection, transaction
+from twisted.internet.task import Clock
 
 from mailcore import database
 from mailcore.database import DatabaseDoors, in_database_thread
@@ -106,3 +107,17 @@ def test_the_doors_of_a_connection_lead_to_the_same_rooms():
     mine.commit("work").addErrback(refused.append)
     assert refused[0].check(UnavailableError)
     doors.close()
+
+
+def test_a_pause_lasts_as_long_as_it_should():
+    clock = Clock()
+    doors = DatabaseDoors(WayBack(Hasty()), verify=lambda *args: args, clock=clock).at(object())
+    try:
+        over = []
+        doors.pause(2.0).addCallback(over.append)
+        clock.advance(1.9)
+        assert over == []
+        clock.advance(0.2)
+        assert over == [None]
+    finally:
+        doors.close()

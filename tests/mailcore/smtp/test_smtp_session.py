@@ -463,6 +463,38 @@ def test_ehlo_names_what_there_is():
     ]
 
 
+LATE = replace(MX, greet_delay=2.0)
+
+
+def late(policy=LATE):
+    """A session whose greeting is still to come."""
+    session = SmtpSession(policy, Peer("192.0.2.1", 4000), MemoryBody)
+    (ask,) = session.greet()
+    assert ask.question.delay == policy.greet_delay
+    return session
+
+
+@pytest.mark.parametrize("data", [b"E", b"EHLO c.example\r\n", b"\r\n", b"\x16\x03\x01"])
+def test_who_speaks_before_the_greeting_is_refused(data):
+    session = late()
+    assert session.receive(data) == []
+    assert session.answer(None) == [
+        Send(b"554 5.5.1 You spoke before the greeting (RFC 5321 section 4.3.1)\r\n"),
+        Close(),
+    ]
+
+
+def test_who_waits_for_the_greeting_is_greeted():
+    (said,) = late().answer(None)
+    assert said.data.startswith(b"220 mx.example.com ESMTP")
+
+
+def test_where_nothing_is_delayed_nobody_can_be_too_early():
+    session = late(MX)
+    session.receive(b"EHLO c.example\r\n")
+    assert session.answer(None)[0].data.startswith(b"220 mx.example.com ESMTP A3Mailer\r\n250-mx.example.com\r\n")
+
+
 # AUTH
 
 
