@@ -49,8 +49,8 @@ def _create(talk: Talk, arguments: Parser) -> Exchange:
     given = arguments.mailbox_as_given().removesuffix(names.SEPARATOR)
     uses = _create_parameters(arguments) if arguments.accept(b" ") else ()
     arguments.end()
-    name = names.composed(given)
-    made: int = yield CreateMailbox(talk.account, names.fold_inbox(name), " ".join(uses))
+    name = names.canonical(given)
+    made: int = yield CreateMailbox(talk.account, name, " ".join(uses))
     talk.has_named(name)
     if talk.rev2 and name != given:
         # RFC 9051 section 6.3.4: a name that was changed is told.
@@ -88,7 +88,7 @@ def _delete(talk: Talk, arguments: Parser) -> Exchange:
     talk.has_named(name)
     if talk.selected and talk.selected.key.mailbox == removed:
         yield from leave(talk)
-    if talk.rev2 and names.composed(given) != given:
+    if talk.rev2 and name != given:
         yield responses.listed(b"\\NonExistent", talk.mailbox_name(name), talk.mailbox_name(given))
     return responses.completed(b"DELETE")
 

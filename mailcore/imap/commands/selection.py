@@ -36,8 +36,8 @@ def _select(talk: Talk, arguments: Parser, *, read_only: bool) -> Exchange:
     selected = talk.selected = Selected(name, opened, read_only=read_only, rev2=talk.rev2)
     yield _description(talk, selected)
     if talk.rev2:
-        # RFC 9051 section 6.3.2: if the client has written the name in another form, that is told too.
-        old = b"" if names.composed(given) == given else talk.mailbox_name(given)
+        # RFC 9051 sections 6.3.2 and 8: if the client has written the name in another form, that is told too.
+        old = b"" if name == given else talk.mailbox_name(given)
         yield responses.listed(opened.special_use.encode("ascii"), talk.mailbox_name(name), old)
     if resync is not None:
         yield from resynchronise(talk, selected, resync)

@@ -76,6 +76,7 @@ def test_a_client_of_rev2_is_told_that_a_name_was_changed(bob):
 def test_a_client_of_rev2_is_told_the_form_of_a_name_that_it_writes_otherwise(bob):
     bob.do(b"0 ENABLE IMAP4rev2")
     bob.do(b'1 CREATE "\xc3\xa9"')
+    assert bob.do(b"1 CREATE inbox/x").startswith(b'* LIST () "/" INBOX/x ("OLDNAME" (inbox/x))\r\n')
     # RFC 9051 sections 6.3.2, 6.3.6, 6.3.9.7
     for command in (b"SELECT", b"EXAMINE"):
         assert b'* LIST () "/" "\xc3\xa9" ("OLDNAME" ("e\xcc\x81"))\r\n' in bob.do(b'2 %b "e\xcc\x81"' % command)

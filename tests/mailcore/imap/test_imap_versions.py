@@ -130,7 +130,7 @@ def test_9_another_select_closes_the_mailbox_first(line):
     ("name", "shown"),
     [
         (b"INBOX", b'* LIST () "/" INBOX\r\n'),
-        (b"inbox", b'* LIST () "/" INBOX\r\n'),
+        (b"inbox", b'* LIST () "/" INBOX ("OLDNAME" (inbox))\r\n'),  # section 8
         (b"Work", b'* LIST () "/" Work\r\n'),
         (b'"' + CAFE + b'"', b'* LIST () "/" "' + CAFE + b'"\r\n'),
     ],
