@@ -149,6 +149,8 @@ class SetMetadata:
         kept = dict(self.values)
         if self.mailbox is not None and SPECIAL_USE in kept:
             self._set_use(self.mailbox, kept.pop(SPECIAL_USE) or b"")
+        if self.mailbox is not None:
+            batch.modseq(self.mailbox, told=True)  # RFC 7162 section 3.2; no message has changed
         batch.annotations_changed(self._seen_by())
         for user in (None, self.account):
             prefix = SHARED if user is None else PRIVATE

@@ -107,6 +107,24 @@ def test_whatever_stands_for_an_entry_is_one_or_refused(octets):
     assert "//" not in entry
 
 
+def test_a_mailbox_has_a_new_modseq_when_it_is_described(bob):
+    # RFC 7162 section 3.2
+    def told():
+        return bob.do(b"h STATUS Work (HIGHESTMODSEQ)").split(b"\r\n")[-3]
+
+    assert told() == b"* STATUS Work (HIGHESTMODSEQ 1)"
+    write(bob, b"Work", b"/private/comment", b'"x"')
+    assert told() == b"* STATUS Work (HIGHESTMODSEQ 2)"
+    write(bob, b"Work", b"/private/comment", b"NIL", b"/shared/comment", b'"x"')
+    assert told() == b"* STATUS Work (HIGHESTMODSEQ 3)"
+    write(bob, b'""', b"/private/comment", b'"x"')
+    assert told() == b"* STATUS Work (HIGHESTMODSEQ 3)"
+    bob.do(b"i SELECT Work")
+    assert bob.do(b'j SETMETADATA Work (/private/comment "y")') == b"j OK SETMETADATA completed\r\n"
+    assert bob.do(b"k NOOP") == b"k OK NOOP completed\r\n"
+    assert b"[HIGHESTMODSEQ 4]" in bob.do(b"l SELECT Work")
+
+
 @pytest.mark.parametrize(
     ("arguments", "entries"),
     [
