@@ -409,6 +409,8 @@ class ImapSession(Conversation):
         limit, total, count = LITERAL_LIMIT, LITERALS_LIMIT, LITERAL_COUNT_LIMIT
         if not self._talk.account:
             limit, total, count = STRANGER_LITERAL_LIMIT, STRANGER_LITERALS_LIMIT, STRANGER_LITERAL_COUNT_LIMIT
+        if event.size > limit and self._talk.account and metadata.brings_value(event.text):
+            raise CommandRefusedError(responses.refused(Refused.VALUE_TOO_LONG))
         if event.size > limit or event.kept + event.size > total or len(event.literals) >= count:
             raise CommandRefusedError(responses.LITERAL_REFUSED)
 

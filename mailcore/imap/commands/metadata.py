@@ -19,6 +19,14 @@ _OPTIONS = re.compile(rb"\([A-Za-z]")
 _DEPTHS = {b"0": 0, b"1": 1, b"INFINITY": -1}
 
 
+_BRINGS = re.compile(rb"[^ ]+ SETMETADATA [^(]+\(", re.IGNORECASE)
+
+
+def brings_value(text: bytes) -> bool:
+    """Say whether the literal that this ends with may be a value: too long for a literal is too long for a value."""
+    return _BRINGS.match(text) is not None
+
+
 def _getmetadata(talk: Talk, arguments: Parser) -> Exchange:
     """Tell annotations: ``getmetadata = "GETMETADATA" [SP getmetadata-options] SP mailbox SP entries``.
 

@@ -160,6 +160,11 @@ def test_what_is_too_long_to_tell_is_said_to_be(bob):
 
 
 def test_too_much_is_refused_and_changes_nothing(bob, monkeypatch):
+    for wait in (b"", b"+"):  # RFC 5464 section 4.3: also what is too long for any literal
+        said = bob.do(
+            b"a SETMETADATA Work (/private/a {%d%b}" % (10**6, wait) + (b"\r\n%b)" % bytes(10**6) if wait else b"")
+        )
+        assert said == b"a NO [METADATA MAXSIZE 32768] Value is too long\r\n"
     long = b"{%d+}\r\n" % (metadata.VALUE_LIMIT + 1) + b"x" * (metadata.VALUE_LIMIT + 1)
     said = bob.do(b'a SETMETADATA Work (/private/a "1" /private/b ' + long + b")")
     assert said.startswith(b"a NO [METADATA MAXSIZE 32768] ")
