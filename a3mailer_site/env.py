@@ -132,6 +132,10 @@ class Env:
     # Keep to what other domains say over HTTPS of their mail hosts (MTA-STS).
     mta_sts: bool = True
 
+    # What somebody hands in again within so many seconds, unchanged and with its Message-ID, is not sent again:
+    # programs do that when they have missed our answer. 0: every message is sent.
+    submit_once: int = 3600
+
     # The largest message accepted, in bytes.
     message_limit: int = 50 * 1024 * 1024
 

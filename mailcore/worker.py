@@ -29,7 +29,7 @@ from mailcore.store.indexing import Indexer
 from mailcore.threads import WayBack
 from mailcore.tuning import Tuning
 from mailqueue import counts
-from mailqueue.models import StsPolicy
+from mailqueue.models import StsPolicy, Submission
 from security import posture, tallies
 from security.sealing import HeadLog, seal
 
@@ -42,6 +42,7 @@ SEAL_EVERY = 1.0
 TELL_HEAD_EVERY = 60.0
 FORGET_ANSWERS_EVERY = 600.0
 FORGET_POLICIES_EVERY = 3600.0
+FORGET_SUBMISSIONS_EVERY = 600.0
 FOLD_COUNTS_EVERY = 5.0
 INDEX_EVERY = 0.25
 SCAN_EVERY = 15 * 60.0
@@ -81,6 +82,7 @@ class WorkerProcess:
         self._regularly(TELL_HEAD_EVERY, HeadLog().tell)
         self._regularly(FORGET_ANSWERS_EVERY, lambda: KeptAnswer.objects.forget_outlived(timezone.now()))
         self._regularly(FORGET_POLICIES_EVERY, lambda: StsPolicy.objects.forget_outlived(timezone.now()))
+        self._regularly(FORGET_SUBMISSIONS_EVERY, lambda: Submission.objects.forget_outlived(current().submit_once))
         self._regularly(FOLD_COUNTS_EVERY, counts.fold)
         self._regularly(INDEX_EVERY, lambda: self._indexer.turn(time.time()))
         self._regularly(SCAN_EVERY, posture.scan)

@@ -5,7 +5,7 @@ the message in the queue, in the traces and in the events, and stays when the me
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import models
@@ -244,6 +244,41 @@ class Route(models.Model):
         """Store the domain in its one form."""
         self.domain = self.domain.strip().rstrip(".").lower()
         super().save(*args, **kwargs)
+
+
+class SubmissionManager(models.Manager["Submission"]):
+    """What was handed in a short while ago."""
+
+    def find(self, user: int, mark: bytes, seconds: int) -> int | None:
+        """Return the queue id of the message that this user handed in with this mark within so many seconds."""
+        since = timezone.now() - timedelta(seconds=seconds)
+        return self.filter(user=user, mark=mark, at__gt=since).values_list("message", flat=True).first()
+
+    def keep(self, user: int, mark: bytes, message: int, at: datetime) -> None:
+        """Take note of a message; what was noted of the same one before is over."""
+        self.filter(user=user, mark=mark).delete()
+        self.bulk_create([Submission(user=user, mark=mark, message=message, at=at)], ignore_conflicts=True)
+
+    def forget_outlived(self, seconds: int) -> int:
+        """Remove what nobody will look for any more; returns how many."""
+        return self.filter(at__lte=timezone.now() - timedelta(seconds=seconds)).delete()[0]
+
+
+class Submission(models.Model):
+    """A message that somebody handed in, by what tells it from all others: it is not taken twice."""
+
+    user = models.BigIntegerField()  # no foreign key: it outlives nobody by more than an hour
+    mark = models.BinaryField(max_length=32)
+    message = models.BigIntegerField()  # the queue id
+    at = models.DateTimeField(db_index=True)
+
+    objects = SubmissionManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "mark"], name="submission_once")]
+
+    def __str__(self) -> str:
+        return to_text(self.message)
 
 
 class StsPolicyManager(models.Manager["StsPolicy"]):

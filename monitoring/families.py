@@ -139,6 +139,12 @@ ROWS: tuple[Row, ...] = (
     _row("messages.accepted_bytes", "counter", "a3mailer_message_bytes_total", "Bytes of messages accepted over SMTP"),
     _row("messages.delivered", "counter", "a3mailer_messages_delivered_total", "Messages put into mailboxes"),
     _row("messages.queued", "counter", "a3mailer_messages_queued_total", "Recipients put into the queue"),
+    _row(
+        "smtp.submitted_again",
+        "counter",
+        "a3mailer_submitted_again_total",
+        "Messages handed in again, and not sent twice",
+    ),
     _row("smtp.greeting.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="greeting"),
     _row("smtp.sender.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="sender"),
     _row("smtp.recipient.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="recipient"),

@@ -14,7 +14,7 @@ from mailcore.intake.routing import Delivery, Plan, Relay
 from mailcore.store.acts import delivered
 from mailcore.store.batch import Batch, OverQuotaError, Work
 from mailcore.store.prepared import Prepared
-from mailqueue.models import MessageEvent, MessageTrace, QueuedMessage, QueueEntry
+from mailqueue.models import MessageEvent, MessageTrace, QueuedMessage, QueueEntry, Submission
 
 Direction = MessageTrace.Direction
 Kind = MessageEvent.Kind
@@ -37,6 +37,7 @@ class Acceptance:
     eight_bit: bool = False
     submitter_id: int | None = None
     internal_date: int | None = None
+    mark: bytes | None = None  # what tells it from all others, for ``Submission``
 
     @property
     def users(self) -> Collection[int]:
@@ -65,6 +66,8 @@ class Acceptance:
             self._deliver(batch, delivery)
         if self.plan.relays:
             self._queue(batch)
+        if self.mark is not None and self.submitter_id is not None:
+            Submission.objects.keep(self.submitter_id, self.mark, self.message, batch.now)
         return self.message
 
     def _check_room(self, batch: Batch) -> None:

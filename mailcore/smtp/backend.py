@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from a3mailer_site.env import current
 from a3mailer_site.figures import figures
 from a3mailer_site.ids import new_id, to_text
@@ -13,6 +15,7 @@ from accounts.addresses import may_send_as
 from mailcore.dialogue import NoSpaceError, Question
 from mailcore.intake.acceptance import Acceptance, Direction, Together
 from mailcore.intake.login import verify_password
+from mailcore.intake.once import fingerprint, once
 from mailcore.intake.routing import (
     BAD_DESTINATION,
     MAILBOX_FULL,
@@ -34,6 +37,9 @@ from mailcore.smtp.questions import AcceptForEach, AcceptMessage, BeginSession, 
 from mailcore.store.batch import GoneError, OverQuotaError
 from mailcore.store.prepared import INLINE_LIMIT, Prepared, prepare
 from mailcore.store.spool import Spool
+from mailqueue.models import Submission
+
+log = structlog.get_logger("mailcore.smtp.backend")
 
 DISK_FULL = Reply(452, "4.3.1", "Insufficient system storage, try again later")
 NOT_YOURS = Reply(553, "5.7.1", "This address does not belong to your login")
@@ -138,6 +144,28 @@ async def _answer(envelope: Envelope, body: Spool, doors: Any) -> Reply:
 
 
 async def _accept(envelope: Envelope, body: Spool, doors: Any) -> Reply:
+    """Take the message, unless the same login has just handed in the very same one."""
+    account, seconds = _login(envelope), current().submit_once
+    if account is None or not seconds:
+        return await _take(envelope, body, doors)
+    is_small = body.size <= INLINE_LIMIT and body.in_memory
+    mark = _mark(envelope, body) if is_small else await doors.database(_mark, envelope, body)
+    if mark is None:
+        return await _take(envelope, body, doors)
+    async with once(account, mark):
+        earlier = await doors.database(Submission.objects.find, account, mark, seconds)
+        if earlier is None:
+            return await _take(envelope, body, doors, mark)
+    figures.count("smtp.submitted_again")
+    log.info("a message was handed in again and is not sent twice", message=to_text(earlier), sender=envelope.sender)
+    return Reply(250, "2.0.0", f"Ok: queued as {to_text(earlier)} before")
+
+
+def _mark(envelope: Envelope, body: Spool) -> bytes | None:
+    return fingerprint(envelope, body.read())
+
+
+async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None = None) -> Reply:
     started = time.monotonic()
     where = plan_now(envelope.recipients)
     if where is None:
@@ -161,6 +189,7 @@ async def _accept(envelope: Envelope, body: Spool, doors: Any) -> Reply:
         smtputf8=envelope.smtputf8,
         eight_bit=envelope.body_type != "7BIT",
         submitter_id=_login(envelope),
+        mark=mark,
     )
     if envelope.sender and any("SUCCESS" in recipient.notify for recipient in envelope.recipients):
         notice = await doors.database(success_notice, envelope, where, message, ready)

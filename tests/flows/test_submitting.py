@@ -159,3 +159,17 @@ def test_bcc_goes_and_date_and_message_id_come(any_server, person, friend):
 def test_submission_without_login_is_refused(server, person):
     with Smtp(server.ports["submissions"], tls=True) as smtp:
         assert smtp.envelope(person.address, person.address).startswith(b"530 5.7.0")
+
+
+def test_a_message_that_is_handed_in_twice_arrives_once(any_server, person, friend):
+    content = letter(person.address, friend.address, extra="Message-ID: <once@client.example>\r\n")
+    replies = []
+    for _ in range(2):
+        with Smtp(any_server.ports["submission"]) as smtp:
+            smtp.starttls()
+            smtp.login(person.address, person.password)
+            smtp.envelope(person.address, friend.address)
+            replies.append(smtp.data(content))
+    first, second = replies
+    assert second == first + b" before"
+    assert len(friend.mail()) == 1

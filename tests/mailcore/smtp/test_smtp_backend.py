@@ -1,10 +1,18 @@
 """What an SMTP session's questions are answered with a real database: who may send what, and what is made of it."""
 
-import pytest
+import dataclasses
+from datetime import timedelta
 
+import pytest
+from django.utils import timezone
+from twisted.internet.defer import Deferred
+
+from a3mailer_site import env
 from accounts.models import Alias, AliasTarget
 from mailcore.conversation import CommandRefusedError
 from mailcore.dialogue import Login, Peer, TlsFacts
+from mailcore.intake import once as once_module
+from mailcore.intake.once import once
 from mailcore.lines import LineBuffer
 from mailcore.message.envelope import Client, Envelope, Recipient
 from mailcore.message.headers import Headers
@@ -25,8 +33,9 @@ from mailcore.smtp.questions import AcceptForEach, AcceptMessage, CheckRecipient
 from mailcore.store import spool
 from mailcore.store.batch import GoneError
 from mailcore.store.commit import run
+from mailcore.store.models import Message
 from mailqueue.bodies import read_body
-from mailqueue.models import Body, MessageTrace, QueuedMessage
+from mailqueue.models import Body, MessageTrace, QueuedMessage, Submission
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -271,3 +280,115 @@ def test_over_lmtp_one_who_is_in_the_way_stops_nobody_else(make_user, doors, cod
         person for person, code in zip(people, codes, strict=True) if code == 250
     )
     assert VANISHED.code == 451
+
+
+# -- Handing in again -------------------------------------------------------------------------------------------------
+
+LETTER = b"From: <alice@example.com>\r\nMessage-ID: <1@example.com>\r\nSubject: x\r\n\r\nhello\r\n"
+
+
+def hand_in(user, content=LETTER, recipients=("far@elsewhere.example",), sender="alice@example.com"):
+    reply = send(logged_in(user), content, *recipients, sender=sender)
+    assert reply.code == 250, reply
+    return reply.text
+
+
+def test_what_is_handed_in_again_is_not_sent_again(alice):
+    first, second = hand_in(alice), hand_in(alice)
+    assert second == f"{first} before"
+    assert QueuedMessage.objects.count() == 1
+    assert MessageTrace.objects.count() == 1
+    assert hand_in(alice) == second
+
+
+def test_the_order_of_recipients_makes_no_difference(alice):
+    hand_in(alice, recipients=("a@elsewhere.example", "b@elsewhere.example"))
+    hand_in(alice, recipients=("b@elsewhere.example", "a@elsewhere.example", "b@elsewhere.example"))
+    assert QueuedMessage.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"content": LETTER.replace(b"hello", b"hallo")},
+        {"content": LETTER.replace(b"<1@", b"<2@")},
+        {"recipients": ("far@elsewhere.example", "too@elsewhere.example")},
+        {"recipients": ("too@elsewhere.example",)},
+        {"sender": ""},
+    ],
+)
+def test_what_differs_in_anything_is_another_message(alice, other):
+    hand_in(alice)
+    hand_in(alice, **other)
+    assert QueuedMessage.objects.count() == 2
+
+
+def test_without_a_message_id_two_are_two(alice):
+    content = LETTER.replace(b"Message-ID: <1@example.com>\r\n", b"")
+    hand_in(alice, content)
+    hand_in(alice, content)
+    assert QueuedMessage.objects.count() == 2
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0, 2), (60, 2), (7200, 1)])
+def test_only_for_a_while(alice, monkeypatch, seconds, count):
+    monkeypatch.setattr(env, "_current", dataclasses.replace(env.current(), submit_once=seconds))
+    hand_in(alice)
+    Submission.objects.update(at=timezone.now() - timedelta(hours=1))
+    hand_in(alice)
+    assert QueuedMessage.objects.count() == count
+    assert Submission.objects.count() == bool(seconds)
+
+
+def test_what_was_refused_is_taken_when_it_comes_again(alice, bob):
+    type(bob).objects.filter(pk=bob.pk).update(quota=10, used_quota=10)
+    content = LETTER
+    assert send(logged_in(alice), content, "bob@example.com", sender="alice@example.com").code == 452
+    type(bob).objects.filter(pk=bob.pk).update(quota=0)
+    assert send(logged_in(alice), content, "bob@example.com", sender="alice@example.com").code == 250
+    assert Message.objects.count() == 1
+
+
+def test_the_same_from_two_people_is_two(make_user, alice):
+    domain = alice.domain
+    alias = Alias.objects.create(address="team@example.com", domain=domain)
+    carol = make_user("carol@example.com")
+    for user in (alice, carol):
+        AliasTarget.objects.create(alias=alias, address=user.email)
+        content = LETTER.replace(b"alice@example.com", b"team@example.com")
+    for user in (alice, carol):
+        hand_in(user, content, sender="team@example.com")
+    assert QueuedMessage.objects.count() == 2
+
+
+def test_strangers_may_say_the_same_as_often_as_they_like(bob):
+    for _ in range(2):
+        assert send(OUTSIDE, LETTER, "bob@example.com").code == 250
+    assert Message.objects.count() == 2
+
+
+def test_who_hands_in_the_same_at_the_same_time_waits():
+    order = []
+
+    async def one(name, turn):
+        async with once(7, b"mark"):
+            order.append(f"{name} begins")
+            await turn
+            order.append(f"{name} ends")
+
+    turns = {name: Deferred() for name in "abc"}
+    for name, turn in turns.items():
+        Deferred.fromCoroutine(one(name, turn))
+    assert order == ["a begins"]
+    turns["a"].callback(None)
+    assert order[1:3] == ["a ends", "b begins"]
+    turns["b"].callback(None)
+    turns["c"].callback(None)
+    assert order[-3:] == ["b ends", "c begins", "c ends"]
+    assert not once_module._under_way
+
+
+def test_marks_that_nobody_looks_for_are_removed(alice):
+    hand_in(alice)
+    Submission.objects.update(at=timezone.now() - timedelta(hours=2))
+    assert Submission.objects.forget_outlived(3600) == 1
