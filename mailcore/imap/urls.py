@@ -54,9 +54,12 @@ def read_url(url: bytes) -> MessageUrl:
 
 
 def _mailbox(encoded: bytes) -> str:
-    """Read ``enc-mailbox``: UTF-8, percent-encoded, whatever form names have in commands (RFC 5092 section 11)."""
+    """Read ``enc-mailbox``: UTF-8, percent-encoded, whatever form names have in commands (RFC 5092 section 11).
+
+    It may be written in any form that is normalised to the name of the mailbox (RFC 9051 section 5.1).
+    """
     try:
-        return names.fold_inbox(names.decode_utf8(unquote_to_bytes(encoded)))
+        return names.canonical(names.decode_utf8(unquote_to_bytes(encoded)))
     except names.NameRefusedError as error:
         raise SyntaxRefusedError(str(error)) from error
 

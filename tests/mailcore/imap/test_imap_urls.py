@@ -14,6 +14,7 @@ GOOD = [
     (b"/inbox/;uid=20", ("INBOX", None, 20, Section(), None)),
     (b"/a/b;UIDVALIDITY=385759045/;UID=1", ("a/b", 385759045, 1, Section(), None)),
     (b"/Entw%C3%BCrfe/;UID=1/;SECTION=1.2", ("Entwürfe", None, 1, Section((1, 2)), None)),
+    (b"/Entwu%CC%88rfe/;UID=1", ("Entwürfe", None, 1, Section(), None)),
     (b"/a%3Bb/;UID=1/;section=header", ("a;b", None, 1, Section((), SectionText.HEADER), None)),
     (b"/A/;UID=1/;SECTION=2.MIME", ("A", None, 1, Section((2,), SectionText.MIME), None)),
     (
