@@ -155,7 +155,7 @@ _NOT_IN_URL = re.compile(rb"[^\x21-\x5b\x5e-\x7e]")
 
 def bad_url(url: bytes) -> bytes:
     """Say which URL of a CATENATE leads nowhere."""
-    return no(b"No such message or part", b"BADURL " + _NOT_IN_URL.sub(b"?", url[:1000]))
+    return no(b"No such message or part", b"BADURL " + (_NOT_IN_URL.sub(b"?", url[:1000]) or b"?"))
 
 
 def completed(command: bytes, code: bytes = b"") -> bytes:

@@ -251,6 +251,7 @@ REFUSED_CATENATIONS = [
     (b'CATENATE (URL ";UID=1/;SECTION=7")', b"a NO [BADURL ;UID=1/;SECTION=7] "),
     (b'CATENATE (URL "imap://else.example/INBOX/;UID=1")', b"a NO [BADURL imap://else.example/INBOX/;UID=1] "),
     (b'CATENATE (URL "a]b \\"")', b"a NO [BADURL a?b?\"] "),
+    (b'CATENATE (URL "")', b"a NO [BADURL ?] "),
     (b'CATENATE (TEXT {1+}\r\na URL ";UID=9" TEXT {1+}\r\nb)', b"a NO [BADURL ;UID=9] "),
     (b'CATENATE (URL ";UID=9" TEXT {1+}\r\nb URL ";UID=1")', b"a NO [BADURL ;UID=9] "),
     (b'CATENATE (TEXT {0+}\r\n URL ";UID=1/;PARTIAL=100000.1")', b"a NO [CANNOT] "),
