@@ -57,6 +57,7 @@ class Appending:
     """What has been read of the command. Only what follows ``place`` is looked at at the next literal."""
 
     name: str
+    given: str  # the name as the client wrote it
     replaced: int | None = None  # REPLACE: the UID of the message that goes
     messages: list[AppendedMessage] = field(default_factory=list)
     uploads: list[Upload] = field(default_factory=list)

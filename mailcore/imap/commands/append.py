@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from mailcore.conversation import CommandRefusedError
 from mailcore.dialogue import Question
-from mailcore.imap import responses, sequences
+from mailcore.imap import names, responses, sequences
 from mailcore.imap.collector import Announced
 from mailcore.imap.grammar import Parser, SyntaxRefusedError
 from mailcore.imap.questions import (
@@ -90,7 +90,8 @@ def begin(talk: Talk, arguments: Parser, command: bytes) -> Appending:
             arguments.space()
         replaced = _replaced(talk, arguments, uid=uid)
         arguments.space()
-    talk.appending = Appending(arguments.mailbox(), replaced)
+    given = arguments.mailbox_as_given()
+    talk.appending = Appending(names.canonical(given), given, replaced)
     return talk.appending
 
 
@@ -274,6 +275,9 @@ def _append(talk: Talk, arguments: Parser) -> Exchange:
     appended: Appended = yield AppendMessages(talk.account, appending.name, tuple(appending.messages), talk.device)
     talk.news = talk.selected is not None
     talk.has_made(appending.name, appended.uids)
+    if talk.rev2 and appending.name != appending.given:
+        # RFC 9051 section 6.3.12: if the client has written the name in another form, that is told.
+        yield responses.listed(b"", talk.mailbox_name(appending.name), talk.mailbox_name(appending.given))
     return responses.completed(b"APPEND", appenduid(appended))
 
 

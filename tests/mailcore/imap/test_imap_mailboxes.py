@@ -77,10 +77,14 @@ def test_a_client_of_rev2_is_told_the_form_of_a_name_that_it_writes_otherwise(bo
     bob.do(b"0 ENABLE IMAP4rev2")
     bob.do(b'1 CREATE "\xc3\xa9"')
     assert bob.do(b"1 CREATE inbox/x").startswith(b'* LIST () "/" INBOX/x ("OLDNAME" (inbox/x))\r\n')
-    # RFC 9051 sections 6.3.2, 6.3.6, 6.3.9.7
+    # RFC 9051 sections 6.3.2, 6.3.6, 6.3.9.7, 6.3.12
     for command in (b"SELECT", b"EXAMINE"):
         assert b'* LIST () "/" "\xc3\xa9" ("OLDNAME" ("e\xcc\x81"))\r\n' in bob.do(b'2 %b "e\xcc\x81"' % command)
         assert b'* LIST () "/" "\xc3\xa9"\r\n' in bob.do(b'3 %b "\xc3\xa9"' % command)
+    assert bob.do(b'3 APPEND "e\xcc\x81" {1+}\r\nx').startswith(
+        b'* LIST () "/" "\xc3\xa9" ("OLDNAME" ("e\xcc\x81"))\r\n'
+    )
+    assert b"OLDNAME" not in bob.do(b'3 APPEND "\xc3\xa9" {1+}\r\nx')
     assert b'* LIST () "/" "\xc3\xa8" ("OLDNAME" ("e\xcc\x81"))\r\n' in bob.do(b'4 RENAME "e\xcc\x81" "e\xcc\x80"')
     assert bob.do(b'5 DELETE "e\xcc\x80"') == (
         b'* LIST (\\NonExistent) "/" "\xc3\xa8" ("OLDNAME" ("e\xcc\x80"))\r\n5 OK DELETE completed\r\n'
