@@ -60,6 +60,7 @@ class QueuedMessage(models.Model):
     envid = models.CharField(max_length=100, blank=True)  # RFC 3461 section 4.4, decoded
     smtputf8 = models.BooleanField(default=False)
     eight_bit = models.BooleanField(default=False)
+    requiretls = models.BooleanField(default=False)  # RFC 8689
     submitter_id = models.BigIntegerField(_("submitted by"), null=True, blank=True)
     lane = models.CharField(_("lane"), max_length=8, choices=Lane, blank=True, default="")  # empty: in the trash
     fresh = models.BooleanField(default=False)  # a recipient waits for its first attempt

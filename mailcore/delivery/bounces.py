@@ -64,7 +64,13 @@ def make_notice(mail: Mail, results: Sequence[tuple[Result, Action]], now: datet
         arrived_at=int(mail.received_at.timestamp()),
         utf8=mail.smtputf8,
     )
-    acceptance = accept_internal(mail.sender, build(notification), about=mail.id, smtputf8=notification.smtputf8)
+    acceptance = accept_internal(
+        mail.sender,
+        build(notification),
+        about=mail.id,
+        smtputf8=notification.smtputf8,
+        requiretls=mail.requiretls,
+    )
     if acceptance is None:
         return None
     kind = MessageEvent.Kind.DELAY_NOTICE if told[0][1] is Action.DELAYED else MessageEvent.Kind.BOUNCED
@@ -72,7 +78,7 @@ def make_notice(mail: Mail, results: Sequence[tuple[Result, Action]], now: datet
 
 
 def _returns_all(mail: Mail) -> bool:
-    if mail.ret == "HDRS":
+    if mail.ret == "HDRS" or mail.requiretls:  # RFC 8689 section 5
         return False
     return mail.size <= (RETURN_LIMIT if mail.ret == "FULL" else FULL_RETURN_LIMIT)
 

@@ -169,6 +169,7 @@ def _mail(row: QueueEntry) -> Mail:
         message.envid,
         message.smtputf8,
         message.eight_bit,
+        message.requiretls,
     )
 
 

@@ -56,6 +56,10 @@ CLOSE_PATIENCE = 10.0
 Pieces = Callable[[], Awaitable[bytes | None]]
 
 
+# How a host can prove that it is the one that is meant.
+DANE, MTA_STS, CERTIFICATE = "DANE", "MTA-STS", "its certificate"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """An address to connect to, and how to speak there."""
@@ -66,14 +70,8 @@ class Target:
     policy: ClientPolicy
     implicit_tls: bool = False
     dane: Dane | None = None  # what the host has to prove
-    sts: bool = False  # its certificate has to be valid (RFC 8461 section 4.2)
-
-    @property
-    def proof(self) -> str:
-        """By what the host proves that it is the one that is meant; DANE goes first (RFC 8461 section 2)."""
-        if self.dane is not None and self.dane.records:
-            return "DANE"
-        return "MTA-STS" if self.sts else ""
+    # By what the host proves that it is the one that is meant, for people to read; empty: by nothing.
+    proof: str = ""
 
 
 class Reactor(IReactorTCP, IReactorTime):
@@ -351,7 +349,7 @@ def _tls(target: Target) -> IOpenSSLClientConnectionCreator:
     Opportunistic TLS protects against listening, not against an impostor: without DANE or MTA-STS the name in the MX
     record is unproven anyway, so a certificate check would only lose mail (RFC 7435 section 3).
     """
-    if target.dane is not None and target.proof != "MTA-STS":
+    if target.dane is not None and target.proof in {"", DANE}:
         return _AnyCertificate(target.dane.base)  # ``_refusal`` looks at it
     if target.policy.tls is Tls.REQUIRED:
         return optionsForClientTLS(target.host, extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2})

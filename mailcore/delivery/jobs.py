@@ -22,6 +22,7 @@ class Mail:
     envid: str = ""
     smtputf8: bool = False
     eight_bit: bool = False
+    requiretls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Job:
             mail.smtputf8,
             mail.ret,
             mail.envid,
+            mail.requiretls,
         )
 
 

@@ -207,9 +207,9 @@ class _Attempt:
         self._results = {}
         try:
             left = job
-            if self.connection is not None and self.connection.usable:
+            if (connection := self._at_hand(job)) is not None:
                 # An idle connection may be dead without our knowing; then what it said is no verdict.
-                left, _lost = await self._say(job, self.connection)
+                left, _lost = await self._say(job, connection)
             if left.entries:
                 await self._try_all(left)
         except UnavailableError:
@@ -220,10 +220,22 @@ class _Attempt:
             self._settle(left, own_outcome(Verdict.DEFERRED, "4.3.0", "the message could not be read"), Contact())
         return [self._results[entry.id] for entry in job.entries]
 
+    def _at_hand(self, job: Job) -> OutboundConnection | None:
+        """Return the connection that is there if this message may go over it; let go of one that will not do."""
+        connection = self.connection
+        if connection is None or not connection.usable:
+            return None
+        if job.mail.requiretls and not connection.target.proof:
+            connection.quit()
+            self.connection = None
+            return None
+        return connection
+
     async def _try_all(self, job: Job) -> None:
         """Try the hosts of the nexthop one after another, until each recipient has an answer."""
         try:
-            targets = await find_targets(job.nexthop, self._around.resolver, current(), self._around.policies)
+            around, verified = self._around, job.mail.requiretls
+            targets = await find_targets(job.nexthop, around.resolver, current(), around.policies, verified=verified)
         except NoMailHostError as error:
             verdict = Verdict.FAILED if error.permanent else Verdict.DEFERRED
             self._settle(job, own_outcome(verdict, error.status, error.text), Contact())

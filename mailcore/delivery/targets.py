@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from a3mailer_site.env import Env
 from a3mailer_site.figures import figures
-from mailcore.delivery.connection import Target
+from mailcore.delivery.connection import CERTIFICATE, DANE, MTA_STS, Target
 from mailcore.delivery.dane import Dane, find_dane
 from mailcore.delivery.jobs import Nexthop
 from mailcore.delivery.mta_sts import StsPolicies
@@ -42,9 +42,12 @@ def _plain(texts: Iterable[str]) -> Iterable[str]:
 
 
 async def find_targets(
-    nexthop: Nexthop, resolver: Resolver, env: Env, policies: StsPolicies | None = None
+    nexthop: Nexthop, resolver: Resolver, env: Env, policies: StsPolicies | None = None, *, verified: bool = False
 ) -> list[Target]:
-    """Return where to connect, at most ``TARGET_LIMIT`` addresses; raises ``NoMailHostError``."""
+    """Return where to connect, at most ``TARGET_LIMIT`` addresses; raises ``NoMailHostError``.
+
+    ``verified``: only hosts that prove that they are the ones that are meant (RFC 8689 section 4.2.1).
+    """
     us = ourselves(env, nexthop.port)
     enforced = False
     if nexthop.domain:
@@ -56,25 +59,45 @@ async def find_targets(
     else:
         hosts = [await _route_host(nexthop, resolver, us)]
         proofs = {}
-    return [
+    targets = [
         Target(
             host.name,
             address,
             nexthop.port,
             ClientPolicy(
                 hostname=env.host_name,
-                tls=Tls.REQUIRED if enforced or proofs.get(host.name) else nexthop.tls,
+                tls=Tls.REQUIRED if enforced or verified or proofs.get(host.name) else nexthop.tls,
                 login=nexthop.login,
                 plaintext_auth_ok=ipaddress.ip_address(address).is_loopback,
             ),
             implicit_tls=nexthop.port == SUBMISSIONS_PORT and not nexthop.domain,
             dane=proofs.get(host.name),
-            sts=enforced,
+            proof=_proof(nexthop, host, proofs.get(host.name), enforced=enforced, verified=verified),
         )
         for host in hosts
         for address in host.addresses
         if host.name in proofs or not nexthop.domain
     ][:TARGET_LIMIT]
+    if not verified:
+        return targets
+    usable = [target for target in targets if target.proof]
+    if not usable:
+        raise NoMailHostError(
+            "5.7.30", f"nothing proves who takes mail for {nexthop}, as this message asks (REQUIRETLS)"
+        )
+    return usable
+
+
+def _proof(nexthop: Nexthop, host: MailHost, dane: Dane | None, *, enforced: bool, verified: bool) -> str:
+    """Say how this host has to prove that it is the one that is meant. DANE goes first (RFC 8461 section 2)."""
+    if not nexthop.domain:
+        return CERTIFICATE if nexthop.tls is Tls.REQUIRED else ""
+    if dane is not None and dane.records:
+        return DANE
+    if enforced:
+        return MTA_STS
+    # DNSSEC proves the host's name, and a certificate the rest. That is asked for only where somebody wants it.
+    return CERTIFICATE if verified and host.authentic else ""
 
 
 async def _by_policy(hosts: list[MailHost], domain: str, policies: StsPolicies) -> tuple[list[MailHost], bool]:

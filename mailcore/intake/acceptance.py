@@ -35,6 +35,7 @@ class Acceptance:
     envid: str = ""
     smtputf8: bool = False
     eight_bit: bool = False
+    requiretls: bool = False
     submitter_id: int | None = None
     internal_date: int | None = None
     mark: bytes | None = None  # what tells it from all others, for ``Submission``
@@ -113,6 +114,7 @@ class Acceptance:
                 envid=self.envid,
                 smtputf8=self.smtputf8,
                 eight_bit=self.eight_bit,
+                requiretls=self.requiretls,
                 submitter_id=self.submitter_id,
             )
         )

@@ -13,7 +13,9 @@ from mailcore.store.prepared import prepare
 from mailqueue.models import MessageTrace
 
 
-def accept_internal(recipient: str, content: bytes, *, about: int, smtputf8: bool = False) -> Acceptance | None:
+def accept_internal(
+    recipient: str, content: bytes, *, about: int, smtputf8: bool = False, requiretls: bool = False
+) -> Acceptance | None:
     """Make the acceptance of a notice to ``recipient`` about the message with queue id ``about``.
 
     Returns ``None`` when the address takes no mail: a notice that cannot be delivered is dropped, never bounced (RFC
@@ -32,5 +34,6 @@ def accept_internal(recipient: str, content: bytes, *, about: int, smtputf8: boo
         direction=MessageTrace.Direction.INTERNAL,
         received={"notice_about": about, "sender": "", "recipients": 1, "size": len(content)},
         smtputf8=smtputf8,
+        requiretls=requiretls,
         eight_bit=not content.isascii(),
     )

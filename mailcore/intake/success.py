@@ -50,7 +50,13 @@ def success_notice(envelope: Envelope, plan: Plan, message: int, ready: Prepared
         arrived_at=now,
         utf8=envelope.smtputf8,
     )
-    return accept_internal(envelope.sender, build(notification), about=message, smtputf8=notification.smtputf8)
+    return accept_internal(
+        envelope.sender,
+        build(notification),
+        about=message,
+        smtputf8=notification.smtputf8,
+        requiretls=envelope.requiretls,
+    )
 
 
 def _is_known(envelope: Envelope) -> bool:

@@ -65,7 +65,7 @@ class Envelope:
     smtputf8: bool = False  # RFC 6531
     ret: str = ""  # FULL or HDRS: how much of the message a DSN returns (RFC 3461)
     envid: str = ""  # decoded from xtext
-    requiretls: bool = False  # RFC 8689; not offered yet
+    requiretls: bool = False  # RFC 8689: it goes to nobody who does not prove who he is
 
     def with_recipients(self, more: tuple[Recipient, ...]) -> "Envelope":
         """Return this envelope with more recipients."""

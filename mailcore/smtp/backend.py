@@ -188,6 +188,7 @@ async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None 
         envid=envelope.envid,
         smtputf8=envelope.smtputf8,
         eight_bit=envelope.body_type != "7BIT",
+        requiretls=envelope.requiretls,
         submitter_id=_login(envelope),
         mark=mark,
     )

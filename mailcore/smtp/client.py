@@ -485,6 +485,8 @@ class ClientSession:
         international = _needs_utf8(envelope) or not all(one.address.isascii() for one in envelope.recipients)
         if "SMTPUTF8" in self.offers and international:
             parameters.append("SMTPUTF8")
+        if envelope.requiretls:
+            parameters.append("REQUIRETLS")
         if "DSN" in self.offers:
             parameters += [f"RET={envelope.ret}"] if envelope.ret else []
             parameters += [f"ENVID={_xtext(envelope.envid)}"] if envelope.envid else []
@@ -509,6 +511,8 @@ class ClientSession:
         if limit.isdecimal() and 0 < int(limit) < envelope.size:
             text = f"the message has {envelope.size} octets, the server takes {limit}"
             return self._ours(Verdict.FAILED, "5.3.4", text)
+        if envelope.requiretls and (self.tls is None or "REQUIRETLS" not in self.offers):
+            return self._ours(Verdict.FAILED, "5.7.30", "the server does not promise to use TLS (REQUIRETLS)")
         if "SMTPUTF8" not in self.offers and (_needs_utf8(envelope) or not recipient.address.isascii()):
             return self._ours(Verdict.FAILED, "5.6.7", "the server does not take international mail (SMTPUTF8)")
         if envelope.sender and not _ADDRESS.fullmatch(envelope.sender):

@@ -58,7 +58,7 @@ _HEXCHAR = re.compile(r"\+([0-9A-F]{2})")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
 
 # AUTH= says on whose behalf a trusted relay submits (RFC 4954 section 5); we trust no relay, and read it for manners.
-_MAIL_PARAMETERS = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"})
+_MAIL_PARAMETERS = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "REQUIRETLS"})
 
 Parameters: TypeAlias = dict[str, str | None]
 
@@ -218,7 +218,10 @@ def make_envelope(client: Client, sender: str, parameters: Parameters, limit: in
     if not parameters.keys() <= _MAIL_PARAMETERS:
         raise CommandRefusedError(UNKNOWN_PARAMETER)
     smtputf8 = "SMTPUTF8" in parameters
-    if parameters.get("SMTPUTF8"):
+    requiretls = "REQUIRETLS" in parameters
+    if requiretls and client.tls is None:
+        raise CommandRefusedError(UNKNOWN_PARAMETER)  # it is offered inside TLS alone (RFC 8689 section 2)
+    if parameters.get("SMTPUTF8") or parameters.get("REQUIRETLS"):
         raise CommandRefusedError(BAD_ARGUMENT)
     check_ascii(sender, smtputf8)
     return Envelope(
@@ -229,6 +232,7 @@ def make_envelope(client: Client, sender: str, parameters: Parameters, limit: in
         smtputf8=smtputf8,
         ret=parse_ret(parameters["RET"]) if "RET" in parameters else "",
         envid=parse_envid(parameters["ENVID"]) if "ENVID" in parameters else "",
+        requiretls=requiretls,
     )
 
 

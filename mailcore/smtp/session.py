@@ -311,6 +311,8 @@ class SmtpSession(Conversation):
             "DSN",
             f"LIMITS RCPTMAX={policy.recipient_limit}",  # RFC 9422
         ]
+        if self._client.tls is not None:
+            offered.append("REQUIRETLS")
         if policy.tls_available and self._client.tls is None:
             offered.append("STARTTLS")
         if policy.submission and self._auth_is_safe():

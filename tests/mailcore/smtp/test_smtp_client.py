@@ -419,6 +419,24 @@ def test_what_is_too_big_or_needs_what_is_not_offered_is_refused_here():
     assert not any("böb" in line for line in talk.remote.heard)
 
 
+def test_a_message_that_requires_tls_is_said_to_require_it():
+    # RFC 8689 section 4.2.1
+    talk = Talk(Remote(offers=("STARTTLS", "REQUIRETLS")))
+    assert verdicts(talk.send(envelope(requiretls=True)))[0][0] == "sent"
+    assert verdicts(talk.send(envelope()))[0][0] == "sent"
+    assert [line for line in talk.remote.heard if line.startswith("MAIL")] == [
+        "MAIL FROM:<me@example.org> REQUIRETLS",
+        "MAIL FROM:<me@example.org>",
+    ]
+
+
+@pytest.mark.parametrize("offers", [("STARTTLS",), ("REQUIRETLS",), ()])
+def test_a_message_that_requires_tls_goes_to_nobody_who_does_not_promise_it(offers):
+    talk = Talk(Remote(offers=offers))
+    assert verdicts(talk.send(envelope(requiretls=True))) == [("failed", Phase.MAIL, "5.7.30")]
+    assert not any(line.startswith("MAIL") for line in talk.remote.heard)
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -441,6 +441,19 @@ def test_under_tls_starttls_is_neither_offered_nor_taken_and_facts_are_kept():
     assert conversation.feed(b"STARTTLS\r\n").last == b"503 5.5.1 TLS is active already"
 
 
+def test_tls_may_be_required_of_others_only_inside_tls():
+    # RFC 8689 section 2
+    wanted = b"MAIL FROM:<alice@example.org> REQUIRETLS\r\n"
+    conversation = talk(HELLO)
+    assert b"REQUIRETLS" not in conversation.said
+    assert conversation.feed(wanted).last.startswith(b"555 5.5.4")
+    conversation.feed(b"STARTTLS\r\n" + HELLO).feed(HELLO)
+    assert b"REQUIRETLS\r\n" in conversation.said
+    assert conversation.feed(wanted.replace(b"TLS\r", b"TLS=1\r")).last.startswith(b"501 5.5.4")
+    conversation.feed(wanted + b"RCPT TO:<bob@example.com>\r\nDATA\r\n", b"x\r\n.\r\n")
+    assert conversation.messages[0][0].requiretls
+
+
 def test_without_certificate_starttls_is_neither_offered_nor_taken():
     conversation = talk(HELLO, policy=replace(MX, tls_available=False))
     assert b"STARTTLS" not in conversation.said
