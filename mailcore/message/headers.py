@@ -93,6 +93,11 @@ class Headers:
             elif _is_blank(raw, name):
                 break
 
+    @property
+    def held(self) -> int:
+        """How many fields are held in memory, the empty one at the end included."""
+        return len(self._found)
+
     def __iter__(self) -> Iterator[Field]:
         """Give every field, lines without a colon included (their value is empty)."""
         for raw, name, colon, value in self._found:

@@ -2,7 +2,8 @@
 
 Gives offsets and header facts; decodes no body and copies none. The pass is a loop with a stack of open parts: every
 search goes forward from where the last one ended, so nesting costs nothing extra. Parts nested deeper than
-``DEPTH_LIMIT``, and whatever follows after ``PART_LIMIT`` parts, are not taken apart any further.
+``DEPTH_LIMIT``, and whatever follows after ``PART_LIMIT`` parts or ``FIELD_TOTAL`` header fields in them, are not taken
+apart any further.
 """
 
 import re
@@ -20,6 +21,8 @@ from mailcore.message.parameters import (
 
 DEPTH_LIMIT: Final = 100
 PART_LIMIT: Final = 10_000
+# Header fields in all parts together. Each takes some 150 bytes of memory, and was perhaps three bytes of the message.
+FIELD_TOTAL: Final = 100_000
 # Longest boundary looked for; RFC 2046 section 5.1.1 allows 70.
 _BOUNDARY_LIMIT: Final = 1000
 _HEADER_LIMIT: Final = 1024 * 1024
@@ -102,7 +105,8 @@ class _Scanner:
         self.message = message
         self.end = len(message)
         self.position = 0
-        self.count = 0
+        self.count = self.fields = 0
+        self.is_full = False  # by the limits: nothing more is taken apart
         # Open parts from the outside in, and the boundary of each multipart that still waits for its delimiters.
         self.open: list[Part] = []
         self.boundaries: dict[bytes, list[Part]] = {}
@@ -116,6 +120,7 @@ class _Scanner:
         digest = False
         while entity is not None:
             self.count += 1
+            self.is_full = self.count >= PART_LIMIT or self.fields >= FIELD_TOTAL
             delimiter = self._read_header(entity, digest=digest)
             if delimiter is None:
                 if entity.is_message:
@@ -140,6 +145,7 @@ class _Scanner:
             if delimiter is not None:
                 blank_start = body_start = delimiter.cut
         part.headers = Headers(self.message[start : min(blank_start, start + _HEADER_LIMIT)])
+        self.fields += part.headers.held
         part.body_start = body_start
         self.open.append(part)
         if delimiter is None:
@@ -189,7 +195,7 @@ class _Scanner:
                 self._boundaries_changed()
 
     def _may_nest(self, part: Part) -> bool:
-        if len(self.open) <= DEPTH_LIMIT and self.count < PART_LIMIT:
+        if len(self.open) <= DEPTH_LIMIT and not self.is_full:
             return True
         # BODYSTRUCTURE has no form for a multipart or a message that is not taken apart.
         part.media_type, part.subtype, part.parameters = b"application", b"octet-stream", ()
@@ -205,7 +211,7 @@ class _Scanner:
 
         ``at`` is given where a delimiter may begin without a line end that is its own.
         """
-        if not self.boundaries or self.count >= PART_LIMIT:
+        if not self.boundaries or self.is_full:
             return None
         message, position = self.message, self.position
         if at >= 0 and message[at : at + 2] == b"--":

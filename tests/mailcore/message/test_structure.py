@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailcore.message.parameters import get_parameter, parameter_text, parse_parameters
-from mailcore.message.structure import DEPTH_LIMIT, PART_LIMIT, find_part, scan, section_span, walk
+from mailcore.message.structure import DEPTH_LIMIT, FIELD_TOTAL, PART_LIMIT, find_part, scan, section_span, walk
 
 
 def crlf(text):
@@ -268,6 +268,15 @@ def test_what_is_nested_too_deep_is_a_leaf(header):
 def test_after_the_limit_of_parts_the_rest_is_one_part():
     message = b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\nx\n" * (PART_LIMIT * 2)
     assert len(list(walk(scan(message)))) == PART_LIMIT
+
+
+def test_after_the_limit_of_fields_in_all_parts_the_rest_is_one_part():
+    a_part = b"--b\n" + b"a:\n" * 900 + b"\n"
+    root = scan(MULTIPART_B + a_part * 1000)
+    assert sum(part.headers.held for part in walk(root)) < FIELD_TOTAL + 2 * 900
+    last = root.children[-1]
+    assert last.size > len(a_part) * 800
+    assert last.end == root.end
 
 
 @pytest.mark.parametrize(
