@@ -16,14 +16,18 @@ _PLAIN: Final = re.compile(rb"[\t -!#-\[\]-~]*+")
 _QUOTABLE: Final = re.compile(rb"[\t -~]*+")
 _SPECIALS: Final = re.compile(rb"([\"\\])")
 
-_NO_HEADERS: Final = Headers(b"")
-
 # What stands in for the missing half of an address, since NIL would make a group of it. Dovecot's words.
 _MISSING_HOST: Final = b'"MISSING_DOMAIN"'
 _MISSING_MAILBOX: Final = b'"MISSING_MAILBOX"'
 
 _EMPTY: Final = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0%b)'
 _NO_EXTENSION: Final = b" NIL NIL NIL NIL"
+
+# The ENVELOPEs in one BODYSTRUCTURE together may have this many octets, and so many for each octet of the message. One
+# alone can be fifty times as long as its header, where that lists a thousand addresses of one letter.
+_ENVELOPES_FREE: Final = 64 * 1024
+_ENVELOPES_RATIO: Final = 4
+_NO_ENVELOPE: Final = b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
 
 
 def nstring(value: bytes | None) -> bytes:
@@ -95,15 +99,32 @@ def body(root: Part, *, rev2: bool = False) -> bytes:
 
 def _render(root: Part, *, extended: bool, rev2: bool) -> bytes:
     if not (root.is_multipart or root.is_message):
-        return _leaf(root, {}, extended=extended, rev2=rev2)
+        return _leaf(root, extended=extended, rev2=rev2)
     parts = list(walk(root))
     done: dict[int, bytes] = {}
+    envelopes = _envelopes(parts)
     for part in reversed(parts):  # children before their parents
         if part.is_multipart:
             done[id(part)] = _multipart(part, done, extended=extended)
+        elif part.is_message:
+            message = part.children[0]
+            inside = b"%b %b" % (envelopes.get(id(message), _NO_ENVELOPE), done[id(message)])
+            done[id(part)] = _leaf(part, inside, extended=extended, rev2=rev2)
         else:
-            done[id(part)] = _leaf(part, done, extended=extended, rev2=rev2)
+            done[id(part)] = _leaf(part, extended=extended, rev2=rev2)
     return done[id(root)]
+
+
+def _envelopes(parts: list[Part]) -> dict[int, bytes]:
+    """Write the envelopes of the messages inside a message, in their order, until there is no room for more."""
+    found: dict[int, bytes] = {}
+    room = _ENVELOPES_FREE + _ENVELOPES_RATIO * parts[0].end
+    for part in parts:
+        if part.is_message and room > 0:
+            message = part.children[0]
+            found[id(message)] = envelope(message.headers)
+            room -= len(found[id(message)])
+    return found
 
 
 def _multipart(part: Part, done: dict[int, bytes], *, extended: bool) -> bytes:
@@ -116,7 +137,8 @@ def _multipart(part: Part, done: dict[int, bytes], *, extended: bool) -> bytes:
     return b"(%b %b %b %b)" % (inner, string(part.subtype), _parameters(part.parameters), _extension(part.headers))
 
 
-def _leaf(part: Part, done: dict[int, bytes], *, extended: bool, rev2: bool) -> bytes:
+def _leaf(part: Part, inside: bytes = b"", *, extended: bool, rev2: bool) -> bytes:
+    """Write what is no multipart; ``inside`` are the envelope and the structure of the message that it holds."""
     headers = part.headers
     written = b"%b %b %b %b %b %b %d" % (
         string(part.media_type),
@@ -128,12 +150,11 @@ def _leaf(part: Part, done: dict[int, bytes], *, extended: bool, rev2: bool) -> 
         part.size,
     )
     if part.is_message and (rev2 or not part.is_global):
-        message = part.children[0]
-        written += b" %b %b %d" % (envelope(message.headers), done[id(message)], part.lines)
+        written += b" %b %d" % (inside, part.lines)
     elif part.is_global and rev2:
         # It is encoded, and the grammar wants to see a message all the same.
         empty = _EMPTY % (_NO_EXTENSION if extended else b"")
-        written += b" %b %b %d" % (envelope(_NO_HEADERS), empty, part.lines)
+        written += b" %b %b %d" % (_NO_ENVELOPE, empty, part.lines)
     elif part.is_text:
         written += b" %d" % part.lines
     if extended:

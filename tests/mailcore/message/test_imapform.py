@@ -175,6 +175,17 @@ def test_an_encoded_global_message_has_the_form_of_one_in_imap4rev2():
     )
 
 
+def test_many_long_envelopes_make_no_structure_much_longer_than_the_message():
+    header = b"Subject: x\nFrom: " + b"a," * 1000 + b"\n\n"
+    message = b"Content-Type: multipart/digest; boundary=b\n\n" + (b"--b\n\n" + header) * 200
+    written = bodystructure(scan(message))
+    assert len(written) < 10 * len(message)
+    value = read(written)
+    check_body(value, extended=True)
+    assert value[0][7] == read(envelope(Headers(header)))
+    assert value[199][7] == [None] * 10
+
+
 def check_body(value, *, extended, rev2=False):
     """Hold a structure against the grammar of RFC 3501 section 9, or of RFC 9051 section 9."""
     if isinstance(value[0], list):
