@@ -101,14 +101,14 @@ def _render(root: Part, *, extended: bool, rev2: bool) -> bytes:
     if not (root.is_multipart or root.is_message):
         return _leaf(root, extended=extended, rev2=rev2)
     parts = list(walk(root))
-    done: dict[int, bytes] = {}
+    done: dict[int, bytes] = {}  # what its parent has not taken in yet
     envelopes = _envelopes(parts)
     for part in reversed(parts):  # children before their parents
         if part.is_multipart:
             done[id(part)] = _multipart(part, done, extended=extended)
         elif part.is_message:
             message = part.children[0]
-            inside = b"%b %b" % (envelopes.get(id(message), _NO_ENVELOPE), done[id(message)])
+            inside = b"%b %b" % (envelopes.get(id(message), _NO_ENVELOPE), done.pop(id(message)))
             done[id(part)] = _leaf(part, inside, extended=extended, rev2=rev2)
         else:
             done[id(part)] = _leaf(part, extended=extended, rev2=rev2)
@@ -129,7 +129,7 @@ def _envelopes(parts: list[Part]) -> dict[int, bytes]:
 
 def _multipart(part: Part, done: dict[int, bytes], *, extended: bool) -> bytes:
     # A multipart without parts has no form in the grammar, so it is shown with an empty one.
-    inner = b"".join([done[id(child)] for child in part.children])
+    inner = b"".join([done.pop(id(child)) for child in part.children])
     if not inner:
         inner = _EMPTY % (_NO_EXTENSION if extended else b"")
     if not extended:

@@ -1,6 +1,7 @@
 """ENVELOPE and BODYSTRUCTURE, against hand-written values and against the grammar."""
 
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -184,6 +185,16 @@ def test_many_long_envelopes_make_no_structure_much_longer_than_the_message():
     check_body(value, extended=True)
     assert value[0][7] == read(envelope(Headers(header)))
     assert value[199][7] == [None] * 10
+
+
+def test_a_structure_is_not_held_once_for_each_level_around_it():
+    levels = b"".join(b"Content-Type: multipart/mixed; boundary=%d\n\n--%d\n" % (n, n) for n in range(90))
+    root = scan(levels + b"Content-Type: text/x; a=" + b"x" * 1_000_000 + b"\n\n")
+    tracemalloc.start()
+    written = bodystructure(root)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * len(written)
 
 
 def check_body(value, *, extended, rev2=False):
