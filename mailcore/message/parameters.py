@@ -113,4 +113,5 @@ def first_token(value: bytes) -> bytes:
     """Give the first word of a structured value, comments left out (Content-Transfer-Encoding)."""
     if b"(" in value:
         value = _COMMENT.sub(b" ", value)
-    return value.replace(b";", b" ").strip().split(None, 1)[0] if value.strip(b" ;\t") else b""
+    words = value.replace(b";", b" ").split(None, 1)
+    return words[0] if words else b""

@@ -147,6 +147,8 @@ text
             b'(("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0) "mixed")',
         ),
         (b"Content-Transfer-Encoding: BASE64 (x)\n\n", b'("text" "plain" ("charset" "us-ascii") NIL NIL "BASE64" 0 0)'),
+        (b"Content-Transfer-Encoding: \v\n\n", b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0)'),
+        (b"Content-Transfer-Encoding: ;\f\n\n", b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0)'),
     ],
 )
 def test_bodies_of_plain_messages(message, expected):
