@@ -23,11 +23,15 @@ _PARAMETER: Final = re.compile(rb";\s*+([^\s\"();=]++)\s*+=\s*+(?:\"((?:[^\"\\]+
 _ESCAPE: Final = re.compile(rb"\\(.)", re.DOTALL)
 # attribute "*" section ["*"], section without leading zeros: there are never more than PARAMETER_LIMIT
 _SECTION: Final = re.compile(rb"([^*]++)\*(0|[1-9]\d?)(\*?)")
-_COMMENT: Final = re.compile(rb"\([^()]*+\)")
+# Where a comment may begin, with the quoted strings that it cannot begin in; and what counts within one.
+_OUTSIDE_COMMENT: Final = re.compile(rb"\"(?:[^\"\\]++|\\.)*+\"?|\(", re.DOTALL)
+_INSIDE_COMMENT: Final = re.compile(rb"[()]|\\.", re.DOTALL)
+_IN_A_WORD: Final = re.compile(rb"[^\s\",/:;=]")
 
 
 def parse_content_type(value: bytes) -> tuple[bytes, bytes, Parameters]:
     """Split an unfolded Content-Type into type, subtype (``b""`` when broken) and parameters."""
+    value = without_comments(value)
     found = _TYPE.match(value)
     if not found:
         return b"", b"", ()
@@ -36,8 +40,49 @@ def parse_content_type(value: bytes) -> tuple[bytes, bytes, Parameters]:
 
 def parse_disposition(value: bytes) -> tuple[bytes, Parameters]:
     """Split an unfolded Content-Disposition into its type and parameters."""
+    value = without_comments(value)
     found = _TYPE.match(value)
     return (found[1], parse_parameters(value, found.end())) if found else (b"", ())
+
+
+def without_comments(value: bytes) -> bytes:
+    """Put a space for each comment of a structured value (RFC 2045 section 5.1, RFC 5322 section 3.2.2).
+
+    What does not end is no comment. Nor is what stands within a word: senders forget the quotes of
+    ``name=report(1).pdf``.
+    """
+    if b"(" not in value:
+        return value
+    pieces: list[bytes] = []
+    kept = position = 0
+    while found := _OUTSIDE_COMMENT.search(value, position):
+        start, position = found.span()
+        if found[0] != b"(":
+            continue
+        end = _comment_end(value, position)
+        if end < 0:
+            break
+        position = end
+        if not (_IN_A_WORD.match(value[start - 1 : start]) and _IN_A_WORD.match(value, end)):
+            pieces.append(value[kept:start])
+            kept = end
+    return b" ".join([*pieces, value[kept:]])
+
+
+def _comment_end(value: bytes, position: int) -> int:
+    """Find where the comment ends that was opened just before ``position``, and what follows it without a gap.
+
+    -1 when one of them does not end.
+    """
+    depth = 1
+    for mark in _INSIDE_COMMENT.finditer(value, position):
+        if mark[0] == b"(":
+            depth += 1
+        elif mark[0] == b")":
+            depth -= 1
+            if depth == 0 and value[mark.end() : mark.end() + 1] != b"(":
+                return mark.end()
+    return -1
 
 
 def parse_parameters(value: bytes, start: int = 0) -> Parameters:
@@ -111,7 +156,5 @@ def parameter_text(parameters: Parameters, name: bytes) -> str:
 
 def first_token(value: bytes) -> bytes:
     """Give the first word of a structured value, comments left out (Content-Transfer-Encoding)."""
-    if b"(" in value:
-        value = _COMMENT.sub(b" ", value)
-    words = value.replace(b";", b" ").split(None, 1)
+    words = without_comments(value).replace(b";", b" ").split(None, 1)
     return words[0] if words else b""

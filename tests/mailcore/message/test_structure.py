@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailcore.message.parameters import get_parameter, parameter_text, parse_parameters
+from mailcore.message.parameters import (
+    get_parameter,
+    parameter_text,
+    parse_content_type,
+    parse_disposition,
+    parse_parameters,
+)
 from mailcore.message.structure import DEPTH_LIMIT, FIELD_TOTAL, PART_LIMIT, find_part, scan, section_span, walk
 
 
@@ -297,6 +303,9 @@ def test_after_the_limit_of_fields_in_all_parts_the_rest_is_one_part():
         b"Content-Type: text/plain" + b";" * 1_000_000 + b"\n\nx",
         b"Content-Type: text/plain;" + b" " * 1_000_000 + b"\n\nx",
         b"Content-Type: text/plain; a=" + b'"' * 1_000_000 + b"\n\nx",
+        b"Content-Type: text/plain" + b"(" * 1_000_000 + b"\n\nx",
+        b"Content-Type: text/plain" + b"()" * 500_000 + b"\n\nx",
+        b"Content-Type: text/plain; a=" + b"b(" * 300_000 + b")" * 300_000 + b"\n\nx",
         b"Content-Type: text/plain; " + b"a" * 1_000_000 + b"\n\nx",
         b"x\n" * 1_000_000,
         b"\n" * 3_000_000,
@@ -331,6 +340,26 @@ def test_parameters_of_every_form(value, name, raw, text):
     parameters = parse_parameters(value)
     assert get_parameter(parameters, name) == raw
     assert parameter_text(parameters, name.rstrip(b"*")) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "parameters"),
+    [
+        (b"(a) text (b) / (c) html (d) ; (e) x (f) = (g) y (h)", b"text/html", ((b"x", b"y"),)),
+        (b"text/html (; x=no (nested; x=no) \\); x=no); x=y", b"text/html", ((b"x", b"y"),)),
+        (b"text/html;x=y(comment);(z)a=b", b"text/html", ((b"x", b"y"), (b"a", b"b"))),
+        (b"text/html; x=y(a)(b (c))(d);a=b", b"text/html", ((b"x", b"y"), (b"a", b"b"))),
+        (b"text/html; x=report(1)(2).pdf", b"text/html", ((b"x", b"report(1)(2).pdf"),)),
+        (b'text/html; x="a (b) c"; y=(c)d', b"text/html", ((b"x", b"a (b) c"), (b"y", b"d"))),
+        (b"text/html; x=report(1).pdf; y=z", b"text/html", ((b"x", b"report(1).pdf"), (b"y", b"z"))),
+        (b"text/html (open; x=y", b"text/html", ((b"x", b"y"),)),
+        (b"(open text/html; x=y", b"/", ()),
+    ],
+)
+def test_comments_are_no_part_of_types_and_parameters(value, kind, parameters):
+    media_type, subtype, found = parse_content_type(value)
+    assert (b"%b/%b" % (media_type, subtype), found) == (kind, parameters)
+    assert parse_disposition(value.replace(b"/", b" "))[0] == media_type
 
 
 def test_no_more_than_a_hundred_parameters_are_read():
