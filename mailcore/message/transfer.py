@@ -101,4 +101,6 @@ def _safe_cut(window: bytes) -> int:
     if text <= len(window) // 3:
         return len(window)
     escape = window.rfind(b"=", max(text - 2, 1), text)
+    if escape > 0 and (escape - len(window[:escape].rstrip(b"="))) % 2:
+        escape -= 1  # two "=" in a row are decoded as one
     return escape if escape > 0 else text

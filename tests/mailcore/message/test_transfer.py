@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailcore.message.transfer import Place, decode_body, decode_piece, decode_quoted_printable
@@ -58,6 +58,7 @@ def in_pieces(data, encoding, width):
 
 
 @given(st.lists(PIECES, max_size=60).map(b"".join), st.sampled_from([b"base64", b"quoted-printable", b"8bit"]))
+@example(b"aaaaaaaaa=C3=A9=C3=A9==41", b"quoted-printable")
 def test_pieces_make_the_whole(data, encoding):
     # Runs of white space stay shorter than two thirds of a window.
     data = re.sub(rb"[ \t]{9,}", b" ", data)
