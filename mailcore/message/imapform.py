@@ -8,7 +8,7 @@ from typing import Final
 
 from mailcore.message.addresses import Address, parse_addresses
 from mailcore.message.headers import Headers
-from mailcore.message.parameters import Parameters, parse_disposition
+from mailcore.message.parameters import Parameters, first_token, parse_disposition, without_comments
 from mailcore.message.structure import Part, walk
 
 # QUOTED-CHAR = <any TEXT-CHAR except quoted-specials>; with those two it can still be quoted, escaped.
@@ -178,7 +178,8 @@ def _disposition(value: bytes | None) -> bytes:
 
 
 def _language(value: bytes | None) -> bytes:
-    tags = [tag.strip() for tag in value.split(b",") if tag.strip()] if value else []
+    """Write the tags of ``Language-Tag [CFWS] *("," [CFWS] Language-Tag [CFWS])`` (RFC 3282 section 2)."""
+    tags = [tag for each in without_comments(value).split(b",") if (tag := first_token(each))] if value else []
     if not tags:
         return b"NIL"
     return string(tags[0]) if len(tags) == 1 else b"(%b)" % b" ".join(map(string, tags))

@@ -155,6 +155,6 @@ def parameter_text(parameters: Parameters, name: bytes) -> str:
 
 
 def first_token(value: bytes) -> bytes:
-    """Give the first word of a structured value, comments left out (Content-Transfer-Encoding)."""
+    """Give the first word of a structured value, comments left out (Content-Transfer-Encoding, Content-Language)."""
     words = without_comments(value).replace(b";", b" ").split(None, 1)
     return words[0] if words else b""

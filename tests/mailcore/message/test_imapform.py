@@ -199,6 +199,20 @@ def test_a_structure_is_not_held_once_for_each_level_around_it():
     assert peak < 10 * len(written)
 
 
+@pytest.mark.parametrize(
+    ("header", "disposition", "language"),
+    [
+        (b"Content-Language: en", None, b"en"),
+        (b"Content-Language: en-US (American, English) , fr-CA (x)", None, [b"en-US", b"fr-CA"]),
+        (b"Content-Language: en-US;q=0.5, de fr,, it", None, [b"en-US", b"de", b"it"]),
+        (b"Content-Language: (none), ;", None, None),
+    ],
+)
+def test_extension_data_of_odd_headers(header, disposition, language):
+    written = read(bodystructure(scan(header + b"\n\n")))
+    assert written[9:11] == [disposition, language]
+
+
 def check_body(value, *, extended, rev2=False):
     """Hold a structure against the grammar of RFC 3501 section 9, or of RFC 9051 section 9."""
     if isinstance(value[0], list):
