@@ -173,8 +173,9 @@ def _extension(headers: Headers) -> bytes:
 
 
 def _disposition(value: bytes | None) -> bytes:
+    """Write a disposition. A type that is missing is like one that nobody knows (RFC 2183 section 2.8)."""
     kind, parameters = parse_disposition(value) if value else (b"", ())
-    return b"(%b %b)" % (string(kind), _parameters(parameters)) if kind else b"NIL"
+    return b"(%b %b)" % (string(kind), _parameters(parameters)) if kind or parameters else b"NIL"
 
 
 def _language(value: bytes | None) -> bytes:

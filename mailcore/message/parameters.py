@@ -39,10 +39,10 @@ def parse_content_type(value: bytes) -> tuple[bytes, bytes, Parameters]:
 
 
 def parse_disposition(value: bytes) -> tuple[bytes, Parameters]:
-    """Split an unfolded Content-Disposition into its type and parameters."""
+    """Split an unfolded Content-Disposition into its type (``b""`` when broken) and parameters."""
     value = without_comments(value)
     found = _TYPE.match(value)
-    return (found[1], parse_parameters(value, found.end())) if found else (b"", ())
+    return (found[1], parse_parameters(value, found.end())) if found else (b"", parse_parameters(value))
 
 
 def without_comments(value: bytes) -> bytes:

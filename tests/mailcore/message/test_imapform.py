@@ -206,6 +206,9 @@ def test_a_structure_is_not_held_once_for_each_level_around_it():
         (b"Content-Language: en-US (American, English) , fr-CA (x)", None, [b"en-US", b"fr-CA"]),
         (b"Content-Language: en-US;q=0.5, de fr,, it", None, [b"en-US", b"de", b"it"]),
         (b"Content-Language: (none), ;", None, None),
+        (b"Content-Disposition: ; filename=x", [b"", [b"filename", b"x"]], None),
+        (b'Content-Disposition: "attachment"; filename=x', [b"", [b"filename", b"x"]], None),
+        (b"Content-Disposition: /", None, None),
     ],
 )
 def test_extension_data_of_odd_headers(header, disposition, language):
