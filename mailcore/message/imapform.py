@@ -128,10 +128,7 @@ def _envelopes(parts: list[Part]) -> dict[int, bytes]:
 
 
 def _multipart(part: Part, done: dict[int, bytes], *, extended: bool) -> bytes:
-    # A multipart without parts has no form in the grammar, so it is shown with an empty one.
     inner = b"".join([done.pop(id(child)) for child in part.children])
-    if not inner:
-        inner = _EMPTY % (_NO_EXTENSION if extended else b"")
     if not extended:
         return b"(%b %b)" % (inner, string(part.subtype))
     return b"(%b %b %b %b)" % (inner, string(part.subtype), _parameters(part.parameters), _extension(part.headers))

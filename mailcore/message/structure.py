@@ -276,6 +276,8 @@ class _Scanner:
         part.end = max(end, part.body_start)
         if part.is_multipart:
             self._forget(part)
+            if not part.children:  # BODYSTRUCTURE has no form for it, so it has an empty part
+                part.children.append(Part(part.end, part.end, part.end))
         elif part.is_message or part.is_text or part.is_global:
             part.lines = _count_lines(self.message, part.body_start, part.end)
 

@@ -142,10 +142,10 @@ def test_the_first_part_of_what_has_no_parts_is_its_body():
         (b"Content-Type: ;\r\n\r\n", ["text/plain"]),
         (b"Content-Type: multipart/mixed\r\n\r\nx", ["text/plain"]),
         (b'Content-Type: multipart/mixed; boundary=""\r\n\r\nx', ["text/plain"]),
-        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\nno parts", ["multipart/mixed"]),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\nno parts", ["multipart/mixed", "text/plain"]),
         (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b", ["multipart/mixed", "text/plain"]),
-        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b--\r\n--b\r\n", ["multipart/mixed"]),
-        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--bb\r\n", ["multipart/mixed"]),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b--\r\n--b\r\n", ["multipart/mixed", "text/plain"]),
+        (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--bb\r\n", ["multipart/mixed", "text/plain"]),
         (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b \t\r\n--b\n--b--",
          ["multipart/mixed"] + ["text/plain"] * 2),
         (b"Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: x\n\ny\n--b--",
@@ -169,6 +169,17 @@ def test_the_first_part_of_what_has_no_parts_is_its_body():
 )  # fmt: skip
 def test_broken_messages_have_a_structure(message, types):
     assert [f"{part.media_type.decode()}/{part.subtype.decode()}" for part in walk(scan(message))] == types
+
+
+@pytest.mark.parametrize("rest", [b"", b"no parts\n", b"--b--\n", b"x\n--b--\ny\n"])
+def test_the_empty_part_of_a_multipart_without_parts_can_be_read(rest):
+    message = MULTIPART_B + rest
+    root = scan(message)
+    for item in ("", "MIME"):
+        start, end = section_span(root, "1", item)
+        assert start == end
+    assert section_span(root, "2") is None
+    assert section_span(root, "", "TEXT") == (len(MULTIPART_B), len(message))
 
 
 def test_a_boundary_longer_than_another_is_not_taken_for_it():
