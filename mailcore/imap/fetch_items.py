@@ -24,6 +24,7 @@ from mailcore.imap.questions import (
 )
 from mailcore.imap.search_results import Partial, read_partial
 from mailcore.message.headers import select_fields
+from mailcore.message.structure import DEPTH_LIMIT
 from mailcore.message.summary import CACHED_FIELDS
 
 # How each value is written.
@@ -67,8 +68,8 @@ _SIMPLE = frozenset(name.encode("ascii") for name in _FORMS)
 
 _SECTIONS_LIMIT = 100
 _FIELDS_LIMIT = 200
-# Numbers in one section's part specifier.
-_DEPTH_LIMIT = 50
+# Numbers in one section's part specifier: one for each level that a structure can show.
+_PART_NUMBERS_LIMIT = DEPTH_LIMIT + 1
 
 _NAME = re.compile(rb"[A-Za-z0-9.]+")
 # preview-mod = "LAZY" (RFC 8970 section 6), the only one there is
@@ -333,7 +334,7 @@ def _take_part(arguments: Parser) -> tuple[int, ...]:
     """Take ``[section-part]``."""
     match = arguments.accept_form(_PART)
     part = tuple(int(number) for number in match[0].split(b".")) if match else ()
-    if len(part) > _DEPTH_LIMIT:
+    if len(part) > _PART_NUMBERS_LIMIT:
         raise SyntaxRefusedError("Section is too deep")
     return part
 

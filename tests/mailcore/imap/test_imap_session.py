@@ -161,7 +161,7 @@ SELECTED = [
     (b"a FETCH 1 BODY[HEADER.FIELDS (\"a b\")]", b"a BAD "),
     (b"a FETCH 1 BODY[]<0.0>", b"a BAD "),
     (b"a FETCH 1 BODY[]<0>", b"a BAD "),
-    (b"a FETCH 1 BODY[" + b".".join([b"1"] * 51) + b"]", b"a BAD "),
+    (b"a FETCH 1 BODY[" + b".".join([b"1"] * 102) + b"]", b"a BAD "),
     (b"a FETCH 1 (" + b" ".join(b"BODY[%d]" % n for n in range(1, 102)) + b")", b"a BAD "),
     (b"a FETCH 1 FLAGS (CHANGEDSINCE 0)", b"a BAD "),
     (b"a FETCH 1 FLAGS (CHANGEDSINCE 9223372036854775808)", b"a BAD "),
