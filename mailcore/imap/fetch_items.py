@@ -192,7 +192,7 @@ def _picker(fields: frozenset[bytes]) -> Callable[[bytes], bytes]:
     # of both cases.
     names = b"|".join(map(_in_any_case, sorted(fields)))
     letters = re.escape(b"".join(sorted({letter for name in fields for letter in (name[:1], name[:1].upper())})))
-    form = re.compile(rb"\n(?=[%b])(?:%b)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+" % (letters, names))
+    form = re.compile(rb"\n(?=[%b])(?:%b)[^\S\n]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+" % (letters, names))
 
     def pick(lines: bytes) -> bytes:
         if not lines.endswith(b"\n"):

@@ -131,7 +131,8 @@ class Headers:
 def select_fields(block: bytes, names: frozenset[bytes], *, inverted: bool = False) -> bytes:
     """Give the lines of the named fields (lower case), or with ``inverted`` of all others, and a blank line.
 
-    This is what HEADER.FIELDS and HEADER.FIELDS.NOT of IMAP ask for (RFC 3501 section 6.4.5).
+    This is what HEADER.FIELDS and HEADER.FIELDS.NOT of IMAP ask for (RFC 3501 section 6.4.5). A line without a colon is
+    no field of any name.
     """
     chosen: list[bytes] = []
     position = 0
@@ -140,7 +141,7 @@ def select_fields(block: bytes, names: frozenset[bytes], *, inverted: bool = Fal
             position = len(block)
             break
         position += len(raw)
-        if (name.rstrip().lower() in names) is not inverted:
+        if (bool(colon) and name.rstrip().lower() in names) is not inverted:
             chosen.append(raw)
     if inverted and position < len(block):  # beyond the limits nothing is looked at, and nothing lost
         chosen.append(block[position : header_end(block, position)[0]])

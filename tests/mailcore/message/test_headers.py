@@ -92,6 +92,8 @@ def test_selected_fields_come_in_their_order_with_a_blank_line():
     )
     assert select_fields(b"A: b", frozenset({b"a"})) == b"A: b\r\n\r\n"
     assert select_fields(b"", frozenset()) == b"\r\n"
+    assert select_fields(b"To\r\n", frozenset({b"to"})) == b"\r\n"
+    assert select_fields(b"To\r\n", frozenset({b"to"}), inverted=True) == b"To\r\n\r\n"
 
 
 def test_the_inverse_of_no_field_is_everything_however_many_there_are():
