@@ -46,7 +46,7 @@ class Running:
         self.http = free_port()
         self.log = data_dir / "log"
         self.environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("A3MAILER_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("A3MAILER_", "DATABASE_"))},
             "PYTHONPATH": str(ROOT),
             "A3MAILER_DATA_DIR": str(data_dir),
             "A3MAILER_SMTP_LISTEN": f"127.0.0.1:{self.port}",
