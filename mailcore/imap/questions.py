@@ -497,7 +497,6 @@ class Encoded(NamedTuple):
     has_nul: bool
     first: int = 0  # the first decoded octet that is wanted
     most: int = 2**63  # octets wanted from there on
-    as_text: bool = False  # every line ends with CRLF
 
 
 # What a section comes to: its octets, or where they are; BINARY.SIZE is a number. ``UNKNOWN_CTE`` is said of a part
@@ -570,7 +569,6 @@ class ReadDecoded(Question):
     encoding: bytes
     place: Place
     end: int
-    as_text: bool = False  # with CRLF for every line end
 
 
 class Decoded(NamedTuple):

@@ -29,7 +29,6 @@ class Partial(NamedTuple):
     first: int
     last: int
     from_end: bool
-    given: bytes  # as the client wrote it
 
     def of(self, places: Sequence[int]) -> Sequence[int]:
         """Return that part of a list, in its order."""
@@ -54,6 +53,10 @@ class Partial(NamedTuple):
             begin += len(run)
         return part
 
+    def __bytes__(self) -> bytes:
+        """Write it as a response does."""
+        return (b"-%d:-%d" if self.from_end else b"%d:%d") % (self.first, self.last)
+
 
 def read_partial(arguments: Parser) -> Partial:
     """Take a ``partial-range``."""
@@ -61,7 +64,7 @@ def read_partial(arguments: Parser) -> Partial:
     first, last = sorted((int(found[2]), int(found[3])))
     if last > NUMBER_LIMIT:
         raise SyntaxRefusedError("Number out of range")
-    return Partial(first, last, bool(found[1]), found[0])
+    return Partial(first, last, bool(found[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +165,7 @@ def extended(belongs_to: bytes, returns: Returns, numbers: Sequence[int], modseq
             pieces.append(b"ALL " + sequences.write(numbers))
     if returns.partial is not None:
         page = sequences.write(returns.partial.of(numbers)) or b"NIL"
-        # RFC 9394 section 3.1: the original range, by which a client finds its page again.
-        pieces.append(b"PARTIAL (%b %b)" % (returns.partial.given, page))
+        pieces.append(b"PARTIAL (%b %b)" % (bytes(returns.partial), page))
     if b"COUNT" in returns:
         pieces.append(b"COUNT %d" % len(numbers))
     if modseq:

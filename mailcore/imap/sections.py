@@ -3,7 +3,7 @@
 from mailcore.imap.questions import Content, Encoded, Refused, Section, SectionText, Span
 from mailcore.message.headers import Octets, header_end, select_fields
 from mailcore.message.structure import IDENTITIES, Part, find_part, scan, section_span
-from mailcore.message.transfer import Place, decode_body, decode_piece, is_known, with_line_ends
+from mailcore.message.transfer import Place, decode_body, decode_piece, is_known
 from mailcore.store.refusals import LimitError
 
 # A section above this is not held in memory but read piece by piece, in octets.
@@ -17,18 +17,9 @@ def window_length(place: Place, end: int) -> int:
     return min(LARGE, end - place.offset)
 
 
-def decode_window(
-    window: bytes, encoding: bytes, place: Place, end: int, *, as_text: bool = False
-) -> tuple[bytes, Place]:
-    """Decode the next piece of a large section that ends before ``end``, and say where to go on.
-
-    ``as_text``: with CRLF for every line end, whatever it was.
-    """
-    octets, following = decode_piece(window, encoding, place, last=place.offset + len(window) == end)
-    if not as_text:
-        return octets, following
-    after_cr = octets.endswith(b"\r") if octets else place.after_cr
-    return with_line_ends(octets, after_cr=place.after_cr), following._replace(after_cr=after_cr)
+def decode_window(window: bytes, encoding: bytes, place: Place, end: int) -> tuple[bytes, Place]:
+    """Decode the next piece of a large section that ends before ``end``, and say where to go on."""
+    return decode_piece(window, encoding, place, last=place.offset + len(window) == end)
 
 
 class Cutter:
@@ -82,7 +73,7 @@ class Cutter:
         """Undo a part's encoding, or say how many octets that gives (RFC 3516 section 4.2).
 
         The message itself, a multipart and what is inside a message have no encoding of their own (RFC 2045 section
-        6.4). Every line of a text ends with CRLF (RFC 9051 section 7.5.2); what has NUL in it is not made of lines.
+        6.4).
         """
         sized = section.text is SectionText.BINARY_SIZE
         part = find_part(self.root, section.part)
@@ -92,33 +83,23 @@ class Cutter:
         encoding = part.encoding.lower() if section.part and not part.is_multipart else b"binary"
         if not is_known(encoding):
             return Refused.UNKNOWN_CTE
-        as_text = part.is_text and bool(section.part)
-        if encoding in IDENTITIES and not as_text:
+        if encoding in IDENTITIES:
             if sized:
                 return end - start
             return Span(start, end - start) if end - start > LARGE else self._message[start:end]
         self.effort += end - start
         if end - start > LARGE:
-            size, has_nul = self._measured(start, end, encoding, as_text=as_text)
-            if as_text and has_nul:
-                as_text = False
-                size, _ = self._measured(start, end, encoding)
-            if sized:
-                return size
-            if encoding in IDENTITIES and size == end - start:
-                return Span(start, size)
-            return Encoded(start, end - start, encoding, size, has_nul, as_text=as_text)
+            size, has_nul = self._measured(start, end, encoding)
+            return size if sized else Encoded(start, end - start, encoding, size, has_nul)
         content = decode_body(self._message[start:end], encoding)
-        if as_text and b"\0" not in content:
-            content = with_line_ends(content)
         return len(content) if sized else content
 
-    def _measured(self, start: int, end: int, encoding: bytes, *, as_text: bool = False) -> tuple[int, bool]:
+    def _measured(self, start: int, end: int, encoding: bytes) -> tuple[int, bool]:
         """Decode a large part piece by piece, as it will be sent; say how many octets come out, and whether NUL."""
         size, has_nul, place = 0, False, Place(start)
         while place.offset < end:
             window = self._message[place.offset : place.offset + window_length(place, end)]
-            octets, place = decode_window(window, encoding, place, end, as_text=as_text)
+            octets, place = decode_window(window, encoding, place, end)
             size += len(octets)
             has_nul = has_nul or b"\0" in octets
         return size, has_nul

@@ -44,15 +44,6 @@ def decode_body(data: bytes, encoding: bytes) -> bytes:
     return data
 
 
-_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
-
-
-def with_line_ends(octets: bytes, *, after_cr: bool = False) -> bytes:
-    """Return a text with CRLF for each line end that is an LF alone; ``after_cr``: a CR came right before it."""
-    text = _BARE_LF.sub(b"\r\n", octets)
-    return text[1:] if after_cr and octets.startswith(b"\n") else text
-
-
 def is_known(encoding: bytes) -> bool:
     """Say whether this is an encoding that ``decode_body`` undoes, or that needs no undoing (RFC 2045 section 6.1)."""
     return encoding.lower() in _KNOWN
@@ -66,7 +57,6 @@ class Place(NamedTuple):
 
     offset: int
     carry: bytes = b""
-    after_cr: bool = False  # the last octet that came out was a CR
 
 
 def decode_piece(window: bytes, encoding: bytes, place: Place, *, last: bool) -> tuple[bytes, Place]:

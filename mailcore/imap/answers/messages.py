@@ -191,7 +191,7 @@ def _decode(question: ReadDecoded) -> tuple[bytes, Place] | None:
     window = read_piece(*question.key, question.uid, question.place.offset, length)
     if window is None or len(window) < length:
         return None
-    return decode_window(window, question.encoding, question.place, question.end, as_text=question.as_text)
+    return decode_window(window, question.encoding, question.place, question.end)
 
 
 @refusing

@@ -269,7 +269,7 @@ class _Fetcher:
         """Do the same with one that is decoded on the way."""
         place, end, skip = Place(section.offset), section.offset + section.length, section.first
         while left and place.offset < end:
-            question = ReadDecoded(self._selected.key, uid, section.encoding, place, end, section.as_text)
+            question = ReadDecoded(self._selected.key, uid, section.encoding, place, end)
             octets, place = yield from _in_literal(question)
             wanted = octets[skip : skip + left]
             skip = max(skip - len(octets), 0)

@@ -295,8 +295,7 @@ class Store:
             return q.Refused.EXPUNGED
         offset = question.place.offset
         window = message[4][offset : offset + window_length(question.place, question.end)]
-        place, end = question.place, question.end
-        return q.Decoded(*decode_window(window, question.encoding, place, end, as_text=question.as_text))
+        return q.Decoded(*decode_window(window, question.encoding, question.place, question.end))
 
     def store_flags(self, question):
         try:

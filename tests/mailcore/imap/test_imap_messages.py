@@ -91,39 +91,6 @@ def test_a_large_part_is_decoded_on_its_way(partial):
     assert all(len(question.place.carry) < 4 for question in asked(client, q.ReadDecoded))
 
 
-def encoded(kind, content, encoding=b"base64"):
-    written = base64.encodebytes(content) if encoding == b"base64" else content
-    return b"Content-Type: %b\r\nContent-Transfer-Encoding: %b\r\n\r\n%b" % (kind, encoding, written)
-
-
-@pytest.mark.parametrize(
-    ("kind", "encoding", "content", "shown"),
-    [
-        (b"text/plain", b"base64", b"one\ntwo\r\n\nthree\n", b"one\r\ntwo\r\n\r\nthree\r\n"),
-        (b"text/html", b"8bit", b"\none\r\n", b"\r\none\r\n"),
-        (b"text/plain", b"base64", b"one\0\ntwo\n", b"one\0\ntwo\n"),
-        (b"application/x-sh", b"base64", b"one\ntwo\n", b"one\ntwo\n"),
-        (b"text/plain", b"base64", b"one\n" * LARGE + b"\r\n", b"one\r\n" * LARGE + b"\r\n"),
-        (b"text/plain", b"7bit", b"\r\n" * 2 * LARGE, b"\r\n" * 2 * LARGE),
-        (b"text/plain", b"8bit", b"\r\n.\n" * LARGE, b"\r\n.\r\n" * LARGE),
-        (b"text/plain", b"base64", b"\0" + b"one\n" * LARGE, b"\0" + b"one\n" * LARGE),
-    ],
-    ids=lambda value: f"{len(value)} octets" if len(value) > 20 else None,
-)
-def test_lines_of_text_end_with_crlf_in_binary(kind, encoding, content, shown):
-    # RFC 9051 section 7.5.2
-    client = with_mail(encoded(kind, content, encoding))
-    assert client.do(b"a FETCH 1 BINARY.SIZE[1]").startswith(b"* 1 FETCH (BINARY.SIZE[1] %d)\r\n" % len(shown))
-    nul = b"~" if b"\0" in shown else b""
-    assert client.do(b"b FETCH 1 BINARY.PEEK[1]").startswith(
-        b"* 1 FETCH (BINARY[1] %b{%d}\r\n%b)\r\n" % (nul, len(shown), shown)
-    )
-    part = shown[3 : 3 + LARGE]
-    said = client.do(b"c FETCH 1 BINARY.PEEK[1]<3.%d>" % LARGE)
-    assert said.endswith(b"{%d}\r\n%b)\r\nc OK FETCH completed\r\n" % (len(part), part))
-    assert encoded(kind, content, encoding) in client.do(b"d FETCH 1 BODY.PEEK[]")
-
-
 def test_a_message_that_goes_while_it_is_decoded_ends_the_connection():
     message, _ = large_base64(3 * LARGE)
     client = with_mail(message)
