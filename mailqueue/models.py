@@ -251,14 +251,19 @@ class SubmissionManager(models.Manager["Submission"]):
     """What was handed in a short while ago."""
 
     def find(self, user: int, mark: bytes, seconds: int) -> int | None:
-        """Return the queue id of the message that this user handed in with this mark within so many seconds."""
-        since = timezone.now() - timedelta(seconds=seconds)
-        return self.filter(user=user, mark=mark, at__gt=since).values_list("message", flat=True).first()
+        """Return the queue id of the message that this user handed in with this mark within so many seconds.
 
-    def keep(self, user: int, mark: bytes, message: int, at: datetime) -> None:
-        """Take note of a message; what was noted of the same one before is over."""
-        self.filter(user=user, mark=mark).delete()
-        self.bulk_create([Submission(user=user, mark=mark, message=message, at=at)], ignore_conflicts=True)
+        One that did not reach a recipient, or was taken out of the queue, does not count: who hands it in again wants
+        it sent.
+        """
+        since = timezone.now() - timedelta(seconds=seconds)
+        found = (
+            self.filter(user=user, mark=mark, at__gt=since).order_by("-id").values_list("message", flat=True).first()
+        )
+        if found is None:
+            return None
+        fates = set(MessageTrace.objects.filter(message=found).values_list("status", flat=True))
+        return found if fates and fates.isdisjoint(MessageTrace.UNDELIVERED) else None
 
     def forget_outlived(self, seconds: int) -> int:
         """Remove what nobody will look for any more; returns how many."""
@@ -266,7 +271,7 @@ class SubmissionManager(models.Manager["Submission"]):
 
 
 class Submission(models.Model):
-    """A message that somebody handed in, by what tells it from all others: it is not taken twice."""
+    """A message that somebody handed in, by what tells it from all others. The last one counts."""
 
     user = models.BigIntegerField()  # no foreign key: it outlives nobody by more than an hour
     mark = models.BinaryField(max_length=32)
@@ -276,7 +281,7 @@ class Submission(models.Model):
     objects = SubmissionManager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "mark"], name="submission_once")]
+        indexes = [models.Index(fields=["user", "mark"], name="submission_mark")]
 
     def __str__(self) -> str:
         return to_text(self.message)
@@ -343,6 +348,8 @@ class MessageTrace(models.Model):
         FAILED = "failed", _("Failed")
         HELD = "held", _("Held")
         PURGED = "purged", _("In the trash")
+
+    UNDELIVERED = frozenset({Status.FAILED, Status.PURGED})
 
     id = models.BigIntegerField(primary_key=True, default=new_id)
     message = models.BigIntegerField()  # the queue id

@@ -68,7 +68,7 @@ class Acceptance:
         if self.plan.relays:
             self._queue(batch)
         if self.mark is not None and self.submitter_id is not None:
-            Submission.objects.keep(self.submitter_id, self.mark, self.message, batch.now)
+            batch.add_object(Submission(user=self.submitter_id, mark=self.mark, message=self.message, at=batch.now))
         return self.message
 
     def _check_room(self, batch: Batch) -> None:

@@ -1,8 +1,8 @@
 """A message that a program hands in twice is sent once: who got no answer the first time tries again.
 
 The same is what has the same sender, the same recipients and the same bytes, a Message-ID of its own among them, from
-the same login within ``A3MAILER_SUBMIT_ONCE`` seconds. Without a Message-ID two messages may be the same and yet be
-meant to be two.
+the same login within ``A3MAILER_SUBMIT_ONCE`` seconds. What failed, or was taken out of the queue, is sent when it
+comes again. Without a Message-ID two messages may be the same and yet be meant to be two.
 
     async with once(account, fingerprint):        # who hands in the same at the same time waits here
         earlier = await doors.database(Submission.objects.find, account, fingerprint, seconds)

@@ -337,7 +337,24 @@ def test_only_for_a_while(alice, monkeypatch, seconds, count):
     Submission.objects.update(at=timezone.now() - timedelta(hours=1))
     hand_in(alice)
     assert QueuedMessage.objects.count() == count
-    assert Submission.objects.count() == bool(seconds)
+    assert Submission.objects.count() == (count if seconds else 0)
+
+
+@pytest.mark.parametrize("status", [MessageTrace.Status.FAILED, MessageTrace.Status.PURGED, None])
+def test_what_did_not_arrive_is_sent_when_it_is_handed_in_again(alice, status):
+    hand_in(alice, recipients=("a@elsewhere.example", "b@elsewhere.example"))
+    one = MessageTrace.objects.filter(recipient="b@elsewhere.example")
+    one.update(status=status) if status else MessageTrace.objects.all().delete()
+    hand_in(alice, recipients=("a@elsewhere.example", "b@elsewhere.example"))
+    assert QueuedMessage.objects.count() == 2
+
+
+def test_the_last_of_several_is_the_one_that_counts(alice):
+    first = hand_in(alice)
+    MessageTrace.objects.update(status=MessageTrace.Status.FAILED)
+    second = hand_in(alice)
+    assert second != f"{first} before"
+    assert hand_in(alice) == f"{second} before"
 
 
 def test_what_was_refused_is_taken_when_it_comes_again(alice, bob):
