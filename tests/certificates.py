@@ -57,3 +57,7 @@ class Certified:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(path)
         return context
+
+
+# The authority of tests that need one which everybody trusts, or nobody.
+ROOT = Certified("root", ca=True)

@@ -4,6 +4,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from django.utils import timezone
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.epollreactor import EPollReactor
@@ -11,8 +12,10 @@ from twisted.protocols import tls
 
 from a3mailer_site import env
 from a3mailer_site.ids import new_id
-from fakemx import LETTER
+from certificates import ROOT
+from fakemx import LETTER, FakeMx
 from mailcore.delivery.claims import owner_name
+from mailcore.delivery.scheduler import Scheduler
 from mailcore.dialogue import UnavailableError
 from mailcore.intake.acceptance import Acceptance
 from mailcore.intake.routing import Plan, Relay, destination_of
@@ -21,6 +24,7 @@ from mailcore.resolver.stub import Resolver
 from mailcore.store import commit
 from mailcore.store.mailboxes import forget_inbox
 from mailcore.store.prepared import prepare
+from mailqueue.models import Attempt
 
 
 class Doors:
@@ -123,6 +127,52 @@ def queue(db):
         return commit.run(acceptance)
 
     return put
+
+
+@pytest.fixture
+def authority(monkeypatch, tmp_path):
+    """Everybody trusts ``ROOT``, and no other authority."""
+    path = tmp_path / "root.pem"
+    path.write_bytes(ROOT.certificate.public_bytes(Encoding.PEM))
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+
+
+@pytest.fixture
+def mx(settings_of, dns):
+    """A mail server for a.test, and the port at which all mail servers of the test are."""
+    with FakeMx() as server:
+        settings_of(remote_smtp_port=server.port, hostname="us.test")
+        dns.add("a.test", "MX", "10 mx.a.test")
+        dns.add("mx.a.test", "A", "127.0.0.1")
+        yield server
+
+
+@pytest.fixture
+def scheduler(turner, doors, resolver, mx):
+    return Scheduler(turner.reactor, doors, resolver)
+
+
+@pytest.fixture
+def deliver(turner, scheduler):
+    """Deliver everything that is due now."""
+
+    def go():
+        turner.run(scheduler._look())
+        turner.until(lambda: scheduler.in_hand == 0)
+
+    return go
+
+
+@pytest.fixture
+def send(queue, deliver):
+    """Put a message for bob@a.test into the queue and deliver it; returns the attempt."""
+
+    def go(**fields):
+        message = queue("bob@a.test", **fields)
+        deliver()
+        return Attempt.objects.get(message=message)
+
+    return go
 
 
 @pytest.fixture

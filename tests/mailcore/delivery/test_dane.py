@@ -5,17 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from certificates import DAY, NOW, Certified
+from certificates import DAY, NOW, ROOT, Certified
 from fakedns import authentic, servfail, silent
 from fakemx import FakeMx
 from mailcore.delivery.dane import Dane, Tlsa, find_dane
-from mailcore.delivery.scheduler import Scheduler
 from mailcore.resolver.answers import DnsFailureError
 from mailcore.resolver.mail_hosts import MailHost
 from mailqueue.models import Attempt, QueueEntry
 
 NAMES = ("mx.a.test", "a.test")
-ROOT = Certified("root", ca=True)
 MIDDLE = Certified("middle", ROOT, ca=True)
 HOST = Certified("mx", MIDDLE, names=["mx.a.test"])
 SELF = Certified("self", names=["elsewhere.example"], end=NOW - DAY / 2)
@@ -193,31 +191,15 @@ def test_the_records_of_a_cname_go_first(turner, resolver, dns):
 
 
 @pytest.fixture
-def mx(settings_of, dns):
-    with FakeMx() as server:
-        settings_of(remote_smtp_port=server.port, hostname="us.test")
-        dns.default = authentic
-        dns.add("a.test", "MX", "10 mx.a.test")
-        dns.add("mx.a.test", "A", "127.0.0.1")
-        yield server
+def mx(mx, dns):
+    dns.default = authentic
+    return mx
 
 
 @pytest.fixture
 def publish(dns, mx):
     """Publish TLSA records for the mail server."""
     return lambda *records: dns.add(f"_{mx.port}._tcp.mx.a.test", "TLSA", *records)
-
-
-@pytest.fixture
-def deliver(turner, doors, resolver, mx):
-    scheduler = Scheduler(turner.reactor, doors, resolver)
-
-    def go():
-        turner.run(scheduler._look())
-        turner.until(lambda: scheduler.in_hand == 0)
-        return Attempt.objects.get()
-
-    return go
 
 
 pytestmark = pytest.mark.django_db
@@ -228,85 +210,76 @@ pytestmark = pytest.mark.django_db
     [RECORD, f"2 1 1 {sha256(ROOT.spki).hex()}", f"2 0 1 {sha256(MIDDLE.der).hex()}"],
     ids=["host", "root", "middle"],
 )
-def test_mail_goes_to_the_host_that_the_dns_names(queue, deliver, mx, publish, tmp_path, record):
+def test_mail_goes_to_the_host_that_the_dns_names(send, mx, publish, tmp_path, record):
     mx.tls = HOST.context(tmp_path, MIDDLE, ROOT)
     publish(record)
-    queue("bob@a.test")
-    attempt = deliver()
+    attempt = send()
     assert attempt.outcome == "sent"
     assert attempt.tls.startswith("TLSv1.3 ")
     assert attempt.tls.endswith(", proved by DANE")
     assert mx.messages[0].tls
 
 
-def test_mail_never_goes_to_another_host(queue, deliver, mx, publish, tmp_path):
+def test_mail_never_goes_to_another_host(send, mx, publish, tmp_path):
     mx.tls = SELF.context(tmp_path)
     publish(RECORD)
-    queue("bob@a.test")
-    attempt = deliver()
+    attempt = send()
     assert (attempt.outcome, attempt.enhanced) == ("deferred", "4.7.5")
     assert attempt.reply == "DANE: no TLSA record fits the certificate"
     assert not mx.messages
     assert not any(command.startswith("MAIL") for command in mx.commands)
 
 
-def test_mail_never_goes_in_the_clear_where_there_are_records(queue, deliver, mx, publish):
+def test_mail_never_goes_in_the_clear_where_there_are_records(send, mx, publish):
     publish(RECORD)
-    queue("bob@a.test")
-    assert (deliver().outcome, mx.messages) == ("deferred", [])
+    assert (send().outcome, mx.messages) == ("deferred", [])
     assert "TLS is required" in Attempt.objects.get().reply
 
 
-def test_tls_that_breaks_is_not_done_without_where_there_are_records(queue, deliver, mx, publish, tmp_path):
+def test_tls_that_breaks_is_not_done_without_where_there_are_records(send, mx, publish, tmp_path):
     mx.tls = HOST.context(tmp_path, MIDDLE)
     mx.tls.set_ciphers("PSK")
     mx.tls.maximum_version = mx.tls.minimum_version
     publish(RECORD)
-    queue("bob@a.test")
-    assert (deliver().outcome, mx.messages) == ("deferred", [])
+    assert (send().outcome, mx.messages) == ("deferred", [])
 
 
-def test_unusable_records_ask_for_tls_alone(queue, deliver, mx, publish, tmp_path):
+def test_unusable_records_ask_for_tls_alone(send, mx, publish, tmp_path):
     mx.tls = SELF.context(tmp_path)
     publish(f"1 1 1 {bytes(32).hex()}")
-    queue("bob@a.test")
-    attempt = deliver()
+    attempt = send()
     assert attempt.outcome == "sent"
     assert "DANE" not in attempt.tls
 
 
 @pytest.mark.parametrize("failure", [servfail, silent])
-def test_a_host_whose_records_cannot_be_looked_up_gets_no_mail(queue, deliver, mx, dns, failure):
+def test_a_host_whose_records_cannot_be_looked_up_gets_no_mail(send, mx, dns, failure):
     dns.misbehave(f"_{mx.port}._tcp.mx.a.test", failure)
-    queue("bob@a.test")
-    attempt = deliver()
+    attempt = send()
     assert (attempt.outcome, attempt.enhanced) == ("deferred", "4.4.3")
     assert "cannot look up the TLSA records of mx.a.test" in attempt.reply
     assert not mx.commands
 
 
-def test_the_next_host_is_tried_when_the_first_cannot_prove_itself(queue, deliver, mx, dns, publish, tmp_path):
+def test_the_next_host_is_tried_when_the_first_cannot_prove_itself(send, mx, dns, publish, tmp_path):
     dns.add("a.test", "MX", "20 mx2.a.test")
     dns.add("mx2.a.test", "A", "127.0.0.2")
     publish(RECORD)
     with FakeMx(host="127.0.0.2", port=mx.port) as second:
-        queue("bob@a.test")
-        assert deliver().host == "mx2.a.test"
+        assert send().host == "mx2.a.test"
         assert len(second.messages) == 1
     assert not mx.messages
 
 
-def test_dane_can_be_switched_off(queue, deliver, mx, dns, publish, settings_of):
+def test_dane_can_be_switched_off(send, mx, dns, publish, settings_of):
     settings_of(dane=False)
     publish(RECORD)
-    queue("bob@a.test")
-    assert deliver().outcome == "sent"
+    assert send().outcome == "sent"
     assert not any(question.endswith("TLSA") for question in dns.asked)
 
 
-def test_an_entry_waits_for_a_host_that_proves_itself(queue, deliver, mx, publish, tmp_path):
+def test_an_entry_waits_for_a_host_that_proves_itself(send, mx, publish, tmp_path):
     mx.tls = SELF.context(tmp_path)
     publish(RECORD)
-    queue("bob@a.test")
-    deliver()
+    send()
     assert QueueEntry.objects.get().last_reply == "4.7.5 DANE: no TLSA record fits the certificate"

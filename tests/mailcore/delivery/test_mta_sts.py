@@ -5,18 +5,16 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certificates import DAY, NOW, Certified
+from certificates import DAY, NOW, ROOT, Certified
 from fakedns import servfail
 from fakehttps import FakeHttps
-from fakemx import FakeMx
 from mailcore.delivery.https import PORT, FetchError, fetch, is_public
 from mailcore.delivery.mta_sts import FETCH_AGAIN_AFTER, StsPolicies
-from mailcore.delivery.scheduler import Scheduler
 from mailcore.delivery.sts_policy import HOST_LIMIT, LONGEST, Mode, Policy, PolicyError, read_id, read_policy
-from mailqueue.models import Attempt, StsPolicy
+from mailqueue.models import StsPolicy
 from server import free_ports
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("authority")]
 
 POLICY = b"version: STSv1\r\nmode: enforce\r\nmx: mx.a.test\r\nmx: *.b.test\r\nmax_age: 86400\r\n"
 
@@ -124,23 +122,12 @@ def test_a_policy_names_hosts(host, named):
 
 # -- Fetching ---------------------------------------------------------------------------------------------------------
 
-ROOT = Certified("root", ca=True)
 POLICY_HOST = Certified("policies", ROOT, names=["mta-sts.a.test"])
 MX_HOST = Certified("mx", ROOT, names=["mx.a.test"])
 SELF = Certified("self", names=["mta-sts.a.test"])
 EXPIRED = Certified("old", ROOT, names=["mta-sts.a.test"], begin=NOW - 3 * DAY, end=NOW - DAY)
 STRANGER = Certified("stranger", ROOT, names=["elsewhere.test"])
 PATH = "/.well-known/mta-sts.txt"
-
-
-@pytest.fixture(autouse=True)
-def authority(monkeypatch, tmp_path):
-    """The authority that everybody trusts."""
-    path = tmp_path / "root.pem"
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    path.write_bytes(ROOT.certificate.public_bytes(Encoding.PEM))
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
 
 
 @pytest.fixture
@@ -325,65 +312,49 @@ def test_policies_that_are_over_are_removed(turner, policies):
 
 
 @pytest.fixture
-def mx(settings_of, dns, web, record):
-    with FakeMx() as server:
-        settings_of(remote_smtp_port=server.port, remote_https_port=web.port, hostname="us.test")
-        dns.add("a.test", "MX", "10 mx.a.test")
-        dns.add("mx.a.test", "A", "127.0.0.1")
-        yield server
+def mx(mx, settings_of, web, record):
+    settings_of(remote_https_port=web.port)
+    return mx
 
 
-@pytest.fixture
-def deliver(turner, doors, resolver, mx, queue):
-    scheduler = Scheduler(turner.reactor, doors, resolver)
-
-    def go():
-        queue("bob@a.test")
-        turner.run(scheduler._look())
-        turner.until(lambda: scheduler.in_hand == 0)
-        return Attempt.objects.get()
-
-    return go
-
-
-def test_mail_goes_to_a_host_that_the_policy_names_and_that_proves_it(deliver, mx, tmp_path):
+def test_mail_goes_to_a_host_that_the_policy_names_and_that_proves_it(send, mx, tmp_path):
     mx.tls = MX_HOST.context(tmp_path)
-    attempt = deliver()
+    attempt = send()
     assert attempt.outcome == "sent"
     assert attempt.tls.endswith(", proved by MTA-STS")
     assert mx.messages[0].tls
 
 
 @pytest.mark.parametrize("shown", [SELF, STRANGER, None])
-def test_mail_waits_for_a_host_that_proves_nothing(deliver, mx, tmp_path, shown):
+def test_mail_waits_for_a_host_that_proves_nothing(send, mx, tmp_path, shown):
     mx.tls = shown and shown.context(tmp_path)
-    attempt = deliver()
+    attempt = send()
     assert attempt.outcome == "deferred"
     assert not any(command.startswith("MAIL") for command in mx.commands)
 
 
-def test_mail_waits_when_the_policy_names_other_hosts(deliver, mx, web, tmp_path):
+def test_mail_waits_when_the_policy_names_other_hosts(send, mx, web, tmp_path):
     web.answers[PATH] = (200, POLICY.replace(b"mx.a.test", b"mail.a.test"))
     mx.tls = MX_HOST.context(tmp_path)
-    attempt = deliver()
+    attempt = send()
     assert (attempt.outcome, attempt.enhanced) == ("deferred", "4.7.0")
     assert attempt.reply == "the MTA-STS policy of a.test does not name its mail hosts (mx.a.test)"
     assert not mx.commands
 
 
 @pytest.mark.parametrize("mode", [b"testing", b"none"])
-def test_other_modes_hinder_nothing(deliver, mx, web, mode):
+def test_other_modes_hinder_nothing(send, mx, web, mode):
     web.answers[PATH] = (200, POLICY.replace(b"enforce", mode).replace(b"mx.a.test", b"mail.a.test"))
-    assert deliver().outcome == "sent"
+    assert send().outcome == "sent"
     assert not mx.messages[0].tls
 
 
-def test_a_policy_that_cannot_be_had_hinders_nothing(deliver, mx, web):
+def test_a_policy_that_cannot_be_had_hinders_nothing(send, mx, web):
     web.answers.clear()
-    assert deliver().outcome == "sent"
+    assert send().outcome == "sent"
 
 
-def test_mta_sts_can_be_switched_off(deliver, mx, web, settings_of):
+def test_mta_sts_can_be_switched_off(send, mx, web, settings_of):
     settings_of(mta_sts=False)
-    assert deliver().outcome == "sent"
+    assert send().outcome == "sent"
     assert web.asked == []

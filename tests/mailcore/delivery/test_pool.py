@@ -6,7 +6,6 @@ from twisted.internet.defer import Deferred
 from a3mailer_site.figures import BOUNDS, figures
 from fakemx import FakeMx
 from mailcore.delivery.pool import ConnectionPool
-from mailcore.delivery.scheduler import Scheduler
 
 NAMES = ("opened", "failed", "checkouts", "reuses", "waits")
 
@@ -88,27 +87,11 @@ def test_what_was_lost_is_no_reuse():
 
 
 @pytest.fixture
-def mx(settings_of, dns):
-    with FakeMx() as server:
-        settings_of(remote_smtp_port=server.port, hostname="us.test")
-        for name in ("a.test", "b.test", "c.test"):
-            dns.add(name, "MX", f"10 mx.{name}")
-            dns.add(f"mx.{name}", "A", "127.0.0.1")
-        yield server
-
-
-@pytest.fixture
-def scheduler(turner, doors, resolver, mx):
-    return Scheduler(turner.reactor, doors, resolver)
-
-
-@pytest.fixture
-def deliver(turner, scheduler):
-    def go():
-        turner.run(scheduler._look())
-        turner.until(lambda: scheduler.in_hand == 0)
-
-    return go
+def mx(mx, dns):
+    for name in ("b.test", "c.test"):
+        dns.add(name, "MX", f"10 mx.{name}")
+        dns.add(f"mx.{name}", "A", "127.0.0.1")
+    return mx
 
 
 def openings():

@@ -12,38 +12,11 @@ from fakemx import HANG, FakeMx
 from fakemx import LETTER as CONTENT
 from mailcore import tls
 from mailcore.delivery import claims, connection, remote
-from mailcore.delivery.scheduler import Scheduler
 from mailcore.store.models import Message
 from mailqueue.models import Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, Route
 from security.models import AuditEntry
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def mx(settings_of, dns):
-    """A mail server for a.test, and the port at which all mail servers of the test are."""
-    with FakeMx() as server:
-        settings_of(remote_smtp_port=server.port, hostname="us.test")
-        dns.add("a.test", "MX", "10 mx.a.test")
-        dns.add("mx.a.test", "A", "127.0.0.1")
-        yield server
-
-
-@pytest.fixture
-def scheduler(turner, doors, resolver, mx):
-    return Scheduler(turner.reactor, doors, resolver)
-
-
-@pytest.fixture
-def deliver(turner, scheduler):
-    """Deliver everything that is due now."""
-
-    def go():
-        turner.run(scheduler._look())
-        turner.until(lambda: scheduler.in_hand == 0)
-
-    return go
 
 
 def entries(message):
