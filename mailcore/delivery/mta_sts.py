@@ -54,7 +54,7 @@ class StsPolicies:
         known = await self._remember(domain)
         current = await self._current_id(domain)
         if current is not None and (current != known.policy_id or known.ends <= now) and known.not_before <= now:
-            await self._renew(domain, known, current, now)
+            known = await self._renew(domain, known, current, now)
         return known.policy if known.ends > now else None
 
     async def _remember(self, domain: str) -> _Known:
@@ -66,10 +66,14 @@ class StsPolicies:
         try:
             row = await self._doors.database(StsPolicy.objects.find, domain)
         except UnavailableError:
-            return known  # not remembered: the next one asks again
+            return self._known.get(domain, known)  # not remembered: the next one asks again
         if row is not None:
             known.policy_id, mode, hosts, max_age, known.ends = row
             known.policy = Policy(Mode(mode), tuple(hosts), max_age)
+        # Another may have asked the database at the same time, and may know more by now.
+        return self._keep(domain, self._known.get(domain, known))
+
+    def _keep(self, domain: str, known: _Known) -> _Known:
         self._known[domain] = known
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
@@ -83,20 +87,21 @@ class StsPolicies:
             return None
         return read_id(answer.texts)
 
-    async def _renew(self, domain: str, known: _Known, policy_id: str, now: float) -> None:
-        """Fetch the policy; many who want it at once wait for one attempt."""
+    async def _renew(self, domain: str, known: _Known, policy_id: str, now: float) -> _Known:
+        """Fetch the policy, and return what is known then; many who want it at once wait for one attempt."""
         waiting = self._flights.get(domain)
         if waiting is not None:
             landed: Deferred[None] = Deferred()
             waiting.append(landed)
             await landed
-            return
+            return self._known.get(domain, known)
         self._flights[domain] = []
         try:
             await self._fetch(domain, known, policy_id, now)
         finally:
             for each in self._flights.pop(domain):
                 each.callback(None)
+        return known
 
     async def _fetch(self, domain: str, known: _Known, policy_id: str, now: float) -> None:
         host = f"mta-sts.{domain}"
@@ -112,6 +117,7 @@ class StsPolicies:
             return
         figures.count("delivery.mta_sts.fetched")
         known.policy_id, known.policy, known.ends, known.not_before = policy_id, policy, now + policy.max_age, 0.0
+        self._keep(domain, known)  # it may not have been, while the database was away
         try:
             await self._doors.database(StsPolicy.objects.keep, domain, policy_id, *policy, known.ends)
         except UnavailableError as error:

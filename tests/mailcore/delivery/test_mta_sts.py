@@ -287,8 +287,11 @@ def test_a_policy_that_cannot_be_had_is_not_asked_for_all_the_time(turner, polic
     assert find(turner, policies, 1000.0 + FETCH_AGAIN_AFTER) == read_policy(POLICY)
 
 
-def test_many_who_want_it_at_once_ask_once(turner, policies, web):
+@pytest.mark.parametrize("slow", [False, True])
+def test_many_who_want_it_at_once_ask_once(turner, doors, policies, web, slow):
     from twisted.internet.defer import Deferred, gatherResults
+
+    doors.reactor = turner.reactor if slow else None
 
     async def all_at_once():
         return await gatherResults([Deferred.fromCoroutine(policies.find("a.test", 1000.0)) for _ in range(20)])
@@ -300,6 +303,8 @@ def test_many_who_want_it_at_once_ask_once(turner, policies, web):
 def test_without_the_database_a_policy_is_used_all_the_same(turner, policies, doors, web):
     doors.away = True
     assert find(turner, policies) == read_policy(POLICY)
+    assert find(turner, policies) == read_policy(POLICY)
+    assert len(web.asked) == 1
     assert not StsPolicy.objects.exists()
 
 
