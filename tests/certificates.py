@@ -48,8 +48,12 @@ class Certified:
 
     def context(self, directory, *others):
         """TLS as a server speaks it that shows this certificate and those of others behind it."""
+        return self.context_of(directory, *(each.der for each in (self, *others)))
+
+    def context_of(self, directory, *shown):
+        """TLS as a server speaks it that has this key and shows these certificates (DER), whatever is in them."""
         path = directory / f"{self.certificate.serial_number}.pem"
-        encoded = [each.certificate.public_bytes(serialization.Encoding.PEM) for each in (self, *others)]
+        encoded = [ssl.DER_cert_to_PEM_cert(each).encode("ascii") for each in shown]
         key = self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )

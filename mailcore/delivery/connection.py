@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from a3mailer_site.figures import figures
-from mailcore.delivery.dane import Dane
+from mailcore.delivery.dane import UNREADABLE, Dane
 from mailcore.delivery.jobs import own_outcome
 from mailcore.dialogue import Close, Send
 from mailcore.message.envelope import Envelope
@@ -358,9 +358,12 @@ def _tls(target: Target) -> IOpenSSLClientConnectionCreator:
 
 def _refusal(target: Target, handle: SSL.Connection) -> str | None:
     """Say why this is not the host that the DNS names; ``None``: it is, or nothing is known of that."""
-    if target.dane is None:
+    if target.dane is None or not target.dane.records:
         return None
-    shown = handle.get_peer_cert_chain(as_cryptography=True) or []
+    try:
+        shown = handle.get_peer_cert_chain(as_cryptography=True) or []
+    except UNREADABLE as error:
+        return f"the host shows a certificate that cannot be read: {error}"
     return target.dane.refusal(shown, datetime.now(UTC))
 
 

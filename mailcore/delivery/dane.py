@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 from dns.rdtypes.tlsabase import TLSABase
@@ -29,6 +30,8 @@ from mailcore.resolver.stub import Resolver
 TRUST_ANCHOR, END_ENTITY = 2, 3
 _WHOLE, _KEY = 0, 1  # selectors, section 2.1.2
 _DIGESTS: Final = {1: hashlib.sha256, 2: hashlib.sha512}  # matching types, section 2.1.3; 0: the thing itself
+# How ``cryptography`` says that a certificate or a key cannot be read, or is of a kind that it does not know.
+UNREADABLE: Final = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
 # Certificates of one host that are looked at.
 _CHAIN_LIMIT: Final = 10
 
@@ -48,7 +51,7 @@ class Tlsa(NamedTuple):
             return False
         if self.matching:
             return self.matching in _DIGESTS and len(self.data) == _DIGESTS[self.matching]().digest_size
-        with suppress(ValueError):
+        with suppress(*UNREADABLE):
             _load(self.selector, self.data)
             return True
         return False
@@ -58,7 +61,11 @@ class Tlsa(NamedTuple):
         if self.selector == _WHOLE:
             selected = certificate.public_bytes(Encoding.DER)
         else:
-            selected = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            try:
+                key = certificate.public_key()
+            except UNREADABLE:
+                return False
+            selected = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return self.data == (_DIGESTS[self.matching](selected).digest() if self.matching else selected)
 
 

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
 
 from certificates import DAY, NOW, ROOT, Certified
 from fakedns import authentic, servfail, silent
@@ -18,6 +19,10 @@ MIDDLE = Certified("middle", ROOT, ca=True)
 HOST = Certified("mx", MIDDLE, names=["mx.a.test"])
 SELF = Certified("self", names=["elsewhere.example"], end=NOW - DAY / 2)
 OTHER = Certified("other", ca=True)
+# What nobody has heard of: a kind of key, and a version of certificates. Both are well-formed.
+EC_KEY, UNKNOWN_KEY = bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d027f")
+VERSION_3, VERSION_2 = bytes.fromhex("a003020102"), bytes.fromhex("a003020101")
+STRANGE_KEY = x509.load_der_x509_certificate(ROOT.der.replace(EC_KEY, UNKNOWN_KEY))
 
 
 def sha256(data):
@@ -78,6 +83,13 @@ def test_any_other_certificate_is_refused(chain, record, reason):
     assert reason in refusal(chain, record)
 
 
+@pytest.mark.parametrize("usage", [2, 3])
+def test_a_key_of_a_kind_that_is_not_known_fits_no_record(usage):
+    chain = [STRANGE_KEY, STRANGE_KEY]
+    dane = Dane(NAMES[0], NAMES, (Tlsa(usage, 1, 1, sha256(ROOT.spki)),))
+    assert dane.refusal(chain, NOW) == "no TLSA record fits the certificate"
+
+
 @pytest.mark.parametrize(
     ("names", "fits"),
     [
@@ -120,6 +132,8 @@ def test_who_is_no_authority_vouches_for_nobody():
         Tlsa(3, 1, 2, bytes(32)),
         Tlsa(3, 0, 0, b"no certificate"),
         Tlsa(3, 1, 0, b"no key"),
+        Tlsa(3, 0, 0, SELF.der.replace(VERSION_3, VERSION_2)),
+        Tlsa(3, 1, 0, SELF.spki.replace(EC_KEY, UNKNOWN_KEY)),
     ],
 )
 def test_a_record_that_says_nothing_over_smtp_is_not_usable(record):
@@ -228,6 +242,15 @@ def test_mail_never_goes_to_another_host(send, mx, publish, tmp_path):
     assert attempt.reply == "DANE: no TLSA record fits the certificate"
     assert not mx.messages
     assert not any(command.startswith("MAIL") for command in mx.commands)
+
+
+def test_mail_never_goes_to_a_host_whose_certificate_cannot_be_read(send, mx, publish, tmp_path):
+    mx.tls = SELF.context_of(tmp_path, SELF.der.replace(VERSION_3, VERSION_2))
+    publish(RECORD)
+    attempt = send()
+    assert (attempt.outcome, attempt.enhanced) == ("deferred", "4.7.5")
+    assert attempt.reply == "DANE: the host shows a certificate that cannot be read: 1 is not a valid X509 version"
+    assert not mx.messages
 
 
 def test_mail_never_goes_in_the_clear_where_there_are_records(send, mx, publish):
