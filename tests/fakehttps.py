@@ -1,20 +1,33 @@
 """A small HTTPS server on loopback that gives the answers it was told to give."""
 
+import contextlib
 import http.server
 import threading
 
 
 class FakeHttps:
-    """Enter it to start; ``answers`` maps a path to a status and a body, or to bytes that are sent as they are."""
+    """Enter it to start; ``answers`` maps a path to a status and a body, or to bytes that are sent as they are.
+
+    With ``holds`` it never ends a connection itself; ``ended`` is set when the client has ended one.
+    """
 
     def __init__(self, context, host="127.0.0.1"):
         self.answers = {}
         self.asked = []
+        self.holds = False
+        self.ended = threading.Event()
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 outer.asked.append((self.headers["Host"], self.path))
+                self.give_answer()
+                if outer.holds:
+                    with contextlib.suppress(OSError):
+                        self.rfile.read()
+                    outer.ended.set()
+
+            def give_answer(self):
                 answer = outer.answers.get(self.path, (404, b""))
                 if isinstance(answer, bytes):
                     self.wfile.write(answer)

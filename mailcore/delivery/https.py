@@ -8,7 +8,7 @@ must be valid for the host's name. No redirect is followed: whoever answers has 
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
@@ -16,7 +16,7 @@ from twisted.internet.defer import TimeoutError as TimedOutError
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError as NotConnectedError
 from twisted.internet.error import TimeoutError as ConnectTimeOutError
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import TLSVersion, optionsForClientTLS
 from twisted.python.failure import Failure
@@ -75,7 +75,15 @@ def is_public(address: str) -> bool:
 
 
 async def _fetch_from(reactor: Any, address: str, port: int, host: str, path: str, limit: int) -> bytes:
-    agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, address, port))  # type: ignore[no-untyped-call]
+    line = _Line(reactor, address, port)
+    try:
+        return await _ask(reactor, line, host, path, limit)
+    finally:
+        line.hang_up()
+
+
+async def _ask(reactor: Any, line: "_Line", host: str, path: str, limit: int) -> bytes:
+    agent = Agent.usingEndpointFactory(reactor, line)  # type: ignore[no-untyped-call]
     headers = Headers({"User-Agent": ["A3Mailer"], "Accept": ["text/plain"]})
     asked = agent.request(b"GET", f"https://{host}{path}".encode("ascii"), headers)
     try:
@@ -97,22 +105,36 @@ def _words(reasons: Iterable[Failure]) -> str:
     return "; ".join(dict.fromkeys(said))
 
 
-@implementer(IAgentEndpointFactory)
-class _Endpoints:
-    """Leads every request to one address, with TLS for the name in its URL."""
+@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
+class _Line:
+    """Leads a request to one address, with TLS for the name in its URL; and can hang up.
+
+    The agent itself cannot: it waits for the end of an answer, and what it gives out with one does not break it off.
+    """
 
     def __init__(self, reactor: Any, address: str, port: int) -> None:
-        self._reactor = reactor
-        self._address = address
-        self._port = port
+        kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
+        self._endpoint = kind(reactor, address, port, timeout=CONNECT_PATIENCE)
+        self._transport: Any = None
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: N802 - Twisted's name
         """Return where to connect."""
-        kind = TCP6ClientEndpoint if ":" in self._address else TCP4ClientEndpoint
-        endpoint = kind(self._reactor, self._address, self._port, timeout=CONNECT_PATIENCE)
         name = uri.host.decode("ascii")
         options = optionsForClientTLS(name, extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2})
-        return wrapClientTLS(options, endpoint)
+        return wrapClientTLS(options, self)
+
+    def connect(self, protocolFactory: IProtocolFactory) -> "Deferred[IProtocol]":  # noqa: N803
+        """Connect, below TLS."""
+        return self._endpoint.connect(protocolFactory).addCallback(self._connected)
+
+    def _connected(self, protocol: Any) -> IProtocol:
+        self._transport = protocol.transport
+        return cast("IProtocol", protocol)
+
+    def hang_up(self) -> None:
+        """Break the connection off, if there still is one."""
+        if self._transport is not None:
+            self._transport.abortConnection()
 
 
 def _body(response: IResponse, limit: int) -> "Deferred[bytes]":
@@ -122,10 +144,10 @@ def _body(response: IResponse, limit: int) -> "Deferred[bytes]":
 
 
 class _Collector(Protocol):
-    """Takes a body up to a limit; beyond it hangs up."""
+    """Takes a body up to a limit."""
 
     def __init__(self, limit: int) -> None:
-        self.whole: Deferred[bytes] = Deferred(lambda _: self._hang_up())
+        self.whole: Deferred[bytes] = Deferred()
         self._limit = limit
         self._taken = bytearray()
 
@@ -134,7 +156,6 @@ class _Collector(Protocol):
         self._taken += data
         if len(self._taken) > self._limit and not self.whole.called:
             self.whole.errback(FetchError(f"there is more than {self._limit} bytes of it"))
-            self._hang_up()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
         """See whether that was all."""
@@ -145,8 +166,3 @@ class _Collector(Protocol):
         else:
             # Without a length the end of the connection would be the end of the text, and anybody can cut a connection.
             self.whole.errback(FetchError("the answer was cut off"))
-
-    def _hang_up(self) -> None:
-        # There is nothing to hang up on when the whole answer came at once.
-        if abort := getattr(self.transport, "abortConnection", None):
-            abort()

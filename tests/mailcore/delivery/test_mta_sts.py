@@ -1,5 +1,7 @@
 """MTA-STS: what policies say, how they are fetched and kept, and what becomes of mail by them (RFC 8461)."""
 
+import contextlib
+
 import pytest
 from django.utils import timezone
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from certificates import DAY, NOW, ROOT, Certified
 from fakedns import servfail
 from fakehttps import FakeHttps
+from mailcore.delivery import https
 from mailcore.delivery.https import PORT, FetchError, fetch, is_public
 from mailcore.delivery.mta_sts import FETCH_AGAIN_AFTER, StsPolicies
 from mailcore.delivery.sts_policy import HOST_LIMIT, LONGEST, Mode, Policy, PolicyError, read_id, read_policy
@@ -173,6 +176,27 @@ def test_only_a_plain_answer_that_is_whole_and_small(turner, resolver, web, answ
     web.answers[PATH] = answer
     with pytest.raises(FetchError, match=reason):
         get(turner, resolver, web)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\n\r\nnot here, and more to come",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 1001,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nversion: STSv1\r\n",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntext",
+    ],
+    ids=["refused", "refused without end", "too much", "cut off", "no answer", "whole"],
+)
+def test_no_connection_stays_behind(turner, resolver, web, monkeypatch, answer):
+    monkeypatch.setattr(https, "PATIENCE", 0.5)
+    monkeypatch.setattr(https, "CONNECT_PATIENCE", 1.0)
+    web.holds, web.answers[PATH] = True, answer
+    with contextlib.suppress(FetchError):
+        get(turner, resolver, web)
+    turner.until(web.ended.is_set)
 
 
 def test_never_from_a_private_network(turner, resolver, dns, web):
