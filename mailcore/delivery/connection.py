@@ -154,7 +154,7 @@ class OutboundConnection(Protocol):
         transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
         if self.target.implicit_tls:
-            transport.startTLS(_tls(self.target))
+            self._begin_tls()
         else:
             self._do(self.session.connected())
             self._be_patient()
@@ -231,11 +231,20 @@ class OutboundConnection(Protocol):
         elif isinstance(action, Ready):
             self._ready()
         elif isinstance(action, BeginTls):
-            transport.startTLS(_tls(self.target))
+            self._begin_tls()
         elif isinstance(action, GaveUp):
             self._open_fails(action.outcome)
         else:
             self._close()
+
+    def _begin_tls(self) -> None:
+        try:
+            options = _tls(self.target)
+        except ValueError as error:
+            # The DNS has names that cannot be a host's (RFC 5891 section 4.2.3), such as those with an underscore.
+            self._do(self.session.distrust(f"no certificate for {self.target.host} can be checked: {error}"))
+            return
+        cast("Any", self.transport).startTLS(options)
 
     def _fetch(self) -> None:
         """Ask for the next piece; it may take a while to read it."""
@@ -345,6 +354,8 @@ async def _awaited(waiting: Awaitable[bytes | None]) -> bytes | None:
 
 def _tls(target: Target) -> IOpenSSLClientConnectionCreator:
     """Say how to begin TLS: with a valid certificate where it is required, with any where it is only better than none.
+
+    Raises ``ValueError`` when it is required, and the host's name is none that a certificate can be checked for.
 
     Opportunistic TLS protects against listening, not against an impostor: without DANE or MTA-STS the name in the MX
     record is unproven anyway, so a certificate check would only lose mail (RFC 7435 section 3).

@@ -85,7 +85,10 @@ async def _fetch_from(reactor: Any, address: str, port: int, host: str, path: st
 async def _ask(reactor: Any, line: "_Line", host: str, path: str, limit: int) -> bytes:
     agent = Agent.usingEndpointFactory(reactor, line)  # type: ignore[no-untyped-call]
     headers = Headers({"User-Agent": ["A3Mailer"], "Accept": ["text/plain"]})
-    asked = agent.request(b"GET", f"https://{host}{path}".encode("ascii"), headers)
+    try:
+        asked = agent.request(b"GET", f"https://{host}{path}".encode("ascii"), headers)
+    except ValueError as error:  # the DNS has names that cannot be a host's, such as those with an underscore
+        raise FetchError(f"no certificate for {host} can be checked: {error}") from error
     try:
         response = await asked.addTimeout(CONNECT_PATIENCE + PATIENCE, reactor)
     except (ResponseFailed, RequestGenerationFailed, RequestTransmissionFailed) as error:

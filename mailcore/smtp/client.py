@@ -204,7 +204,7 @@ class ClientSession:
         return self._begin(self._inside_tls())
 
     def distrust(self, reason: str) -> list[Action]:
-        """End it: whoever made the handshake is not the host that was meant."""
+        """End it: whoever is there has not proved to be the host that was meant, or cannot."""
         return self._end(self._ours(Verdict.DEFERRED, "4.7.5", reason))
 
     def send(self, envelope: Envelope) -> list[Action]:

@@ -11,9 +11,11 @@ from certificates import DAY, NOW, ROOT, Certified
 from fakedns import servfail
 from fakehttps import FakeHttps
 from mailcore.delivery import https
+from mailcore.delivery.connection import ConnectError, Target, connect
 from mailcore.delivery.https import PORT, FetchError, fetch, is_public
 from mailcore.delivery.mta_sts import FETCH_AGAIN_AFTER, StsPolicies
 from mailcore.delivery.sts_policy import HOST_LIMIT, LONGEST, Mode, Policy, PolicyError, read_id, read_policy
+from mailcore.smtp.client import ClientPolicy, Tls
 from mailqueue.models import StsPolicy
 from server import free_ports
 
@@ -199,6 +201,18 @@ def test_no_connection_stays_behind(turner, resolver, web, monkeypatch, answer):
     turner.until(web.ended.is_set)
 
 
+# Names of the DNS that cannot be a host's (RFC 5891 section 4.2.3; an underscore is in no host's name).
+NO_HOSTS = ["mx_1.a.test", "-mx.a.test", "ab--cd.a.test"]
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
+def test_never_from_a_host_whose_certificate_could_not_be_checked(turner, resolver, dns, web, host):
+    dns.add(host, "A", "127.0.0.1")
+    with pytest.raises(FetchError, match=f"no certificate for {host} can be checked: "):
+        turner.run(fetch(turner.reactor, resolver, host, PATH, limit=1000, port=web.port))
+    assert web.asked == []
+
+
 def test_never_from_a_private_network(turner, resolver, dns, web):
     with pytest.raises(FetchError, match="private network"):
         get(turner, resolver, web, port=PORT)
@@ -369,6 +383,32 @@ def test_mail_waits_when_the_policy_names_other_hosts(send, mx, web, tmp_path):
     assert (attempt.outcome, attempt.enhanced) == ("deferred", "4.7.0")
     assert attempt.reply == "the MTA-STS policy of a.test does not name its mail hosts (mx.a.test)"
     assert not mx.commands
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
+def test_mail_waits_where_the_certificate_of_the_mail_host_could_not_be_checked(send, mx, dns, web, tmp_path, host):
+    dns.remove("a.test")
+    dns.add("a.test", "MX", f"10 {host}")
+    dns.add(host, "A", "127.0.0.1")
+    web.answers[PATH] = (200, POLICY.replace(b"mx.a.test", b"*.a.test"))
+    mx.tls = MX_HOST.context(tmp_path)
+    attempt = send()
+    assert (attempt.outcome, attempt.enhanced) == ("deferred", "4.7.5")
+    assert attempt.reply.startswith(f"no certificate for {host} can be checked: ")
+    assert not any(command.startswith("MAIL") for command in mx.commands)
+
+
+def test_nor_does_it_begin_where_tls_comes_first(turner, mx):
+    policy = ClientPolicy(hostname="us.test", tls=Tls.REQUIRED)
+    target = Target("mx_1.a.test", "127.0.0.1", mx.port, policy, implicit_tls=True)
+
+    async def open_it():
+        await connect(turner.reactor, target)
+
+    with pytest.raises(ConnectError, match=r"no certificate for mx_1\.a\.test can be checked") as refused:
+        turner.run(open_it())
+    assert refused.value.outcome.status == "4.7.5"
+    turner.until(lambda: mx.open == 0)
 
 
 @pytest.mark.parametrize("mode", [b"testing", b"none"])
