@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -177,7 +178,7 @@ async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None 
         ready = await doors.database(_make_ready, envelope, body, where, message)
     if isinstance(ready, Reply):
         return ready
-    work: Any = Acceptance(
+    acceptance = Acceptance(
         message=message,
         prepared=ready,
         plan=where,
@@ -192,18 +193,26 @@ async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None 
         submitter_id=_login(envelope),
         mark=mark,
     )
+    notice = None
     if envelope.sender and any("SUCCESS" in recipient.notify for recipient in envelope.recipients):
         notice = await doors.database(success_notice, envelope, where, message, ready)
-        if notice is not None:
-            work = Together([work, notice])
     try:
-        await doors.commit(work)
+        await _commit(acceptance, notice, doors)
     except OverQuotaError:
         return MAILBOX_FULL
     except GoneError:
         return VANISHED
     _count(envelope, where, ready.size, time.monotonic() - started)
     return Reply(250, "2.0.0", f"Ok: queued as {to_text(message)}")
+
+
+async def _commit(acceptance: Acceptance, notice: Acceptance | None, doors: Any) -> None:
+    """Write the message, and the notice of its success; without that if there is no room for it at the sender's."""
+    if notice is not None:
+        with suppress(OverQuotaError, GoneError):
+            await doors.commit(Together([acceptance, notice]))
+            return
+    await doors.commit(acceptance)
 
 
 async def accept_for_each(question: AcceptForEach, doors: Any) -> Sequence[Reply]:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from twisted.internet.defer import Deferred
 
 from a3mailer_site import env
-from accounts.models import Alias, AliasTarget
+from accounts.models import Alias, AliasTarget, User
 from mailcore.conversation import CommandRefusedError
 from mailcore.dialogue import Login, Peer, TlsFacts
 from mailcore.intake import once as once_module
@@ -239,6 +239,17 @@ def test_nobody_elsewhere_is_told_of_success_on_the_word_of_a_stranger(alice, bo
     assert reply.code == 250
     assert MessageTrace.objects.filter(direction="int").count() == told
     assert not QueuedMessage.objects.exists()
+
+
+@pytest.mark.parametrize("recipient", ["alice@example.com", "far@elsewhere.example"])
+def test_a_notice_of_success_without_room_costs_itself_and_not_the_message(alice, bob, recipient):
+    User.objects.filter(pk=bob.pk).update(quota=1000, used_quota=999)
+    content = b"From: bob@example.com\r\nSubject: x\r\n\r\nx\r\n"
+    reply = send(
+        logged_in(bob), content, "alice@example.com", recipient, sender=bob.email, notify=frozenset({"SUCCESS"})
+    )
+    assert reply.code == 250
+    assert set(MessageTrace.objects.values_list("recipient", flat=True)) == {"alice@example.com", recipient}
 
 
 def test_the_room_of_a_message_is_given_back_whatever_becomes_of_it(alice):
