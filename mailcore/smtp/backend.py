@@ -216,14 +216,17 @@ async def _commit(acceptance: Acceptance, notice: Acceptance | None, doors: Any)
 
 
 async def accept_for_each(question: AcceptForEach, doors: Any) -> Sequence[Reply]:
-    """Take the message for all recipients together; if one of them is in the way, for each alone."""
+    """Take the message for all recipients together; if one of them has vanished, for each alone.
+
+    Where there is no room, there is none for any of them (``Acceptance``), so it would be no better for each alone.
+    """
     body = question.body
     if not isinstance(body, Spool):
         raise TypeError("the body of a message must be a spool")
     envelope = question.envelope
     try:
         together = await _answer(envelope, body, doors)
-        if together not in {MAILBOX_FULL, VANISHED} or len(envelope.recipients) == 1:
+        if together != VANISHED or len(envelope.recipients) == 1:
             return [together] * len(envelope.recipients)
         return [await _answer(replace(envelope, recipients=(each,)), body, doors) for each in envelope.recipients]
     finally:

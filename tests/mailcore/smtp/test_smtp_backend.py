@@ -279,14 +279,34 @@ class ChangingDoors(Doors):
         return run(work)
 
 
+class CountingDoors(Doors):
+    """Counts the commits."""
+
+    commits = 0
+
+    async def commit(self, work):
+        self.commits += 1
+        return run(work)
+
+
+def over_lmtp(doors, *recipients):
+    body = spool.Spool()
+    body.write(b"Subject: x\r\n\r\nhello\r\n")
+    envelope = Envelope(OUTSIDE, "s@example.net", recipients, body.size)
+    return [reply.code for reply in now(accept_for_each(AcceptForEach(envelope, body), doors))]
+
+
+def test_over_lmtp_a_message_for_which_nobody_has_room_is_tried_once(alice, bob):
+    User.objects.update(quota=1000, used_quota=999)
+    doors = CountingDoors()
+    assert over_lmtp(doors, Recipient(alice.email), Recipient(bob.email)) == [452, 452]
+    assert doors.commits == 1
+
+
 @pytest.mark.parametrize(("doors", "codes"), [(Doors(), [250, 250, 250]), (ChangingDoors(), [250, 451, 250])])
 def test_over_lmtp_one_who_is_in_the_way_stops_nobody_else(make_user, doors, codes):
     people = [make_user(f"{name}@example.com").email for name in ("alice", "ann", "bob")]
-    body = spool.Spool()
-    body.write(b"Subject: x\r\n\r\nhello\r\n")
-    envelope = Envelope(OUTSIDE, "s@example.net", tuple(map(Recipient, people)), body.size)
-    said = now(accept_for_each(AcceptForEach(envelope, body), doors))
-    assert [reply.code for reply in said] == codes
+    assert over_lmtp(doors, *map(Recipient, people)) == codes
     assert sorted(MessageTrace.objects.values_list("recipient", flat=True)) == sorted(
         person for person, code in zip(people, codes, strict=True) if code == 250
     )
