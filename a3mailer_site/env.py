@@ -136,6 +136,14 @@ class Env:
     # programs do that when they have missed our answer. 0: every message is sent.
     submit_once: int = 3600
 
+    # Private networks and loopback addresses that webhooks may go to, also without TLS, separated by commas. Empty:
+    # webhooks go to public addresses only, over https.
+    webhook_targets: str = ""
+
+    # How long an event is offered to a webhook that does not take it, in seconds; after as long without any success the
+    # webhook is switched off.
+    webhook_lifetime: int = 3 * 24 * 3600
+
     # The largest message accepted, in bytes.
     message_limit: int = 50 * 1024 * 1024
 
@@ -229,6 +237,7 @@ class Env:
             self.listen(name)
         _check_networks("A3MAILER_METRICS_ALLOW", "" if self.metrics_allow == "off" else self.metrics_allow)
         _check_networks("A3MAILER_MAIL_PROXIES", self.mail_proxies)
+        _check_networks("A3MAILER_WEBHOOK_TARGETS", self.webhook_targets)
 
     @property
     def host_name(self) -> str:

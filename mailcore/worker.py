@@ -5,6 +5,7 @@ It delivers what is in the queue, and keeps house. Every task runs by itself: on
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -18,7 +19,9 @@ from a3mailer_site.models import KeptAnswer
 from accounts import passwords
 from mailcore.child import Child
 from mailcore.database import DatabaseDoors
+from mailcore.delivery.claims import owner_name
 from mailcore.delivery.scheduler import Scheduler
+from mailcore.delivery.webhooks import Teller
 from mailcore.dialogue import UnavailableError
 from mailcore.resolver.servers import configured
 from mailcore.resolver.stub import Resolver
@@ -28,7 +31,7 @@ from mailcore.store.history import forget_expunged
 from mailcore.store.indexing import Indexer
 from mailcore.threads import WayBack
 from mailcore.tuning import Tuning
-from mailqueue import counts
+from mailqueue import counts, outbox
 from mailqueue.models import StsPolicy, Submission
 from security import posture, tallies
 from security.sealing import HeadLog, seal
@@ -43,6 +46,7 @@ TELL_HEAD_EVERY = 60.0
 FORGET_ANSWERS_EVERY = 600.0
 FORGET_POLICIES_EVERY = 3600.0
 FORGET_SUBMISSIONS_EVERY = 600.0
+FORGET_EVENTS_EVERY = 3600.0
 FOLD_COUNTS_EVERY = 5.0
 INDEX_EVERY = 0.25
 SCAN_EVERY = 15 * 60.0
@@ -58,6 +62,7 @@ class WorkerProcess:
         self._doors = DatabaseDoors(way_back, passwords.verify, self._committer)
         self._resolver = Resolver(reactor, configured(current()))
         self._scheduler = Scheduler(reactor, self._doors, self._resolver)
+        self._teller = Teller(reactor, self._doors, self._resolver, owner_name())
         self._tuning = Tuning(reactor, way_back)
         self._tuning.follow("connection_pool_size", self._scheduler.resize_pool)
         self._indexer = Indexer(time.time())
@@ -65,6 +70,7 @@ class WorkerProcess:
         self.child = Child(reactor, "worker")
         self.child.on_start(self._start)
         self.child.on_drain(lambda: Deferred.fromCoroutine(self._scheduler.drain()))
+        self.child.on_drain(lambda: Deferred.fromCoroutine(self._teller.drain()))
         self.child.on_reload(lambda env: self._resolver.use(configured(env)))
         self.child.on_reload(lambda _: self._tuning.look())
         self.child.command("wake", self._scheduler.wake)
@@ -74,6 +80,7 @@ class WorkerProcess:
         self._committer.start()
         self._tuning.start()
         self._scheduler.start()
+        self._teller.start()
         if catch_all := current().catch_all:
             log.warning("all mail goes into one mailbox and nothing is sent out", mailbox=catch_all)
         self._regularly(FORGET_CHANGES_EVERY, lambda: forget_changes(time.time()))
@@ -83,6 +90,9 @@ class WorkerProcess:
         self._regularly(FORGET_ANSWERS_EVERY, lambda: KeptAnswer.objects.forget_outlived(timezone.now()))
         self._regularly(FORGET_POLICIES_EVERY, lambda: StsPolicy.objects.forget_outlived(timezone.now()))
         self._regularly(FORGET_SUBMISSIONS_EVERY, lambda: Submission.objects.forget_outlived(current().submit_once))
+        self._regularly(
+            FORGET_EVENTS_EVERY, lambda: outbox.forget_failed(timezone.now() - timedelta(days=current().event_days))
+        )
         self._regularly(FOLD_COUNTS_EVERY, counts.fold)
         self._regularly(INDEX_EVERY, lambda: self._indexer.turn(time.time()))
         self._regularly(SCAN_EVERY, posture.scan)

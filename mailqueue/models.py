@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from a3mailer_site.ids import new_id, to_text
 from a3mailer_site.keys import decrypt, encrypt
+from a3mailer_site.models import Cached
 
 
 class Body(models.Model):
@@ -490,3 +491,83 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"{to_text(self.message)} #{self.number} {self.outcome}"
+
+
+class Webhook(Cached):
+    """A program of somebody's that is told over HTTP what happens to mail. See ``webhooks.py`` and ``outbox.py``."""
+
+    cached_under = "webhooks"
+
+    class Event(models.TextChoices):
+        """What can be told."""
+
+        ACCEPTED = "accepted", _("Accepted")  # from somebody who has logged in, or over the API
+        RECEIVED = "received", _("Received")  # from another server
+        DELIVERED = "delivered", _("Delivered")  # into a mailbox here, or to the next server
+        DEFERRED = "deferred", _("Deferred")
+        BOUNCED = "bounced", _("Bounced")
+        COMPLAINED = "complained", _("Complained")
+        TEST = "test", _("Test")  # only when somebody asks for one
+
+    url = models.CharField(_("URL"), max_length=500)
+    description = models.CharField(_("description"), max_length=200, blank=True)
+    events = models.JSONField(_("events"), default=list)  # of ``Event``
+    domains = models.JSONField(null=True, blank=True)  # A-labels; null: all
+    enabled = models.BooleanField(_("enabled"), default=True)
+    secret_encrypted = models.TextField(editable=False)
+    # The one before it signs too, until then.
+    old_secret_encrypted = models.TextField(blank=True, editable=False)
+    old_secret_until = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    # How it goes. Written by ``update``, which makes no cache forget.
+    last_success_at = models.DateTimeField(_("last success"), null=True, editable=False)
+    failing_since = models.DateTimeField(_("failing since"), null=True, editable=False)
+    last_error = models.CharField(_("last error"), max_length=300, blank=True, editable=False)
+    failures = models.PositiveIntegerField(default=0, editable=False)  # since the last success
+    not_before = models.DateTimeField(_("next attempt"), null=True, editable=False)
+    lease_owner = models.CharField(max_length=80, blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    # A replay under way: events of the message log after the one and up to the other are still to be put into the box.
+    replay_after = models.BigIntegerField(null=True, editable=False)
+    replay_up_to = models.BigIntegerField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("webhook")
+        verbose_name_plural = _("webhooks")
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class WebhookDelivery(models.Model):
+    """The outbox: an event that a webhook has not been told yet, written in the transaction of the event itself.
+
+    What has been told is deleted. No constraint on ``webhook``: mail must not be refused because one is deleted.
+    """
+
+    webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="deliveries", db_constraint=False, db_index=False)
+    message = models.BigIntegerField()  # the queue id; 0 for a test
+    trace_id = models.BigIntegerField(null=True)
+    at = models.DateTimeField(_("at"))  # when it happened
+    kind = models.CharField(_("event"), max_length=10)  # of ``MessageEvent``, or "test"
+    detail = models.JSONField(default=dict)
+    replayed = models.BooleanField(_("replayed"), default=False)
+    queued_at = models.DateTimeField(default=timezone.now)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    next_attempt_at = models.DateTimeField(_("next attempt"), default=timezone.now)
+    last_error = models.CharField(_("last error"), max_length=300, blank=True)
+    failed_at = models.DateTimeField(_("given up"), null=True)
+
+    class Meta:
+        verbose_name = _("event for a webhook")
+        verbose_name_plural = _("events for webhooks")
+        ordering = ["pk"]
+        indexes = [
+            models.Index(fields=["webhook", "id"], name="delivery_waiting", condition=Q(failed_at=None)),
+            models.Index(fields=["webhook", "message", "id"], name="delivery_order", condition=Q(failed_at=None)),
+            models.Index(fields=["failed_at"], name="delivery_failed", condition=Q(failed_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {to_text(self.message)}"

@@ -6,11 +6,13 @@ from rest_framework.routers import SimpleRouter
 from mailqueue.log_viewsets import MessageViewSet
 from mailqueue.views import QueuePurgeView, QueueRetryView, QueueStatusView
 from mailqueue.viewsets import QueuedMessageViewSet, QueuePurgeViewSet
+from mailqueue.webhook_viewsets import WebhookViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("queue/messages", QueuedMessageViewSet, "queued-message")
 router.register("queue/purges", QueuePurgeViewSet, "queue-purge")
 router.register("messages", MessageViewSet, "message")
+router.register("webhooks", WebhookViewSet, "webhook")
 urlpatterns: list[URLPattern | URLResolver] = [
     *router.urls,
     path("queue/status", QueueStatusView.as_view()),

@@ -57,6 +57,7 @@ _LOGINS = "Logins by protocol and result"
 _COMMANDS = "Commands by protocol and name"
 _LOOKUPS = "Lookups in a cache by result"
 _LATENCY = "Time from acceptance to the mailbox, or to the next server"
+_TOLD = "Events told to webhooks, by what came of it"
 _CONNECTS = "Connections to other mail servers by result"
 
 ROWS: tuple[Row, ...] = (
@@ -179,6 +180,9 @@ ROWS: tuple[Row, ...] = (
     _row("delivery.pool.open", "histogram", "a3mailer_outbound_open_seconds", "Time to open one, with TLS and EHLO"),
     _row("delivery.in_hand", "gauge", "a3mailer_queue_leased", "Recipients that the worker has in hand"),
     _row("delivery.crashed", "counter", "a3mailer_delivery_crashes_total", "Attempts that ended in a mistake of ours"),
+    _row("webhooks.told", "counter", "a3mailer_webhooks_total", _TOLD, outcome="taken"),
+    _row("webhooks.failed", "counter", "a3mailer_webhooks_total", _TOLD, outcome="failed"),
+    _row("webhooks.seconds", "histogram", "a3mailer_webhook_seconds", "Time that telling a webhook took"),
     # Inside.
     _row("commit.seconds", "histogram", "a3mailer_commit_seconds", "Time that a group commit took"),
     _row("commit.batch_size", "histogram", "a3mailer_commit_batch_size", "Units of work in a group commit"),

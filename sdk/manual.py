@@ -25,6 +25,7 @@ _GROUPS = {
     "groups": "Groups",
     "queue": "Queue",
     "messages": "Messages",
+    "webhooks": "Webhooks",
     "metrics": "Metrics",
     "security": "Security",
     "performance": "Performance",

@@ -42,6 +42,9 @@ _TEXTS: dict[str, Text] = {
     "network_disallowed": gettext_lazy("%(ip_address)s was taken off the allow-list"),
     "rate_limits_updated": gettext_lazy("The rate limits were changed"),
     "mailbox_access_changed": gettext_lazy("Rights of %(identifier)s in %(owner)s's mailbox %(mailbox)s: %(rights)s"),
+    "webhook_secret_rotated": gettext_lazy("The webhook %(name)s got a new secret"),
+    "webhook_replayed": gettext_lazy("Events since %(since)s are told again to the webhook %(name)s"),
+    "webhook_switched_off": gettext_lazy("The webhook %(name)s was switched off: %(error)s"),
     "audit_log_read": gettext_lazy("The audit log was read"),
     "audit_log_purged": gettext_lazy("Old entries purged from the audit log: %(deleted)s"),
 }
@@ -54,6 +57,7 @@ _THINGS: dict[str, Text] = {
     "api_key": gettext_lazy("API key"),
     "apikey": gettext_lazy("API key"),
     "route": gettext_lazy("Route"),
+    "webhook": gettext_lazy("Webhook"),
     "custom_metric": gettext_lazy("Metric"),
     "custommetric": gettext_lazy("Metric"),
     "queueentry": gettext_lazy("Queue entry"),

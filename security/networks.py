@@ -14,6 +14,8 @@ from a3mailer_site.env import Network, current, networks
 # Longer is no address. ipaddress would also take netmasks, and zones that mean nothing on another machine.
 _FORM = re.compile(r"[0-9A-Fa-f:.]{2,45}(?:/[0-9]{1,3})?")
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+# IPv6 addresses with an IPv4 address in them, which may be anybody's: NAT64 (RFC 6052, RFC 8215) and 6to4 (RFC 3056).
+_WITH_IPV4 = tuple(ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16"))
 
 
 def parse_address(text: str) -> Address:
@@ -54,6 +56,12 @@ def overlap(one: Network, other: Network) -> bool:
 def within(inner: Network, outer: Network) -> bool:
     """Say whether all of ``inner`` lies in ``outer``."""
     return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type] # of one version
+
+
+def is_public(text: str) -> bool:
+    """Say whether this address can be somebody else's on the Internet; raises ``ValueError`` for what is none."""
+    address = parse_address(text)
+    return address.is_global and not address.is_multicast and not any(address in network for network in _WITH_IPV4)
 
 
 def trusted_proxies() -> tuple[Network, ...]:

@@ -20,6 +20,7 @@ AREAS = {
     "groups": "Groups of users. `admin` is built in: who is in it may administer the server.",
     "queue": "Mail that waits to be delivered.",
     "messages": "What became of every message, in and out.",
+    "webhooks": "Programs that are told over HTTP what happens to mail.",
     "metrics": "Figures of the machine and of the server, measured where they arise, and figures of your own.",
     "security": "Blocked addresses, the audit log, rate limits.",
     "performance": "How fast the server is, what would make it faster, and doing that.",

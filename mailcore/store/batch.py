@@ -24,8 +24,17 @@ from mailcore.message.summary import Summary
 from mailcore.store.flags import SEEN
 from mailcore.store.models import Mailbox, MailboxChange, Message, Structure
 from mailcore.store.snapshot import Row
-from mailqueue import standing
-from mailqueue.models import Body, MailboxAct, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueueTally
+from mailqueue import standing, webhooks
+from mailqueue.models import (
+    Body,
+    MailboxAct,
+    MessageEvent,
+    MessageTrace,
+    QueuedMessage,
+    QueueEntry,
+    QueueTally,
+    WebhookDelivery,
+)
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -148,6 +157,7 @@ class Batch:
         self._requeued: set[int] = set()
         self._rearranged: set[int] = set()
         self._annotated: set[int] = set()
+        self._webhooks = webhooks.in_force()
 
     def _lock_users(self, ids: Collection[int]) -> dict[int, LockedUser]:
         return {
@@ -334,6 +344,10 @@ class Batch:
         """Add an event to a message's timeline; without ``trace_id`` it concerns all recipients."""
         text = orjson.dumps(detail).decode()
         self.add(MessageEvent, (message, trace_id, self._at, kind, text))
+        if self._webhooks:
+            for webhook in self._webhooks.get(webhooks.name_of(kind, detail), ()):
+                told = (webhook, message, trace_id, self._at, kind, text)
+                self.add(WebhookDelivery, (*told, False, self._at, 0, self._at, "", None))
 
     def add_act(self, mailbox_id: int, verb: str, uids: str, detail: dict[str, Any]) -> None:
         """Add what a client did to messages of a mailbox: one row for all of them (``acts.py``)."""

@@ -19,6 +19,7 @@ type Client struct {
 	Groups      *Groups
 	Queue       *Queue
 	Messages    *Messages
+	Webhooks    *Webhooks
 	Metrics     *Metrics
 	Security    *Security
 	Performance *Performance
@@ -38,6 +39,7 @@ func NewClient(baseURL, apiKey string, options ...Option) *Client {
 		Groups:      &Groups{to},
 		Queue:       &Queue{to},
 		Messages:    &Messages{to},
+		Webhooks:    &Webhooks{to},
 		Metrics:     &Metrics{to},
 		Security:    &Security{to},
 		Performance: &Performance{to},

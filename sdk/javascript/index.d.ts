@@ -142,6 +142,48 @@ export interface UserGroup extends Json {
   created_at: string | null;
 }
 
+export interface Webhook extends Json {
+  id: string;
+  url: string;
+  description: string;
+  events: string[];
+  domains: string[] | null;
+  enabled: boolean;
+  created_at: string;
+  waiting: number;
+  last_success_at: string | null;
+  failing_since: string | null;
+  last_error: string;
+  next_attempt_at: string | null;
+  replaying: boolean;
+}
+
+/** The only answers with the secret that signs what is sent. */
+export interface NewWebhook extends Webhook {
+  secret: string;
+}
+
+/** An event that a webhook has not taken (yet). */
+export interface WebhookDelivery extends Json {
+  id: string;
+  event: string;
+  queue_id: string | null;
+  happened_at: string;
+  replayed: boolean;
+  attempts: number;
+  next_attempt_at: string | null;
+  last_error: string;
+  failed_at: string | null;
+}
+
+export interface WebhookFields {
+  url?: string;
+  events?: string[];
+  description?: string;
+  domains?: string[] | null;
+  enabled?: boolean;
+}
+
 export interface QueueStatus extends Json {
   total_messages: number;
   active_messages: number;
@@ -560,6 +602,19 @@ export class A3MailerClient {
     get(id: string, options?: CallOptions): Promise<MessageDetails>;
     listEvents(id: string, query?: PageQuery, options?: CallOptions): Promise<Page<"events", MessageEvent>>;
     iterateEvents(id: string, query?: PageQuery, options?: CallOptions): Rows<MessageEvent>;
+  };
+  readonly webhooks: {
+    create(webhook: WebhookFields & { url: string; events: string[] }, options?: CallOptions): Promise<NewWebhook>;
+    list: Lister<"webhooks", Webhook>;
+    iterate: Walker<Webhook>;
+    get(id: string, options?: CallOptions): Promise<Webhook>;
+    update(id: string, changes: WebhookFields, options?: CallOptions): Promise<Webhook>;
+    delete(id: string, options?: CallOptions): Promise<null>;
+    rotateSecret(id: string, options?: CallOptions): Promise<NewWebhook>;
+    test(id: string, options?: CallOptions): Promise<WebhookDelivery>;
+    replay(id: string, span: { since: string; until?: string | null }, options?: CallOptions): Promise<{ replaying: boolean } & Json>;
+    listDeliveries(id: string, query?: PageQuery & { state?: string }, options?: CallOptions): Promise<Page<"deliveries", WebhookDelivery>>;
+    iterateDeliveries(id: string, query?: PageQuery & { state?: string }, options?: CallOptions): AsyncIterable<WebhookDelivery>;
   };
   readonly metrics: {
     getSystemMetrics(query?: { explain?: boolean }, options?: CallOptions): Promise<SystemMetrics>;

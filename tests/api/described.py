@@ -72,6 +72,7 @@ def records():
     from a3mailer_site.ids import to_text
     from accounts.models import Alias, AliasTarget, ApiKey, User
     from domains.models import Domain
+    from mailqueue.models import Webhook
     from monitoring.models import CustomMetric, Optimization
     from queued import accept
 
@@ -91,6 +92,7 @@ def records():
         "alias_id": f"alias_{alias.pk}",
         "group_id": f"group_{group.pk}",
         "key_id": f"key_{key.pk}",
+        "webhook_id": f"webhook_{Webhook.objects.create(url='https://x.example/', events=['bounced']).pk}",
         "queue_name": "bounce",
         "component": "database",
         "ip_address": "192.0.2.200",

@@ -98,4 +98,5 @@ def quick_retries(dns):
         "A3MAILER_RETRY_FIRST": "1",
         "A3MAILER_RETRY_LONGEST": "2",
         "A3MAILER_DELAY_NOTICE_AFTER": "2",
+        "A3MAILER_WEBHOOK_TARGETS": "127.0.0.0/8",
     }

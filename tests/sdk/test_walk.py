@@ -192,6 +192,26 @@ def test_messages(api, mail_server):
     assert kinds == [event["kind"] for event in api("messages.iterate_events", message, {"limit": 1})]
 
 
+def test_webhooks(api):
+    about = {"url": f"https://{api.language}.example.com/mail", "events": ["bounced"], "description": api.language}
+    made = api("webhooks.create", about)
+    webhook = made["id"]
+    assert made["secret"].startswith("whsec_")
+    assert webhook in [row["id"] for row in api("webhooks.list", {})["webhooks"]]
+    assert webhook in [row["id"] for row in api("webhooks.iterate", {"limit": 1})]
+    assert api("webhooks.update", webhook, {"events": ["delivered"]})["events"] == ["delivered"]
+    assert api("webhooks.rotate_secret", webhook)["secret"] != made["secret"]
+    assert api("webhooks.test", webhook)["event"] == "test"
+    assert [row["event"] for row in api("webhooks.list_deliveries", webhook, {"state": "waiting"})["deliveries"]] == [
+        "test"
+    ]
+    assert [row["event"] for row in api("webhooks.iterate_deliveries", webhook, {"limit": 1})] == ["test"]
+    assert isinstance(api("webhooks.replay", webhook, {"since": "2024-01-15T00:00:00Z"})["replaying"], bool)
+    assert api("webhooks.get", webhook)["url"] == about["url"]
+    assert api("webhooks.delete", webhook) is None
+    refused("NotFound", api, "webhooks.get", webhook)
+
+
 def test_metrics(api):
     system = api("metrics.get_system_metrics", {"explain": True})
     assert system["memory_total"] > 0

@@ -14,7 +14,17 @@ from accounts.models import Alias, AliasTarget, ApiKey, User
 from accounts.passwords import verify
 from domains.models import Domain
 from mailcore.store.models import AccessRight, Mailbox
-from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueuePurge, Route
+from mailqueue.models import (
+    Body,
+    MessageEvent,
+    MessageTrace,
+    QueuedMessage,
+    QueueEntry,
+    QueuePurge,
+    Route,
+    Webhook,
+    WebhookDelivery,
+)
 from mailqueue.standing import reclassify
 from monitoring.models import CustomMetric, CustomSeries
 from security.models import (
@@ -48,6 +58,8 @@ OURS = [
     Route,
     Tally,
     User,
+    Webhook,
+    WebhookDelivery,
 ]
 
 
@@ -77,6 +89,8 @@ def three(make_user, domain, root):
         AliasTarget.objects.create(alias=row, address="x@example.org")
         ApiKey.issue(NASTY, ["read"])
         Route.objects.create(domain=f"r{n}.example", host="relay.example")
+        hook = Webhook.objects.create(url=f"https://{n}.example/{NASTY}", events=["bounced"], last_error=NASTY)
+        WebhookDelivery.objects.create(webhook=hook, message=0, at=now, kind="failed", last_error=NASTY)
         AuditEntry.objects.create(event_type="system", action=NASTY[:60], metadata={"a": NASTY})
         metric = CustomMetric.objects.create(name=f"metric_{n}", kind="counter")
         CustomSeries.objects.create(metric=metric, key="", labels={"a": NASTY}, value=n)
@@ -643,3 +657,25 @@ class TestStaffWithEveryPermission:
         group = Group.objects.create(name="g")
         assert self.post(staff, "change", group.pk, model=Group, name="g", permissions="1").status_code == 403
         assert self.post(staff, "add", model=Group, name="h", permissions="1").status_code == 403
+
+
+def test_a_webhook_is_made_and_its_secret_shown_once(browser):
+    form = {
+        "url": "https://hook.example/mail",
+        "description": "",
+        "events": ["bounced"],
+        "domains": [],
+        "enabled": "on",
+    }
+    page = browser.post(url(Webhook, "add"), form, follow=True)
+    webhook = Webhook.objects.get()
+    assert (webhook.events, webhook.domains, webhook.enabled) == (["bounced"], None, True)
+    assert b"whsec_" in page.content
+    assert b"whsec_" not in browser.get(url(Webhook, "changelist")).content
+    refused = browser.post(url(Webhook, "add"), {**form, "url": "https://10.0.0.1/"})
+    assert b"A3MAILER_WEBHOOK_TARGETS" in refused.content
+    browser.post(url(Webhook, "changelist"), {"action": "test", "_selected_action": [webhook.pk]})
+    assert [row.kind for row in WebhookDelivery.objects.all()] == ["test"]
+    again = {"action": "rotate_secret", "_selected_action": [webhook.pk]}
+    assert b"whsec_" in browser.post(url(Webhook, "changelist"), again, follow=True).content
+    assert AuditEntry.objects.filter(action="webhook_created").exists()

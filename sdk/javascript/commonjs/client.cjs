@@ -114,6 +114,21 @@ class Messages extends Group {
   iterateEvents = (id, query, options) => walk((...page) => this.listEvents(id, ...page), "events", query, options);
 }
 
+class Webhooks extends Group {
+  create = (webhook, options) => this.send("POST", path`webhooks`, { body: webhook }, options);
+  list = (query, options) => this.send("GET", path`webhooks`, { query }, options);
+  iterate = (query, options) => walk(this.list, "webhooks", query, options);
+  get = (id, options) => this.send("GET", path`webhooks/${id}`, {}, options);
+  update = (id, changes, options) => this.send("PUT", path`webhooks/${id}`, { body: changes }, options);
+  delete = (id, options) => this.send("DELETE", path`webhooks/${id}`, {}, options);
+  rotateSecret = (id, options) => this.send("POST", path`webhooks/${id}/rotate-secret`, {}, options);
+  test = (id, options) => this.send("POST", path`webhooks/${id}/test`, {}, options);
+  replay = (id, span, options) => this.send("POST", path`webhooks/${id}/replay`, { body: span }, options);
+  listDeliveries = (id, query, options) => this.send("GET", path`webhooks/${id}/deliveries`, { query }, options);
+  iterateDeliveries = (id, query, options) =>
+    walk((...page) => this.listDeliveries(id, ...page), "deliveries", query, options);
+}
+
 class Metrics extends Group {
   getSystemMetrics = (query, options) => this.send("GET", path`metrics/system`, { query }, options);
   getApplicationMetrics = (query, options) => this.send("GET", path`metrics/application`, { query }, options);
@@ -178,6 +193,7 @@ class A3MailerClient {
     this.groups = new Groups(transport);
     this.queue = new Queue(transport);
     this.messages = new Messages(transport);
+    this.webhooks = new Webhooks(transport);
     this.metrics = new Metrics(transport);
     this.security = new Security(transport);
     this.performance = new Performance(transport);

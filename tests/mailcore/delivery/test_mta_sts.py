@@ -12,11 +12,12 @@ from fakedns import servfail
 from fakehttps import FakeHttps
 from mailcore.delivery import https
 from mailcore.delivery.connection import ConnectError, Target, connect
-from mailcore.delivery.https import PORT, FetchError, fetch, is_public
+from mailcore.delivery.https import PORT, FetchError, fetch
 from mailcore.delivery.mta_sts import FETCH_AGAIN_AFTER, StsPolicies
 from mailcore.delivery.sts_policy import HOST_LIMIT, LONGEST, Mode, Policy, PolicyError, read_id, read_policy
 from mailcore.smtp.client import ClientPolicy, Tls
 from mailqueue.models import StsPolicy
+from security.networks import is_public
 from server import free_ports
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("authority")]

@@ -320,6 +320,62 @@ class EventPage(Page[Event]):
     events: list[Event]
 
 
+class Webhook(Record):
+    """A program that is told what happens to mail, and how that goes."""
+
+    id: str
+    url: str
+    description: str
+    events: list[str]
+    domains: list[str] | None
+    enabled: bool
+    created_at: datetime
+    waiting: int
+    last_success_at: datetime | None
+    failing_since: datetime | None
+    last_error: str
+    next_attempt_at: datetime | None
+    replaying: bool
+
+
+class NewWebhook(Webhook):
+    """A webhook just made, or with a new secret: the only answers with it."""
+
+    secret: str
+
+
+class WebhookPage(Page[Webhook]):
+    """Some webhooks."""
+
+    webhooks: list[Webhook]
+
+
+class WebhookDelivery(Record):
+    """An event that a webhook has not taken (yet)."""
+
+    id: str
+    event: str
+    queue_id: str | None
+    happened_at: datetime
+    replayed: bool
+    attempts: int
+    next_attempt_at: datetime | None
+    last_error: str
+    failed_at: datetime | None
+
+
+class WebhookDeliveryPage(Page[WebhookDelivery]):
+    """Some events."""
+
+    deliveries: list[WebhookDelivery]
+
+
+class Replaying(Record):
+    """Whether there is anything to tell again."""
+
+    replaying: bool
+
+
 class SystemMetrics(Record):
     """The machine: bytes, seconds, and percent of all processors."""
 

@@ -53,6 +53,7 @@ class _Client(Generic[Way]):
         self.groups = groups.Groups[Way](self)
         self.queue = groups.Queue[Way](self)
         self.messages = groups.Messages[Way](self)
+        self.webhooks = groups.Webhooks[Way](self)
         self.metrics = groups.Metrics[Way](self)
         self.security = groups.Security[Way](self)
         self.performance = groups.Performance[Way](self)

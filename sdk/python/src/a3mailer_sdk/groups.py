@@ -443,6 +443,86 @@ class Messages(Group[Way]):
     iterate_events = iteration(list_events)
 
 
+class Webhooks(Group[Way]):
+    """Programs that are told over HTTP what happens to mail."""
+
+    @operation
+    def create(
+        self,
+        *,
+        url: str,
+        events: Sequence[str],
+        description: str | None = None,
+        domains: Sequence[str] | None = None,
+        enabled: bool | None = None,
+    ) -> Call[answers.NewWebhook]:
+        """Make a webhook. Only this answer has its secret, which signs what is sent (``secret``)."""
+        body = given(url=url, events=events, description=description, domains=domains, enabled=enabled)
+        return Call("POST", path("webhooks"), answers.NewWebhook, body=body)
+
+    @operation
+    def list(self, *, page: int | None = None, limit: int | None = None) -> Call[answers.WebhookPage]:
+        """List webhooks, and how they do."""
+        return Call("GET", path("webhooks"), answers.WebhookPage, given(page=page, limit=limit))
+
+    iterate = iteration(list)
+
+    @operation
+    def get(self, webhook_id: str) -> Call[answers.Webhook]:
+        """Show a webhook."""
+        return Call("GET", path("webhooks/{webhook_id}", webhook_id=webhook_id), answers.Webhook)
+
+    @operation
+    def update(
+        self,
+        webhook_id: str,
+        *,
+        url: str | None = None,
+        events: Sequence[str] | None = None,
+        description: str | None = None,
+        domains: Sequence[str] | None = None,
+        enabled: bool | None = None,
+    ) -> Call[answers.Webhook]:
+        """Change what is named and leave the rest."""
+        body = given(url=url, events=events, description=description, domains=domains, enabled=enabled)
+        return Call("PUT", path("webhooks/{webhook_id}", webhook_id=webhook_id), answers.Webhook, body=body)
+
+    @operation
+    def delete(self, webhook_id: str) -> Call[None]:
+        """Delete a webhook, and what waits for it."""
+        return Call("DELETE", path("webhooks/{webhook_id}", webhook_id=webhook_id))
+
+    @operation
+    def rotate_secret(self, webhook_id: str) -> Call[answers.NewWebhook]:
+        """Give a webhook a new secret; the old one signs too for 24 hours."""
+        return Call("POST", path("webhooks/{webhook_id}/rotate-secret", webhook_id=webhook_id), answers.NewWebhook)
+
+    @operation
+    def test(self, webhook_id: str) -> Call[answers.WebhookDelivery]:
+        """Send a test event."""
+        return Call("POST", path("webhooks/{webhook_id}/test", webhook_id=webhook_id), answers.WebhookDelivery)
+
+    @operation
+    def replay(self, webhook_id: str, *, since: Time, until: Time | None = None) -> Call[answers.Replaying]:
+        """Tell again what happened in a span of time."""
+        body = given(since=since, until=until)
+        return Call("POST", path("webhooks/{webhook_id}/replay", webhook_id=webhook_id), answers.Replaying, body=body)
+
+    @operation
+    def list_deliveries(
+        self, webhook_id: str, *, page: int | None = None, limit: int | None = None, state: str | None = None
+    ) -> Call[answers.WebhookDeliveryPage]:
+        """List what a webhook has not taken: what is ``waiting``, and what ``failed`` for good."""
+        return Call(
+            "GET",
+            path("webhooks/{webhook_id}/deliveries", webhook_id=webhook_id),
+            answers.WebhookDeliveryPage,
+            given(page=page, limit=limit, state=state),
+        )
+
+    iterate_deliveries = iteration(list_deliveries)
+
+
 class Metrics(Group[Way]):
     """Measurements. ``explain`` adds where each number comes from."""
 
