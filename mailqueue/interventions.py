@@ -16,9 +16,10 @@ from django.db.models import Q, QuerySet
 
 from a3mailer_site.control import hint
 from a3mailer_site.ids import to_text
-from mailqueue.models import MessageEvent, MessageTrace, QueueEntry
+from mailqueue.models import MessageEvent, MessageTrace, QueueDestination, QueueEntry
 from mailqueue.slices import slices
 from mailqueue.standing import lock, reclassify
+from mailqueue.turns import moment
 
 Kind = MessageEvent.Kind
 State = QueueEntry.State
@@ -56,24 +57,27 @@ def retry(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Noted 
             cursor.executemany(
                 _RETRY,
                 [
-                    (connection.ops.adapt_datetimefield_value(again[message]), pk)
+                    (connection.ops.adapt_datetimefield_value(again[message]), moment(again[message]), pk)
                     for pk, message in rows.values_list("pk", "message_id")
                 ],
             )
+        # What waits for a destination that is away goes when somebody is there: look now.
+        names = set(rows.filter(parked=True).values_list("destination", flat=True))
+        QueueDestination.objects.filter(name__in=names).update(next_attempt_at=now, probing_until=None)
 
     return _act(waiting, now, Kind.RETRIED, by, Status.QUEUED, change, noted)
 
 
 def deferred(entries: Entries, now: datetime) -> Entries:
-    """Entries that wait for a later attempt: what ``retry`` is about."""
-    return entries.filter(state=State.QUEUED, next_attempt_at__gt=now)
+    """Entries that wait for a later attempt, or for their destination: what ``retry`` is about."""
+    return entries.filter(Q(next_attempt_at__gt=now) | Q(parked=True), state=State.QUEUED)
 
 
 def hold(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Noted = nobody) -> int:
     """Keep entries from being tried until somebody releases them; returns how many."""
 
     def change(rows: "QuerySet[QueueEntry]") -> None:
-        rows.update(state=State.HELD)
+        rows.update(state=State.HELD, parked=False)
 
     return _act(entries.filter(state=State.QUEUED), now, Kind.HELD, by, Status.HELD, change, noted)
 
@@ -82,7 +86,7 @@ def release(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Note
     """Let held entries be tried again, now; returns how many."""
 
     def change(rows: "QuerySet[QueueEntry]") -> None:
-        rows.update(state=State.QUEUED, next_attempt_at=now, crashes=0)
+        rows.update(state=State.QUEUED, next_attempt_at=now, turn=moment(now), crashes=0)
 
     return _act(entries.filter(state=State.HELD), now, Kind.RELEASED, by, Status.QUEUED, change, noted)
 
@@ -138,4 +142,4 @@ _NOTE = (
     f'INSERT INTO "{MessageEvent._meta.db_table}" (message, trace_id, kind, at, detail) '  # noqa: S608
     "VALUES (%s, %s, %s, %s, %s)"
 )
-_RETRY = f'UPDATE "{QueueEntry._meta.db_table}" SET next_attempt_at = %s WHERE id = %s'  # noqa: S608
+_RETRY = f'UPDATE "{QueueEntry._meta.db_table}" SET next_attempt_at = %s, turn = %s WHERE id = %s'  # noqa: S608

@@ -151,8 +151,12 @@ class QueueEntryQuerySet(models.QuerySet["QueueEntry"]):
         return self.exclude(lease_owner="").filter(lease_until__gt=now)
 
     def due(self, now: datetime) -> "QueueEntryQuerySet":
-        """Entries whose time has come and that nobody has leased."""
-        return self.waiting().filter(next_attempt_at__lte=now).exclude(lease_until__gt=now)
+        """Entries whose time has come, that nobody has leased, and whose destination takes them as far as we know."""
+        return self.waiting().filter(parked=False, next_attempt_at__lte=now).exclude(lease_until__gt=now)
+
+    def parked(self, now: datetime) -> "QueueEntryQuerySet":
+        """Entries that wait for their destination, and that nobody has leased."""
+        return self.waiting().filter(parked=True).exclude(lease_until__gt=now)
 
 
 class QueueEntry(models.Model):
@@ -183,6 +187,8 @@ class QueueEntry(models.Model):
     delay_notified_at = models.DateTimeField(null=True, blank=True)
     crashes = models.PositiveSmallIntegerField(default=0)  # attempts that ended in an exception of ours
     local = models.BooleanField(default=False)  # the last attempt was to put it into a mailbox here
+    turn = models.BigIntegerField(default=0)  # whose turn comes first, in microseconds since 1970: ``turns.py``
+    parked = models.BooleanField(default=False)  # it waits for its destination: ``QueueDestination``
     purge = models.ForeignKey(QueuePurge, models.PROTECT, related_name="entries", null=True, db_index=False)
     purged_state = models.CharField(max_length=10, blank=True)  # what ``state`` was before it went into the trash
 
@@ -193,7 +199,10 @@ class QueueEntry(models.Model):
         verbose_name_plural = _("queue")
         ordering = ["next_attempt_at"]
         indexes = [
-            models.Index(fields=["next_attempt_at"], name="queue_due", condition=Q(state="queued")),
+            models.Index(fields=["next_attempt_at"], name="queue_due", condition=Q(state="queued", parked=False)),
+            models.Index(fields=["turn"], name="queue_turn", condition=Q(state="queued", parked=False)),
+            models.Index(fields=["destination", "turn"], name="queue_parked", condition=Q(state="queued", parked=True)),
+            models.Index(fields=["message"], name="queue_parked_long", condition=Q(state="queued", parked=True)),
             models.Index(fields=["destination", "message"], name="queue_destination"),
             models.Index(fields=["lease_owner"], name="queue_leased", condition=~Q(lease_owner="")),
             models.Index(fields=["purge", "message"], name="queue_purged", condition=Q(purge__isnull=False)),
@@ -201,6 +210,47 @@ class QueueEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{to_text(self.message_id)} {self.recipient}"
+
+
+class QueueDestinationQuerySet(models.QuerySet["QueueDestination"]):
+    """Questions asked of the destinations."""
+
+    def ready(self, now: datetime) -> "QueueDestinationQuerySet":
+        """Those of which parked entries may be claimed: one, to see whether anybody is there, where it is away."""
+        return self.filter(paused=False, next_attempt_at__lte=now).exclude(probing_until__gt=now)
+
+
+class QueueDestination(models.Model):
+    """A destination that mail waits for: busy, away, or paused by somebody. See ``mailcore/delivery/claims.py``.
+
+    What waits is parked: it is not among the due entries, so that nobody who looks for these has to go past it.
+    """
+
+    name = models.CharField(_("destination"), max_length=253, primary_key=True)  # as in ``QueueEntry.destination``
+    since = models.DateTimeField(_("since"), default=timezone.now)
+    failures = models.PositiveIntegerField(_("failures"), default=0)  # in a row, at which nobody was there; 0: busy
+    next_attempt_at = models.DateTimeField(_("next attempt"), default=timezone.now, db_index=True)
+    probing_until = models.DateTimeField(null=True)  # somebody is trying whether it is back
+    last_reply = models.TextField(_("last reply"), blank=True)
+    paused = models.BooleanField(_("paused"), default=False)
+    paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
+    reason = models.CharField(_("reason"), max_length=200, blank=True)  # of the pause
+    paused_by = models.CharField(_("by"), max_length=254, blank=True)
+
+    objects = QueueDestinationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("destination that mail waits for")
+        verbose_name_plural = _("destinations that mail waits for")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def state(self) -> str:
+        """``paused``, ``away`` or ``busy``."""
+        return "paused" if self.paused else "away" if self.failures else "busy"
 
 
 OPEN_STATES = (QueueEntry.State.QUEUED, QueueEntry.State.HELD)

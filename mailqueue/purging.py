@@ -82,7 +82,7 @@ def purge(
 
 def _take_out(taken: Collection[tuple[int, int, int]], act: QueuePurge, now: datetime, by: str) -> None:
     rows = QueueEntry.objects.filter(pk__in=[pk for pk, _message, _trace in taken])
-    rows.update(state=State.PURGED, purged_state=F("state"), purge=act, lease_owner="", lease_until=None)
+    rows.update(state=State.PURGED, purged_state=F("state"), purge=act, lease_owner="", lease_until=None, parked=False)
     pairs = [(message, trace) for _pk, message, trace in taken]
     MessageTrace.objects.filter(pk__in=[trace for _message, trace in pairs]).update(status=Status.PURGED)
     note(pairs, MessageEvent.Kind.PURGED, now, {"by": by, "purge_id": str(act)})

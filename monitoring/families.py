@@ -179,6 +179,9 @@ ROWS: tuple[Row, ...] = (
     ),
     _row("delivery.pool.open", "histogram", "a3mailer_outbound_open_seconds", "Time to open one, with TLS and EHLO"),
     _row("delivery.in_hand", "gauge", "a3mailer_queue_leased", "Recipients that the worker has in hand"),
+    _row(
+        "delivery.away", "counter", "a3mailer_destinations_away_total", "Times that a destination was found to be away"
+    ),
     _row("delivery.crashed", "counter", "a3mailer_delivery_crashes_total", "Attempts that ended in a mistake of ours"),
     _row("webhooks.told", "counter", "a3mailer_webhooks_total", _TOLD, outcome="taken"),
     _row("webhooks.failed", "counter", "a3mailer_webhooks_total", _TOLD, outcome="failed"),

@@ -6,27 +6,36 @@ successor on the same machine takes it back at once. Everything here uses the da
 
 import os
 import socket
-from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from a3mailer_site.env import current
+from a3mailer_site.ids import first_id_at
 from accounts.addresses import is_local_domain
-from mailcore.delivery.backoff import longest_pause
+from mailcore.delivery.backoff import longest_pause, pause
 from mailcore.delivery.jobs import Entry, Job, Mail, Nexthop
 from mailcore.smtp.client import Credentials, Tls
-from mailqueue.models import QueueEntry, Route
+from mailqueue.models import QueueDestination, QueueEntry, QueueEntryQuerySet, Route
 from mailqueue.standing import lock, reclassify
+from mailqueue.turns import moment
 
 LEASE = timedelta(seconds=30)
 # RFC 5321 section 4.5.3.1.8: every server takes 100 recipients in a transaction.
 RECIPIENTS_AT_ONCE = 100
-_AVOID_LIMIT = 500
+# Entries in hand for one destination.
+IN_HAND_A_DESTINATION = 100
+# After so long nobody believes any more that a probe is still under way.
+PROBE_PATIENCE = timedelta(minutes=10)
 _IDS_AT_ONCE = 500
+# Destinations with parked entries that are looked at in one claim.
+_READY_AT_ONCE = 50
+# How often one claim looks again because it has parked what it found.
+_ROUNDS = 5
 
 
 def owner_name() -> str:
@@ -48,23 +57,194 @@ def _began(pid: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
-def any_due(now: datetime, avoid: Collection[str] = ()) -> bool:
-    """Say whether there is anything to claim. Cheap, and takes no lock."""
-    return QueueEntry.objects.due(now).exclude(destination__in=list(avoid)[:_AVOID_LIMIT]).exists()
+def any_due(now: datetime, in_hand: Mapping[str, int] | None = None) -> bool:
+    """Say whether there may be anything to claim. Cheap, and takes no lock."""
+    return QueueEntry.objects.due(now).exists() or any(
+        failures or (in_hand or {}).get(name, 0) < IN_HAND_A_DESTINATION
+        for name, failures in QueueDestination.objects.ready(now).values_list("name", "failures")[:_READY_AT_ONCE]
+    )
 
 
-def claim(owner: str, now: datetime, limit: int, avoid: Collection[str] = ()) -> list[Job]:
-    """Lease up to ``limit`` due entries, those first that have waited longest; returns them grouped into jobs.
+def claim(
+    owner: str, now: datetime, limit: int, in_hand: Mapping[str, int] | None = None, ahead: int | None = None
+) -> list[Job]:
+    """Lease up to ``limit`` entries that are due, those first whose turn it is; returns them grouped into jobs.
 
-    ``avoid`` names destinations of which there is enough in hand.
+    ``in_hand`` says how many entries of each destination there are in hand. What is due for a destination of which
+    there are enough, or that is away or paused, is parked. At most ``ahead`` entries are taken whose turn it is not yet
+    (``None``: any number), so that there is always room for those whose it is.
     """
-    due = QueueEntry.objects.due(now).exclude(destination__in=list(avoid)[:_AVOID_LIMIT]).order_by("next_attempt_at")
+    hand = Counter(in_hand or {})
     with transaction.atomic():
-        if connection.features.has_select_for_update_skip_locked:
-            due = due.select_for_update(skip_locked=True)
-        ids = list(due.values_list("id", flat=True)[:limit])
-        QueueEntry.objects.filter(id__in=ids).update(lease_owner=owner, lease_until=now + LEASE)
-    return _jobs(ids)
+        probes, ids = _claim_parked(now, limit - limit // 2, hand)
+        _lease(owner, ids + probes, now)
+    jobs = _jobs(probes, now, probe=True) + _jobs(ids, now)
+    for _ in range(_ROUNDS):
+        left = limit - len(ids) - len(probes)
+        if left <= 0:
+            break
+        with transaction.atomic():
+            found = _candidates(now, left, limit if ahead is None else ahead)
+            taken = _sort_out(found, now, hand)
+            _lease(owner, taken, now)
+        jobs += _jobs(taken, now)
+        ids += taken
+        if len(taken) == len(found):
+            break  # nothing had to be parked, so there is nothing behind it
+    return jobs
+
+
+def _candidates(now: datetime, limit: int, ahead: int) -> list[tuple[int, str]]:
+    """Return ids and destinations of entries whose turn it is, then of others that are due."""
+    due, turn = QueueEntry.objects.due(now), moment(now)
+    found = list(_locked(due.filter(turn__lte=turn).order_by("turn")).values_list("id", "destination")[:limit])
+    if len(found) < limit and ahead > 0:
+        others = _locked(due.filter(turn__gt=turn).order_by("next_attempt_at"))
+        found += others.values_list("id", "destination")[: min(limit - len(found), ahead)]
+    return found
+
+
+def _locked(entries: QueueEntryQuerySet) -> QueueEntryQuerySet:
+    if connection.features.has_select_for_update_skip_locked:
+        return entries.select_for_update(skip_locked=True)
+    return entries
+
+
+def _sort_out(found: Iterable[tuple[int, str]], now: datetime, hand: Counter[str]) -> list[int]:
+    """Park what has to wait for its destination; returns the ids of the rest, which counts as in hand from now on."""
+    found = list(found)
+    names = {name for _id, name in found}
+    shut = set(
+        QueueDestination.objects.filter(Q(paused=True) | Q(failures__gt=0), name__in=names).values_list(
+            "name", flat=True
+        )
+    )
+    taken, waiting = [], []
+    for number, name in found:
+        if name in shut or hand[name] >= IN_HAND_A_DESTINATION:
+            waiting.append((number, name))
+        else:
+            hand[name] += 1
+            taken.append(number)
+    if waiting:
+        _park([number for number, _name in waiting], {name for _number, name in waiting}, now)
+    return taken
+
+
+def _park(entries: Collection[int], names: Collection[str], now: datetime) -> None:
+    """Let entries wait for their destinations; in a transaction."""
+    QueueDestination.objects.bulk_create(
+        [QueueDestination(name=name, since=now, next_attempt_at=now) for name in sorted(names)], ignore_conflicts=True
+    )
+    # Nobody may take one of the rows away for want of parked entries before these are there.
+    list(QueueDestination.objects.select_for_update().filter(name__in=names).order_by("name").values_list("name"))
+    QueueEntry.objects.filter(id__in=entries).update(parked=True, lease_owner="", lease_until=None)
+
+
+def _claim_parked(now: datetime, limit: int, hand: Counter[str]) -> tuple[list[int], list[int]]:
+    """Return parked entries that may go: one for each destination that is away, and as many as there is room for."""
+    probes: list[int] = []
+    ids: list[int] = []
+    for destination in QueueDestination.objects.ready(now).order_by("next_attempt_at")[:_READY_AT_ONCE]:
+        name = destination.name
+        left = limit - len(probes) - len(ids)
+        room = 1 if destination.failures else min(IN_HAND_A_DESTINATION - hand[name], left)
+        if room <= 0 or left <= 0:
+            continue
+        parked = QueueEntry.objects.parked(now).filter(destination=name)
+        found = list(_locked(parked.order_by("turn")).values_list("id", flat=True)[:room])
+        if not found:
+            if not QueueEntry.objects.filter(destination=name, parked=True).exists():
+                QueueDestination.objects.filter(
+                    ~Exists(QueueEntry.objects.filter(destination=OuterRef("pk"), parked=True)), pk=name, paused=False
+                ).delete()
+            continue
+        hand[name] += len(found)
+        if destination.failures:
+            probes += found
+            QueueDestination.objects.filter(pk=name).update(probing_until=now + PROBE_PATIENCE)
+        else:
+            ids += found
+    return probes, ids
+
+
+def _lease(owner: str, ids: Collection[int], now: datetime) -> None:
+    QueueEntry.objects.filter(id__in=ids).update(lease_owner=owner, lease_until=now + LEASE, parked=False)
+
+
+def shut(entries: Collection[int], names: Collection[str], reply: str, now: datetime) -> None:
+    """Note that nobody is there, and let these entries of ours, which nobody has tried, wait until somebody is.
+
+    What several connections find out at the same time is one failure.
+    """
+    with transaction.atomic():
+        _park(entries, names, now)
+        for row in QueueDestination.objects.filter(name__in=names).order_by("name"):
+            if row.failures and row.probing_until is None and row.next_attempt_at > now:
+                continue
+            row.since = row.since if row.failures else now
+            row.failures += 1
+            row.probing_until = None
+            row.next_attempt_at = now + timedelta(
+                seconds=pause(row.failures, current().retry_first, current().retry_longest)
+            )
+            row.last_reply = reply
+            row.save(update_fields=["since", "failures", "probing_until", "next_attempt_at", "last_reply"])
+
+
+def reopen(names: Collection[str], now: datetime) -> None:
+    """Note that somebody is there again: everything that waits may go."""
+    rows = QueueDestination.objects.filter(name__in=names, failures__gt=0)
+    rows.update(failures=0, probing_until=None, next_attempt_at=now, last_reply="", since=now)
+
+
+def overdue(owner: str, now: datetime, limit: int) -> list[tuple[Job, str]]:
+    """Lease parked entries whose time is over, or whose sender is to hear of the delay; return jobs and why they wait.
+
+    Nobody tries them, so nobody else would notice.
+    """
+    env = current()
+    late = now - timedelta(seconds=env.delay_notice_after)
+    oldest = now - timedelta(seconds=min(env.delay_notice_after, env.queue_lifetime))
+    over = QueueEntry.objects.parked(now).filter(
+        Q(message__expires_at__lte=now) | Q(message__received_at__lte=late, delay_notified_at__isnull=True),
+        message_id__lt=first_id_at(oldest.timestamp()),
+    )
+    # Not in the transaction: there may be many that wait.
+    found = list(over.order_by("message_id").values_list("id", flat=True)[:limit])
+    with transaction.atomic():
+        ids = list(_locked(QueueEntry.objects.parked(now).filter(id__in=found)).values_list("id", flat=True))
+        _lease(owner, ids, now)
+    jobs = _jobs(ids, now)
+    words = {
+        row.name: _why(row)
+        for row in QueueDestination.objects.filter(name__in={n for j in jobs for n in j.destinations})
+    }
+    return [(job, next((words[name] for name in sorted(job.destinations) if name in words), "")) for job in jobs]
+
+
+def _why(row: QueueDestination) -> str:
+    since = row.since.strftime("%Y-%m-%d %H:%M UTC")
+    if row.paused:
+        return f"mail for {row.name} is held back by the administrator"
+    if not row.failures:
+        return f"there is more mail for {row.name} than it takes"
+    return f"{row.name} has been away since {since}: {row.last_reply}"
+
+
+def unpark_strays() -> int:
+    """Let entries be claimed that wait for a destination that nobody knows of; there should be none."""
+    known = QueueDestination.objects.filter(pk=OuterRef("destination"))
+    strays = QueueEntry.objects.filter(~Exists(known), state=QueueEntry.State.QUEUED, parked=True)
+    return QueueEntry.objects.filter(id__in=list(strays.values_list("id", flat=True)[:_IDS_AT_ONCE])).update(
+        parked=False
+    )
+
+
+def resume_paused(now: datetime) -> int:
+    """End the pauses whose time is over; returns how many."""
+    over = QueueDestination.objects.filter(paused=True, paused_until__lte=now)
+    return over.update(paused=False, paused_until=None, reason="", paused_by="", next_attempt_at=now)
 
 
 def renew(owner: str, entries: Collection[int], now: datetime) -> None:
@@ -86,7 +266,7 @@ def set_aside(entries: Collection[int], reason: str) -> None:
         with transaction.atomic():
             messages = set(rows.values_list("message_id", flat=True))
             lock(messages)
-            free = {"last_reply": reason, "lease_owner": "", "lease_until": None}
+            free = {"last_reply": reason, "lease_owner": "", "lease_until": None, "parked": False}
             # What is in the trash stays there, or it would go with it; when it is put back, it is held.
             rows.filter(state=QueueEntry.State.PURGED).update(purged_state=QueueEntry.State.HELD, **free)
             rows.exclude(state=QueueEntry.State.PURGED).update(state=QueueEntry.State.HELD, **free)
@@ -113,22 +293,29 @@ def _lives(owner: str) -> bool:
 
 def mend(now: datetime) -> int:
     """Put right what a wrong clock has left: nothing is due, or leased, later than it could be. Returns how many."""
-    waiting = QueueEntry.objects.waiting()
+    waiting = QueueEntry.objects.waiting().filter(parked=False)
     latest = now + longest_pause(current().retry_longest)
     moved = waiting.filter(next_attempt_at__gt=latest + timedelta(minutes=1)).update(next_attempt_at=latest)
     freed = waiting.filter(lease_until__gt=now + 10 * LEASE).update(lease_owner="", lease_until=None)
     return moved + freed
 
 
-def _jobs(ids: list[int]) -> list[Job]:
+def _jobs(ids: list[int], now: datetime, *, probe: bool = False) -> list[Job]:
     """Group entries by message and nexthop, in the order of ``ids``."""
+    turn = moment(now)
     rows = {row.id: row for row in QueueEntry.objects.filter(id__in=ids).select_related("message")}
     nexthops = _nexthops({row.destination for row in rows.values()})
     groups: dict[tuple[int, Nexthop], list[QueueEntry]] = defaultdict(list)
     for row in (rows[number] for number in ids if number in rows):
         groups[row.message_id, nexthops[row.destination]].append(row)
     return [
-        Job(_mail(group[0]), tuple(_entry(row) for row in group[start : start + RECIPIENTS_AT_ONCE]), nexthop)
+        Job(
+            _mail(group[0]),
+            tuple(_entry(row) for row in group[start : start + RECIPIENTS_AT_ONCE]),
+            nexthop,
+            ahead=group[start].turn > turn,
+            probe=probe,
+        )
         for (_message, nexthop), group in groups.items()
         for start in range(0, len(group), RECIPIENTS_AT_ONCE)
     ]
@@ -184,4 +371,5 @@ def _entry(row: QueueEntry) -> Entry:
         row.attempts,
         row.delay_notified_at is not None,
         row.crashes,
+        row.turn,
     )

@@ -38,6 +38,7 @@ class Entry:
     attempts: int = 0
     delay_notified: bool = False
     crashes: int = 0  # attempts that ended in an error of ours
+    turn: int = 0  # whose turn comes first (``mailqueue/turns.py``)
 
     @property
     def address(self) -> str:
@@ -71,6 +72,18 @@ class Job:
     mail: Mail
     entries: tuple[Entry, ...]
     nexthop: Nexthop
+    ahead: bool = False  # it was not its turn yet, but there was room
+    probe: bool = False  # to see whether anybody is there again
+
+    @property
+    def turn(self) -> int:
+        """Whose turn comes first."""
+        return min(entry.turn for entry in self.entries)
+
+    @property
+    def destinations(self) -> frozenset[str]:
+        """The domains of its recipients; several where one host takes them all."""
+        return frozenset(entry.destination for entry in self.entries)
 
     @property
     def envelope(self) -> Envelope:
@@ -108,6 +121,16 @@ class Result:
     outcome: Outcome
     contact: Contact = Contact()
     here: Plan | None = None  # the mailboxes and further recipients that it became on this server
+    away: bool = False  # nobody of the destination could be spoken to
+    tried: bool = True  # ``False``: the time is over, and nobody tried, because the destination is away
+
+
+class AwayError(Exception):
+    """Nobody has tried a job, because another one has found that nobody is there; ``outcome`` says how."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.text)
+        self.outcome = outcome
 
 
 def own_outcome(verdict: Verdict, status: str, text: str) -> Outcome:

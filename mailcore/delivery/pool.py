@@ -8,7 +8,8 @@
 Figures: ``delivery.pool.*``. Reuse is counted by message, so that its rate is never more than 1.
 """
 
-from collections import deque
+from heapq import heappop, heappush
+from itertools import count
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -22,7 +23,8 @@ class ConnectionPool:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._leaves = 0  # given out and not given back
-        self._waiting: deque[Deferred[None]] = deque()
+        self._waiting: list[tuple[int, int, Deferred[None]]] = []  # a heap: turn, number, who waits
+        self._numbers = count()
         self._open: set[OutboundConnection] = set()
         self._idle: dict[OutboundConnection, None] = {}  # the one that has been free for longest first
         figures.gauge("delivery.pool.active", lambda: self.active)
@@ -45,14 +47,14 @@ class ConnectionPool:
         """Whether more leaves are out than there may be, so that who can should give one back."""
         return self._leaves > self.limit
 
-    def acquire(self) -> "Deferred[None]":
-        """Wait for leave to have one connection at work."""
+    def acquire(self, turn: int = 0) -> "Deferred[None]":
+        """Wait for leave to have one connection at work; the lowest ``turn`` gets it first."""
         if self._leaves < self.limit:
             self._leaves += 1
             return succeed(None)
         figures.count("delivery.pool.waits")
         waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
+        heappush(self._waiting, (turn, next(self._numbers), waiting))
         return waiting
 
     def release(self) -> None:
@@ -100,7 +102,7 @@ class ConnectionPool:
     def _let_in(self) -> None:
         while self._waiting and self._leaves < self.limit:
             self._leaves += 1
-            self._waiting.popleft().callback(None)
+            heappop(self._waiting)[-1].callback(None)
 
     def _make_room(self) -> None:
         """Close the connections that have been free for longest, if there are too many in all."""

@@ -5,9 +5,10 @@ not, keeps a connection for a few seconds for what may come next, and when nobod
 everything that waits, at the price of one attempt.
 """
 
-from collections import deque
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from a3mailer_site.env import current
 from a3mailer_site.figures import figures
 from mailcore.delivery.connection import ConnectError, OutboundConnection, Reactor, Target, connect
 from mailcore.delivery.content import Content
-from mailcore.delivery.jobs import Contact, Entry, Job, Nexthop, Result, own_outcome
+from mailcore.delivery.jobs import AwayError, Contact, Entry, Job, Nexthop, Result, own_outcome
 from mailcore.delivery.mta_sts import StsPolicies
 from mailcore.delivery.pool import ConnectionPool
 from mailcore.delivery.targets import find_targets
@@ -63,6 +64,11 @@ class _Waiting:
     answer: Deferred[list[Result]]
     written_down: Deferred[None]
 
+    @property
+    def turn(self) -> int:
+        """Whose turn comes first."""
+        return self.job.turn
+
 
 class Destination:
     """One nexthop. ``deliver`` may be called as often as one likes; the jobs wait for a connection."""
@@ -72,7 +78,7 @@ class Destination:
         self.limit = min(FIRST_CONNECTIONS, current().destination_concurrency)
         self.active = 0  # connections at work, or being opened
         self._around = around
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: list[_Waiting] = []  # in the order of their turns
         self._idle: list[OutboundConnection] = []
 
     @property
@@ -87,7 +93,7 @@ class Destination:
         for each connection.
         """
         answer: Deferred[list[Result]] = Deferred()
-        self._waiting.append(_Waiting(job, answer, written_down))
+        insort(self._waiting, _Waiting(job, answer, written_down), key=attrgetter("turn"))
         self._start()
         return answer
 
@@ -102,17 +108,17 @@ class Destination:
     def _start(self) -> None:
         if self._waiting and self.active < self.limit:
             self.active += 1
-            Deferred.fromCoroutine(self._serve()).addErrback(self._broke)
+            Deferred.fromCoroutine(self._serve(self._waiting[0].turn)).addErrback(self._broke)
 
-    async def _serve(self) -> None:
+    async def _serve(self, turn: int) -> None:
         """Deliver job after job over one connection, as long as there are any."""
-        await self._around.connections.acquire()
+        await self._around.connections.acquire(turn)
         attempt = _Attempt(self._around, self._take_idle())
         try:
             while self._waiting and self.active <= self.limit:
                 if self._around.connections.crowded and attempt.used:
                     break  # there may be fewer connections than there were a moment ago; this one has done its part
-                each = self._waiting.popleft()
+                each = self._waiting.pop(0)
                 try:
                     results = await attempt.deliver(each.job)
                 except Exception:  # noqa: BLE001 - whoever waits for the job is told
@@ -140,9 +146,9 @@ class Destination:
         self.limit = max(1, self.limit - 1)
         if self.active > 1:
             return  # another connection may be doing well
-        waiting, self._waiting = self._waiting, deque()
+        waiting, self._waiting = self._waiting, []
         for each in waiting:
-            each.answer.callback([Result(entry, unreachable) for entry in each.job.entries])
+            each.answer.errback(AwayError(unreachable))
 
     # Idle connections.
 
@@ -238,7 +244,10 @@ class _Attempt:
             targets = await find_targets(job.nexthop, around.resolver, current(), around.policies, verified=verified)
         except NoMailHostError as error:
             verdict = Verdict.FAILED if error.permanent else Verdict.DEFERRED
-            self._settle(job, own_outcome(verdict, error.status, error.text), Contact())
+            # That nobody could be asked concerns every message; that nobody proves himself, those that ask for it.
+            self.unreachable = None if error.permanent or verified else own_outcome(verdict, error.status, error.text)
+            away = self.unreachable is not None
+            self._settle(job, own_outcome(verdict, error.status, error.text), Contact(), away=away)
             return
         sessions = 0
         last, contact = _NOBODY, Contact()
@@ -258,7 +267,7 @@ class _Attempt:
                 break
         if not sessions:
             self.unreachable = last
-        self._settle(job, last, contact)
+        self._settle(job, last, contact, away=not sessions)
 
     async def _open(self, target: Target) -> OutboundConnection:
         """Connect; in the clear when TLS was offered but does not work and was only better than nothing."""
@@ -322,10 +331,10 @@ class _Attempt:
         if lost and not connection.usable:
             self._around.connections.failed()
 
-    def _settle(self, job: Job, outcome: Outcome, contact: Contact) -> None:
+    def _settle(self, job: Job, outcome: Outcome, contact: Contact, *, away: bool = False) -> None:
         duration_ms = int((self._around.reactor.seconds() - self._started) * 1000)
         for entry in job.entries:
-            self._results[entry.id] = Result(entry, outcome, replace(contact, duration_ms=duration_ms))
+            self._results[entry.id] = Result(entry, outcome, replace(contact, duration_ms=duration_ms), away=away)
 
 
 _NOT_TOLD = own_outcome(Verdict.DEFERRED, "4.4.2", "the connection ended before it was this recipient's turn")

@@ -10,7 +10,8 @@ us stumble is put off, and set aside the third time, while the others go on.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from a3mailer_site.env import current
 from a3mailer_site.figures import figures
 from a3mailer_site.ids import to_text
 from mailcore.delivery import claims
-from mailcore.delivery.jobs import Job, Result
+from mailcore.delivery.jobs import AwayError, Job, Result, own_outcome
 from mailcore.delivery.local import deliver_here
 from mailcore.delivery.recorder import AGAIN_AFTER, Recorder
 from mailcore.delivery.remote import Destinations, surroundings
@@ -31,6 +32,7 @@ from mailcore.delivery.settlement import Settlement, settle, settle_crash, witho
 from mailcore.delivery.tally import tally
 from mailcore.dialogue import UnavailableError
 from mailcore.resolver.stub import Resolver
+from mailcore.smtp.client import Outcome, Verdict
 
 log = structlog.get_logger("mailcore.delivery.scheduler")
 
@@ -38,10 +40,13 @@ log = structlog.get_logger("mailcore.delivery.scheduler")
 LOOK_EVERY = 0.2
 RENEW_EVERY = 10.0
 TIDY_EVERY = 60.0
-# Entries in hand, in all and for one destination, and claimed at once.
+# Entries in hand, and claimed at once.
 IN_HAND = 1000
-IN_HAND_A_DESTINATION = 100
+# Of these, whose turn it is not yet.
+IN_HAND_AHEAD = 500
 CLAIM_AT_ONCE = 200
+# Entries a minute that wait for a destination that is away, and whose sender is to hear of it.
+OVERDUE_AT_ONCE = 500
 
 
 class Scheduler:
@@ -58,6 +63,7 @@ class Scheduler:
         self._recorder = Recorder(reactor, doors)
         self._jobs: dict[Job, Deferred[None]] = {}
         self._per_destination: Counter[str] = Counter()
+        self._ahead = 0
         self._draining = False
         self._calls = {
             LOOK_EVERY: self._looping(self._look),
@@ -134,17 +140,15 @@ class Scheduler:
             return  # nothing leaves this server, not even what was in the queue before
         while not self._draining:
             room = min(CLAIM_AT_ONCE, IN_HAND - self.in_hand)
-            now, avoid = self._now(), self._saturated()
-            if room <= 0 or not await self._in_database(claims.any_due, now, avoid):
+            now, in_hand = self._now(), dict(self._per_destination)
+            if room <= 0 or not await self._in_database(claims.any_due, now, in_hand):
                 return
-            jobs = await self._in_database(claims.claim, self._owner, now, room, avoid)
+            ahead = max(0, IN_HAND_AHEAD - self._ahead)
+            jobs = await self._in_database(claims.claim, self._owner, now, room, in_hand, ahead)
             for job in jobs:
-                self._begin(job)
+                self._begin(job, self._work(job))
             if not jobs:
                 return
-
-    def _saturated(self) -> list[str]:
-        return [name for name, count in self._per_destination.items() if count >= IN_HAND_A_DESTINATION]
 
     async def _renew(self) -> None:
         ids = [entry.id for job in self._jobs for entry in job.entries]
@@ -156,20 +160,30 @@ class Scheduler:
         if mended:
             log.warning("the clock has jumped; entries that stood in the future were moved", entries=mended)
         await self._in_database(claims.take_back_from_the_dead)
+        await self._in_database(claims.resume_paused, self._now())
+        if strays := await self._in_database(claims.unpark_strays):
+            log.warning("entries waited for a destination that nobody knows of", entries=strays)
+        overdue = await self._in_database(claims.overdue, self._owner, self._now(), OVERDUE_AT_ONCE)
+        for job, why in overdue:
+            self._begin(job, self._tell(job, why))
 
     # Working.
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: Job, work: Coroutine[Any, Any, None]) -> None:
         for entry in job.entries:
             self._per_destination[entry.destination] += 1
-        done = self._calmly("deliver", self._work(job))
+        self._ahead += len(job.entries) if job.ahead else 0
+        done = self._calmly("deliver", work)
         self._jobs[job] = done
         done.addBoth(lambda _: self._end(job))
 
     def _end(self, job: Job) -> None:
         self._jobs.pop(job, None)
+        self._ahead -= len(job.entries) if job.ahead else 0
         for entry in job.entries:
             self._per_destination[entry.destination] -= 1
+            if self._per_destination[entry.destination] == claims.IN_HAND_A_DESTINATION // 2:
+                self.wake()  # there is room for what waits for it
             if not self._per_destination[entry.destination]:
                 del self._per_destination[entry.destination]
 
@@ -179,21 +193,48 @@ class Scheduler:
         try:
             settlement = await self._deliver_and_settle(job, written_down)
             await self._record(settlement)
+        except AwayError as error:
+            await self._wait_for(job, [entry.id for entry in job.entries], error.outcome)
+            return
         finally:
             written_down.callback(None)
+        tally(settlement, self._now())
+
+    async def _wait_for(self, job: Job, untried: list[int], outcome: Outcome) -> None:
+        """Leave a destination alone for a while, at which nobody could be spoken to."""
+        figures.count("delivery.away")
+        await self._in_database(claims.shut, untried, sorted(job.destinations), outcome.words, self._now())
+
+    async def _tell(self, job: Job, why: str) -> None:
+        """Settle a job that nobody tries, because its destination is away or paused."""
+        outcome = own_outcome(Verdict.DEFERRED, "4.4.1", why)
+        results = [Result(entry, outcome, tried=False) for entry in job.entries]
+        settlement = await self._persist(settle, job, results)
+        await self._record(settlement)
         tally(settlement, self._now())
 
     async def _deliver_and_settle(self, job: Job, written_down: "Deferred[None]") -> Settlement:
         try:
             results = await self._deliver(job, written_down)
-        except UnavailableError:
-            raise  # our own database is away: nothing was sent, and the lease runs out by itself
+            await self._learn(job, results)
+        except (UnavailableError, AwayError):
+            # Our own database is away: nothing was sent, and the lease runs out by itself. Or nobody has tried.
+            raise
         except Exception as error:
             # It is counted and written down, and the third time the message is set aside.
             log.exception("a message makes us stumble", message=to_text(job.mail.id), nexthop=str(job.nexthop))
             figures.count("delivery.crashed")
             return await self._persist(settle_crash, job, error)
         return await self._persist(settle, job, results)
+
+    async def _learn(self, job: Job, results: list[Result]) -> None:
+        """Note whether anybody is there. What was delivered is written down all the same when this cannot be."""
+        with suppress(UnavailableError):
+            if away := next((result for result in results if result.away), None):
+                await self._wait_for(job, [], away.outcome)
+            elif job.probe:
+                await self._in_database(claims.reopen, sorted(job.destinations), self._now())
+                self.wake()
 
     async def _record(self, settlement: Settlement) -> None:
         """Write the outcome down; if need be without notices, and in the last resort as something to look at."""

@@ -29,6 +29,7 @@ from mailcore.store.mailboxes import forget_inbox
 from mailcore.store.models import FOUND_IN_BODIES, Message
 from mailqueue.models import OPEN_STATES, Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
 from mailqueue.standing import Standing
+from mailqueue.turns import moment
 from security.audit import record
 from security.models import AuditEntry
 
@@ -252,8 +253,9 @@ class _Writing:
 
     def _write_decision(self, settlement: Settlement, decision: Decision, state: str | None) -> None:
         mail, entry, result = settlement.mail, decision.entry, decision.result
-        number = entry.attempts + 1
-        self._write_attempt(mail, decision, number)
+        number = entry.attempts + result.tried
+        if result.tried:
+            self._write_attempt(mail, decision, number)
         if result.here is None or not self._deliver_here(mail, entry, result.here):
             self._event(mail, decision.kind, _detail(decision), entry.trace_id)
         self._trace_rows.append((decision.status, entry.trace_id))
@@ -273,9 +275,15 @@ class _Writing:
                 self._now if decision.late else None,
                 int(decision.crashed),
                 settlement.local,
+                self._turn(entry, decision),
                 entry.id,
             )
         )
+
+    def _turn(self, entry: Entry, decision: Decision) -> int:
+        """Return the turn of the next attempt. Who went ahead of it this time does not go ahead next time."""
+        ahead = max(0, entry.turn - moment(self._batch.now))
+        return moment(decision.next_attempt_at or self._batch.now) + ahead
 
     def _write_attempt(self, mail: Mail, decision: Decision, number: int) -> None:
         outcome, contact = decision.result.outcome, decision.result.contact
@@ -325,6 +333,7 @@ class _Writing:
                     orcpt=relay.orcpt,
                     notify=",".join(sorted(relay.notify)),
                     next_attempt_at=self._batch.now,
+                    turn=entry.turn,
                 )
             )
             self._event(mail, Kind.QUEUED, {"destination": relay.destination}, entry.trace_id)
@@ -395,6 +404,6 @@ def _detail(decision: Decision) -> dict[str, Any]:
 _UPDATE_ENTRY = (
     f'UPDATE "{QueueEntry._meta.db_table}" SET state = %s, next_attempt_at = %s, attempts = %s, last_reply = %s, '  # noqa: S608
     "lease_owner = '', lease_until = NULL, delay_notified_at = COALESCE(delay_notified_at, %s), "
-    "crashes = crashes + %s, local = %s WHERE id = %s"
+    "crashes = crashes + %s, local = %s, turn = %s, parked = FALSE WHERE id = %s"
 )
 _UPDATE_TRACE = f'UPDATE "{MessageTrace._meta.db_table}" SET status = %s WHERE id = %s'  # noqa: S608

@@ -15,6 +15,7 @@ from mailcore.store.acts import delivered
 from mailcore.store.batch import Batch, OverQuotaError, Work
 from mailcore.store.prepared import Prepared
 from mailqueue.models import MessageEvent, MessageTrace, QueuedMessage, QueueEntry, Submission
+from mailqueue.turns import moment, turns
 
 Direction = MessageTrace.Direction
 Kind = MessageEvent.Kind
@@ -132,7 +133,14 @@ class Acceptance:
             orcpt=relay.orcpt,
             notify=",".join(sorted(relay.notify)),
             next_attempt_at=batch.now,
+            turn=self._turn(batch),
         )
+
+    def _turn(self, batch: Batch) -> int:
+        """Return whose turn comes first: of a notice, which nobody sends many of, it is that of now."""
+        if not self.sender:
+            return moment(batch.now)
+        return turns.take(self.submitter_id or self.sender.rpartition("@")[2].lower(), batch.now)
 
 
 @dataclass(frozen=True, slots=True)

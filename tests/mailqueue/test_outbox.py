@@ -14,6 +14,7 @@ from mailcore.intake.acceptance import Acceptance
 from mailcore.intake.routing import plan
 from mailcore.message.envelope import Recipient
 from mailcore.store import commit
+from mailcore.store.mailboxes import forget_inbox
 from mailcore.store.prepared import prepare
 from mailqueue import outbox, webhooks
 from mailqueue.models import MessageEvent, MessageTrace, Webhook, WebhookDelivery
@@ -144,6 +145,7 @@ def test_mail_is_not_refused_when_a_webhook_is_deleted_at_that_moment(hook):
 
 def test_mail_into_a_mailbox_here(hook, make_user):
     bob = make_user("bob@example.com")
+    forget_inbox(bob.id)
     hook()
     message = new_id()
     where = plan([Recipient("bob@example.com")])

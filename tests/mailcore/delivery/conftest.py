@@ -163,9 +163,10 @@ def scheduler(turner, doors, resolver, mx):
 def deliver(turner, scheduler):
     """Deliver everything that is due now."""
 
-    def go():
-        turner.run(scheduler._look())
-        turner.until(lambda: scheduler.in_hand == 0)
+    def go(rounds=1):
+        for _ in range(rounds):
+            turner.run(scheduler._look())
+            turner.until(lambda: scheduler.in_hand == 0)
 
     return go
 

@@ -1,13 +1,30 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from mailcore.delivery import claims
-from mailcore.delivery.claims import LEASE, any_due, claim, give_back, mend, renew, set_aside, take_back_from_the_dead
+from mailcore.delivery.claims import (
+    LEASE,
+    PROBE_PATIENCE,
+    any_due,
+    claim,
+    give_back,
+    mend,
+    renew,
+    reopen,
+    resume_paused,
+    set_aside,
+    shut,
+    take_back_from_the_dead,
+    unpark_strays,
+)
 from mailcore.delivery.jobs import Nexthop
 from mailcore.smtp.client import Credentials, Tls
-from mailqueue.models import QueueEntry, Route
+from mailqueue import interventions
+from mailqueue.models import QueueDestination, QueueEntry, Route
 
 pytestmark = pytest.mark.django_db
 
@@ -60,21 +77,151 @@ def test_only_what_waits_and_is_due_is_claimed(queue, now, fields):
     assert claim("one", now, 10) == []
 
 
-def test_those_that_have_waited_longest_come_first_and_no_more_than_wanted(queue, now):
+def test_those_come_first_whose_turn_is_first_and_no_more_than_wanted(queue, now):
     for number in range(3):
         queue(f"p{number}@a.test")
-    QueueEntry.objects.filter(recipient="p2@a.test").update(next_attempt_at=now - timedelta(hours=1))
+    QueueEntry.objects.filter(recipient="p2@a.test").update(turn=1)
     assert claimed(claim("one", now, 1)) == ["p2@a.test"]
     assert len(claimed(claim("one", now, 1))) == 1
 
 
-def test_destinations_to_avoid_are_left(queue, now):
+def test_a_mailing_does_not_go_before_a_single_message(queue, now):
+    queue(*(f"p{number}@a{number}.test" for number in range(300)), sender="shop@example.org")
+    queue("bob@b.test", sender="me@example.com")
+    then = now + timedelta(seconds=1)
+    assert "bob@b.test" in claimed(claim("one", then, 60))
+    # There is room: the rest goes although its turn is later, but not all of the room.
+    assert len(claimed(claim("one", then, 200, ahead=150))) == 150
+    assert all(job.ahead for job in claim("one", then, 10))
+
+
+def test_mail_of_one_sender_in_many_messages_is_a_mailing_too(queue, now):
+    for number in range(100):
+        queue(f"p{number}@a{number}.test", sender="shop@example.org")
+    for sender in ("me@example.com", "you@example.net"):
+        queue("bob@b.test", sender=sender)
+    assert claimed(claim("one", now + timedelta(seconds=1), 50)).count("bob@b.test") == 2
+
+
+def test_notices_wait_for_nobody(queue, now):
+    for number in range(100):
+        queue(f"p{number}@a{number}.test", sender="shop@example.org")
+    queue("bob@b.test", sender="")
+    assert "bob@b.test" in claimed(claim("one", now + timedelta(seconds=1), 50))
+
+
+def test_what_is_more_than_a_destination_has_in_hand_is_parked_and_comes_when_there_is_room(queue, now):
+    queue(*(f"p{number}@a.test" for number in range(150)))
+    queue("bob@b.test")
+    first = claimed(claim("one", now, 1000))
+    assert len(first) == 101
+    assert "bob@b.test" in first
+    assert QueueEntry.objects.filter(parked=True, destination="a.test").count() == 50
+    assert not any_due(now, {"a.test": 100, "b.test": 1})
+    assert claim("one", now, 1000, {"a.test": 100, "b.test": 1}) == []
+    assert any_due(now, {"a.test": 80})
+    assert len(claimed(claim("one", now, 1000, {"a.test": 80}))) == 20
+    assert len(claimed(claim("one", now, 1000))) == 30
+    claim("one", now, 1000)
+    assert not any_due(now)
+
+
+def test_of_a_destination_that_is_busy_the_single_message_comes_first_too(queue, now):
+    queue(*(f"p{number}@a.test" for number in range(300)), sender="shop@example.org")
+    claim("one", now, 1000)
+    queue("bob@a.test", sender="me@example.com")
+    then = now + timedelta(seconds=1)
+    claim("one", then, 1000, {"a.test": 100})  # parks it, too
+    assert "bob@a.test" in claimed(claim("one", then, 1000, {"a.test": 70}))
+
+
+def test_one_that_is_away_gets_one_probe_at_a_time(queue, now):
+    for number in range(5):
+        queue(f"p{number}@a.test")
+    (job, *others) = claim("one", now, 10)
+    shut([entry.id for each in others for entry in each.entries], ["a.test"], "421 Away", now)
+    assert claim("one", now, 10) == []
+    assert not any_due(now)
+    then = QueueDestination.objects.get().next_attempt_at
+    (probe,) = claim("one", then, 10)
+    assert probe.probe
+    assert claim("one", then, 10) == []
+    # Found out twice at once, by two connections: one failure.
+    shut([], ["a.test"], "421 Away", then)
+    shut([], ["a.test"], "421 Away", then)
+    assert QueueDestination.objects.get().failures == 2
+    assert QueueDestination.objects.get().next_attempt_at > then + timedelta(seconds=500)
+    reopen(["a.test"], then)
+    assert len(claimed(claim("one", then, 10))) == 4
+    assert job.probe is False
+
+
+def test_a_probe_that_nobody_hears_of_again_is_made_again(queue, now):
+    queue("bob@a.test", "amy@a.test")
+    (job,) = claim("one", now, 10)
+    shut([entry.id for entry in job.entries], ["a.test"], "421 Away", now)
+    then = QueueDestination.objects.get().next_attempt_at
+    assert claim("killed", then, 10)
+    assert claim("two", then + LEASE + timedelta(seconds=1), 10) == []
+    assert claim("two", then + PROBE_PATIENCE + timedelta(seconds=1), 10)
+
+
+def test_one_that_is_paused_gets_nothing_until_the_pause_is_over(queue, now):
+    QueueDestination.objects.create(name="a.test", paused=True, paused_until=now + timedelta(hours=1))
     queue("bob@a.test", "amy@b.test")
-    assert not any_due(now, ["a.test", "b.test"])
-    assert claimed(claim("one", now, 10, ["a.test"])) == ["amy@b.test"]
+    assert claimed(claim("one", now, 10)) == ["amy@b.test"]
+    assert claim("one", now, 10) == []
+    assert QueueDestination.objects.count() == 1
+    assert resume_paused(now) == 0
+    later = now + timedelta(hours=1)
+    assert resume_paused(later) == 1
+    assert "bob@a.test" in claimed(claim("one", later, 10))
 
 
-def test_jobs_have_one_message_one_way_and_a_hundred_recipients_at_most(queue, now):
+def test_what_waits_for_a_destination_that_nobody_knows_of_is_let_go(queue, now):
+    queue("bob@a.test")
+    QueueEntry.objects.update(parked=True)
+    assert claim("one", now, 10) == []
+    assert unpark_strays() == 1
+    assert claimed(claim("one", now, 10)) == ["bob@a.test"]
+
+
+def test_held_and_purged_mail_waits_for_no_destination_when_it_is_released(queue, now):
+    queue("bob@a.test")
+    QueueEntry.objects.update(parked=True)
+    interventions.hold(QueueEntry.objects.all(), now, "me")
+    interventions.release(QueueEntry.objects.all(), now, "me")
+    assert claimed(claim("one", now, 10)) == ["bob@a.test"]
+
+
+def test_try_now_looks_whether_one_that_is_away_is_back(queue, now):
+    queue("bob@a.test", "amy@a.test")
+    (job,) = claim("one", now, 10)
+    shut([entry.id for entry in job.entries], ["a.test"], "421 Away", now)
+    assert interventions.retry(QueueEntry.objects.all(), now, "me") == 2
+    assert [job.probe for job in claim("one", now + timedelta(seconds=1), 10)] == [True]
+
+
+def test_looking_costs_the_same_however_much_waits_for_one_destination(queue, now):
+    queue(*(f"p{number}@a.test" for number in range(500)))
+    claim("one", now, 1000)
+    with CaptureQueriesContext(connection) as few:
+        claim("one", now, 1000, {"a.test": 100})
+    queue(*(f"q{number}@a.test" for number in range(2000)))
+    while QueueEntry.objects.due(now).exists():
+        claim("one", now, 1000, {"a.test": 100})
+    with CaptureQueriesContext(connection) as many:
+        claim("one", now, 1000, {"a.test": 100})
+    assert len(many) <= len(few)
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            for query in (q["sql"] for q in many if "queueentry" in q["sql"] and q["sql"].startswith("SELECT")):
+                cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+                assert not [row for row in cursor.fetchall() if row[3].startswith("SCAN")], query
+
+
+def test_jobs_have_one_message_one_way_and_a_hundred_recipients_at_most(queue, now, monkeypatch):
+    monkeypatch.setattr(claims, "IN_HAND_A_DESTINATION", 1000)
     one = queue(*(f"p{number}@a.test" for number in range(101)), "amy@b.test")
     two = queue("bob@a.test")
     found = sorted((job.mail.id, job.nexthop.domain, len(job.entries)) for job in claim("one", now, 200))

@@ -2,8 +2,10 @@
 
 import ssl
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from a3mailer_site import env
 from a3mailer_site.ids import to_text
@@ -12,8 +14,18 @@ from fakemx import HANG, FakeMx
 from fakemx import LETTER as CONTENT
 from mailcore import tls
 from mailcore.delivery import claims, connection, remote
+from mailcore.delivery.scheduler import Scheduler
 from mailcore.store.models import Message
-from mailqueue.models import Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, Route
+from mailqueue.models import (
+    Attempt,
+    Body,
+    MessageEvent,
+    MessageTrace,
+    QueueDestination,
+    QueuedMessage,
+    QueueEntry,
+    Route,
+)
 from security.models import AuditEntry
 
 pytestmark = pytest.mark.django_db
@@ -87,7 +99,7 @@ def test_recipients_of_one_destination_share_a_transaction(queue, deliver, mx):
 
 def test_a_long_list_is_divided_into_hundreds(queue, deliver, mx):
     queue(*(f"p{number}@a.test" for number in range(150)))
-    deliver()
+    deliver(rounds=2)
     assert sorted(len(message.recipients) for message in mx.messages) == [50, 100]
     assert not QueueEntry.objects.exists()
 
@@ -263,13 +275,93 @@ def test_a_silent_host_is_given_up_after_its_time(queue, deliver, mx, monkeypatc
     assert entries(message)["bob@a.test"].last_reply == "4.4.2 time-out while waiting for the greeting"
 
 
-def test_everything_that_waits_for_a_dead_destination_is_put_off_together(queue, deliver, settings_of, mx):
+def test_a_dead_destination_costs_one_attempt_however_much_waits_for_it(queue, deliver, settings_of, mx):
     settings_of(remote_smtp_port=1, destination_concurrency=1)
-    for number in range(20):
+    for number in range(250):
         queue(f"p{number}@a.test")
-    deliver()
-    assert Attempt.objects.count() == 20
+    deliver(rounds=4)
+    assert Attempt.objects.count() == 1
     assert not QueueEntry.objects.exclude(state="queued").exists()
+    away = QueueDestination.objects.get()
+    assert (away.name, away.failures, away.state) == ("a.test", 1, "away")
+    assert "refused" in away.last_reply
+    assert QueueEntry.objects.filter(parked=True, attempts=0, lease_owner="").count() == 249
+
+
+def test_when_it_is_back_one_probe_finds_out_and_everything_goes(queue, deliver, scheduler, settings_of, mx):
+    port = mx.port
+    settings_of(remote_smtp_port=1, destination_concurrency=1)
+    numbers = [queue(f"p{number}@a.test", notify=("NEVER",)) for number in range(30)]
+    deliver(rounds=2)
+    later = timezone.now()
+    for failures in (2, 3):
+        later += timedelta(hours=2)
+        scheduler._now = lambda later=later: later
+        QueueEntry.objects.filter(parked=False).delete()  # those that have been tried
+        deliver(rounds=3)
+        assert QueueDestination.objects.get().failures == failures
+        assert Attempt.objects.count() == failures
+    settings_of(remote_smtp_port=port)
+    later += timedelta(hours=2)
+    scheduler._now = lambda: later
+    QueueEntry.objects.filter(parked=False).delete()
+    deliver(rounds=4)
+    assert not QueueEntry.objects.filter(parked=True).exists()
+    assert len(mx.messages) == len(numbers) - 3
+    assert not QueueDestination.objects.exists()
+
+
+def test_a_worker_that_is_started_anew_knows_who_is_away(queue, deliver, turner, doors, resolver, settings_of, mx):
+    settings_of(remote_smtp_port=1)
+    queue("bob@a.test")
+    deliver()
+    settings_of(remote_smtp_port=mx.port)
+    queue("amy@a.test")
+    other = Scheduler(turner.reactor, doors, resolver)
+    turner.run(other._look())
+    turner.until(lambda: other.in_hand == 0)
+    assert mx.messages == []
+    assert QueueEntry.objects.get(recipient="amy@a.test").parked
+
+
+def test_one_host_that_answers_is_no_dead_destination(queue, deliver, mx):
+    mx.says["RCPT"] = "450 4.2.0 Not yet"
+    queue("bob@a.test")
+    deliver()
+    assert not QueueDestination.objects.exists()
+
+
+def test_who_waits_for_a_dead_destination_is_told_and_given_up_in_time(
+    queue, deliver, turner, scheduler, settings_of, mx
+):
+    settings_of(remote_smtp_port=1, destination_concurrency=1)
+    queue("bob@a.test")
+    number = queue("amy@a.test")
+    deliver()
+    QueueEntry.objects.exclude(message=number).delete()
+    start = timezone.now()
+
+    def tidy(after):
+        scheduler._now = lambda: start + after
+        turner.run(scheduler._tidy())
+        turner.until(lambda: scheduler.in_hand == 0)
+
+    tidy(timedelta(hours=1))
+    assert not MessageEvent.objects.filter(message=number, kind="delay").exists()
+    tidy(timedelta(hours=5))
+    assert MessageEvent.objects.filter(message=number, kind="delay").count() <= 1
+    entry = QueueEntry.objects.get(message=number)
+    assert entry.delay_notified_at is not None
+    assert entry.last_reply.startswith("4.4.1 a.test has been away since ")
+    assert Attempt.objects.filter(message=number).count() == 0  # nobody has tried, and nobody says so
+    QueueEntry.objects.update(parked=True)
+    tidy(timedelta(days=6))
+    assert not QueueEntry.objects.filter(message=number).exists()
+    assert (
+        MessageEvent.objects.get(message=number, kind="failed")
+        .detail["reply"]
+        .startswith("given up, last reply: 4.4.1 ")
+    )
 
 
 # ---- TLS, routes ----
