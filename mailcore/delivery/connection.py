@@ -10,6 +10,10 @@ from typing import Any, cast
 
 import structlog
 from OpenSSL import SSL
+from OpenSSL.crypto import X509
+from service_identity import CertificateError, VerificationError
+from service_identity.pyopenssl import verify_hostname, verify_ip_address
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
@@ -116,6 +120,8 @@ class OutboundConnection(Protocol):
         self._fetching = False  # the next piece is on its way to us
         self._closing = False
         self._acting = False
+        self._tls: Any = None  # how TLS is begun, once it is
+        self._certificate_problems: list[str] = []  # why the certificate that was shown is not valid
 
     @property
     def usable(self) -> bool:
@@ -168,6 +174,9 @@ class OutboundConnection(Protocol):
         """Go on inside TLS, if it is the host that was meant."""
         handle = cast("Any", self.transport).getHandle()
         facts = tls_facts(handle)
+        if isinstance(self._tls, _ValidCertificate) and (other := self._tls.refusal(handle)):
+            self._do(self.session.distrust(other))
+            return
         refusal = _refusal(self.target, handle)
         if refusal is not None:
             figures.count("delivery.dane.refused")
@@ -180,8 +189,11 @@ class OutboundConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802
         """Tell the session, which tells who waits."""
         words = "" if reason.check(type(connectionDone.value)) else _words(reason)  # type: ignore[no-untyped-call]
+        # Why our side has broken the handshake off says more than that it did.
+        problem = self._certificate_problems[0] if self._certificate_problems else ""
+        ended = self.session.distrust(problem) if problem else self.session.disconnected(words)
         self._todo, self._fetching = [], False
-        self._do([action for action in self.session.disconnected(words) if not isinstance(action, Close)])
+        self._do([action for action in ended if not isinstance(action, Close)])
         self._closing = True
         self._stop_timer()
         self._report()
@@ -239,12 +251,12 @@ class OutboundConnection(Protocol):
 
     def _begin_tls(self) -> None:
         try:
-            options = _tls(self.target)
+            self._tls = _tls(self.target, self._certificate_problems)
         except ValueError as error:
             # The DNS has names that cannot be a host's (RFC 5891 section 4.2.3), such as those with an underscore.
             self._do(self.session.distrust(f"no certificate for {self.target.host} can be checked: {error}"))
             return
-        cast("Any", self.transport).startTLS(options)
+        cast("Any", self.transport).startTLS(self._tls)
 
     def _fetch(self) -> None:
         """Ask for the next piece; it may take a while to read it."""
@@ -352,7 +364,19 @@ async def _awaited(waiting: Awaitable[bytes | None]) -> bytes | None:
     return await waiting
 
 
-def _tls(target: Target) -> IOpenSSLClientConnectionCreator:
+# Of X509_verify_cert_error_string(3).
+_CERTIFICATE_ERRORS = {
+    9: "the certificate is not valid yet",
+    10: "the certificate has expired",
+    18: "the certificate is self-signed",
+    19: "the certificate is by an authority that is not trusted",
+    20: "the certificate is by an authority that is not trusted",
+    21: "the certificate is by an authority that is not trusted",
+    23: "the certificate has been revoked",
+}
+
+
+def _tls(target: Target, problems: list[str]) -> IOpenSSLClientConnectionCreator:
     """Say how to begin TLS: with a valid certificate where it is required, with any where it is only better than none.
 
     Raises ``ValueError`` when it is required, and the host's name is none that a certificate can be checked for.
@@ -363,7 +387,7 @@ def _tls(target: Target) -> IOpenSSLClientConnectionCreator:
     if target.dane is not None and target.proof in {"", DANE}:
         return _AnyCertificate(target.dane.base)  # ``_refusal`` looks at it
     if target.policy.tls is Tls.REQUIRED:
-        return optionsForClientTLS(target.host, extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2})
+        return _ValidCertificate(target.host, problems)
     return _AnyCertificate(target.host)
 
 
@@ -376,6 +400,43 @@ def _refusal(target: Target, handle: SSL.Connection) -> str | None:
     except UNREADABLE as error:
         return f"the host shows a certificate that cannot be read: {error}"
     return target.dane.refusal(shown, datetime.now(UTC))
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _ValidCertificate:
+    """TLS 1.2 or newer with whoever has a valid certificate; says in plain words what is wrong with another.
+
+    While the handshake goes on, it is held against the authorities that are trusted. When that is over, ``refusal``
+    must be asked whether it is the right host's.
+    """
+
+    def __init__(self, host: str, problems: list[str]) -> None:
+        """``problems`` is told why a handshake is broken off. Raises ``ValueError`` for what is no host's name."""
+        self._host = host
+        self._problems = problems
+        self._options = optionsForClientTLS(host, extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2})
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:  # noqa: N802, N803
+        """Make the connection."""
+        connection: SSL.Connection = self._options.clientConnectionForTLS(tlsProtocol)
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._verify)
+        return connection
+
+    def _verify(self, _connection: SSL.Connection, _certificate: X509, error: int, _depth: int, valid: int) -> bool:
+        if not valid:
+            self._problems.append(
+                _CERTIFICATE_ERRORS.get(error, f"the certificate is not valid (OpenSSL error {error})")
+            )
+        return bool(valid)
+
+    def refusal(self, handle: SSL.Connection) -> str:
+        """Say why this is not the host that was meant; empty: it is (RFC 6125)."""
+        verify = verify_ip_address if isIPAddress(self._host) or isIPv6Address(self._host) else verify_hostname
+        try:
+            verify(handle, self._host)
+        except (VerificationError, CertificateError):
+            return f"the certificate is for another name than {self._host}"
+        return ""
 
 
 @implementer(IOpenSSLClientConnectionCreator)

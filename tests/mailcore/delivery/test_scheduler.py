@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from a3mailer_site import env
 from a3mailer_site.ids import to_text
+from certificates import DAY, NOW, ROOT, Certified
 from fakedns import servfail
 from fakemx import HANG, FakeMx
 from fakemx import LETTER as CONTENT
@@ -402,6 +403,39 @@ def test_a_route_that_requires_tls_takes_no_other(queue, deliver, mx, certificat
     deliver()
     assert mx.messages == []
     assert entries(message)["bob@b.test"].state == "queued"
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        (Certified("mx", ROOT, names=["mx.a.test"]), None),
+        (Certified("mx", ROOT, names=["mx.b.test"]), "the certificate is for another name than mx.a.test"),
+        (Certified("mx", ROOT), "the certificate is for another name than mx.a.test"),
+        (Certified("mx", names=["mx.a.test"]), "the certificate is self-signed"),
+        (
+            Certified("mx", ROOT, names=["mx.a.test"], begin=NOW - 3 * DAY, end=NOW - DAY),
+            "the certificate has expired",
+        ),
+        (
+            Certified("mx", Certified("nobody", ca=True), names=["mx.a.test"]),
+            "the certificate is by an authority that is not trusted",
+        ),
+    ],
+    ids=["valid", "another name", "no name", "self-signed", "expired", "unknown authority"],
+)
+@pytest.mark.usefixtures("authority")
+def test_what_is_wrong_with_a_certificate_is_said_plainly(queue, deliver, mx, tmp_path, shown, words):
+    mx.tls = shown.context(tmp_path)
+    Route.objects.create(domain="b.test", host="mx.a.test", port=mx.port, tls="required")
+    queue("bob@b.test")
+    deliver()
+    attempt = Attempt.objects.get()
+    if words is None:
+        assert attempt.outcome == "sent"
+        assert attempt.tls.endswith("proved by its certificate")
+    else:
+        assert (attempt.outcome, attempt.enhanced, attempt.reply) == ("deferred", "4.7.5", words)
+        assert not any(command.startswith("MAIL") for command in mx.commands)
 
 
 def test_a_route_goes_before_mx_and_the_smart_host_takes_the_rest(queue, deliver, mx, dns):
