@@ -46,6 +46,16 @@ class Certified:
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
 
+    @property
+    def pem(self):
+        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    @property
+    def key_pem(self):
+        return self.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode()
+
     def context(self, directory, *others):
         """TLS as a server speaks it that shows this certificate and those of others behind it."""
         return self.context_of(directory, *(each.der for each in (self, *others)))

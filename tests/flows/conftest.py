@@ -6,6 +6,7 @@ Tests of one server stay in one worker process, so that no server is started twi
 """
 
 import pytest
+from internet import Internet
 from running import quick_retries, running
 
 from fakedns import FakeDns
@@ -18,6 +19,7 @@ _GROUPS = {
     "postgres_server": "postgres_server",
     "postgres": "postgres_server",
     "rough_server": "rough_server",
+    "internet": "internet",
 }
 
 
@@ -92,6 +94,13 @@ def any_server(request):
     return request.getfixturevalue(request.param)
 
 
+@pytest.fixture(scope="session")
+def internet():
+    """A server that lives in an internet of the tests' own."""
+    with Internet() as one:
+        yield one
+
+
 @pytest.fixture
 def person(request):
     """Somebody with an empty mailbox on the server that the test uses."""
@@ -106,7 +115,8 @@ def friend(request):
 
 def _the_server(request):
     names = ("any_server", *_GROUPS)
-    return request.getfixturevalue(next(name for name in names if name in request.fixturenames))
+    one = request.getfixturevalue(next(name for name in names if name in request.fixturenames))
+    return getattr(one, "server", one)
 
 
 @pytest.fixture(scope="session")
