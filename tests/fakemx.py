@@ -5,10 +5,12 @@
         assert mx.messages[0].recipients == ["amy@example.com"]
 
 ``says`` maps the beginning of a command to a reply; ``GREETING`` and ``DOT`` stand for the greeting and the end of a
-message. A reply of ``None`` drops the connection, ``HANG`` says nothing at all. It runs in threads of its own.
+message. A reply of ``None`` drops the connection, ``HANG`` says nothing at all, ``DRIP`` something that never ends, a
+byte a second. It runs in threads of its own.
 """
 
 import contextlib
+import itertools
 import socket
 import ssl
 import threading
@@ -16,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 HANG = "HANG"
+DRIP = "DRIP"
 LETTER = b"From: me@example.org\r\nSubject: hello\r\n\r\n.dot\r\nlast\r\n"
 
 
@@ -46,6 +49,8 @@ class FakeMx:
     connections: int = 0
     open: int = 0
     most_open: int = 0
+    drip_every: float = 1.0  # seconds
+    read_every: float = 0.0  # seconds that it rests after each line of a message
 
     def __enter__(self) -> Self:
         self._lock = threading.Lock()
@@ -176,6 +181,8 @@ class _Talk:
         lines = []
         while (line := self.line()) != b".\r\n":
             assert line.endswith(b"\r\n"), "a bare LF came"
+            if self.server.read_every and self.server._stopping.wait(self.server.read_every):
+                raise EOFError
             lines.append(line[1:] if line.startswith(b".") else line)
         if self.say("DOT").startswith("2"):
             self.server.keep(
@@ -204,8 +211,16 @@ class _Talk:
         if reply == HANG:
             self.server._stopping.wait(60)
             raise EOFError
+        if reply == DRIP:
+            self.drip()
         self.write(reply)
         return reply
+
+    def drip(self) -> None:
+        for byte in itertools.cycle(b"250-a"):
+            self.connection.sendall(bytes([byte]))
+            if self.server._stopping.wait(self.server.drip_every):
+                raise EOFError
 
     def write(self, text: str) -> None:
         self.connection.sendall(text.encode() + b"\r\n")

@@ -56,6 +56,12 @@ CONNECT_PATIENCE = 30.0  # seconds
 # Seconds after our last words for the peer to take them.
 CLOSE_PATIENCE = 10.0
 
+# Seconds in all, whatever goes forward meanwhile: to get as far as a message, and for a message besides a second for so
+# many octets. A host that says a byte now and then is never silent for as long as RFC 5321 section 4.5.3.2 allows.
+OPENING_PATIENCE = 900.0
+MESSAGE_PATIENCE = 1800.0
+SLOWEST = 2000
+
 # Gives the next bytes of a message, ``None`` after the last.
 Pieces = Callable[[], Awaitable[bytes | None]]
 
@@ -112,6 +118,7 @@ class OutboundConnection(Protocol):
         self._reactor = reactor
         self._timer = reactor.callLater(CONNECT_PATIENCE + 1, self._look_at_the_clock)
         self._deadline = reactor.seconds() + CONNECT_PATIENCE + 1
+        self._end = reactor.seconds() + OPENING_PATIENCE
         self._finished: Deferred[tuple[Outcome, ...]] | None = None
         self._outcomes: tuple[Outcome, ...] | None = None  # known, but the session is not ready for more yet
         self._pieces: Pieces | None = None
@@ -137,6 +144,7 @@ class OutboundConnection(Protocol):
         self._finished = finished
         self._pieces = pieces
         self.messages += 1
+        self._end = self._reactor.seconds() + MESSAGE_PATIENCE + envelope.size / SLOWEST
         self._do(self.session.send(envelope))
         return finished
 
@@ -311,9 +319,17 @@ class OutboundConnection(Protocol):
         """Something went forward: the patience begins anew. Mere bytes that lead to nothing do not count."""
         if self._closing:
             return
-        self._deadline = self._reactor.seconds() + self.session.patience
+        patience = self._patience()
+        self._deadline = self._reactor.seconds() + patience
         if self._timer.active() and self._timer.getTime() > self._deadline:
-            self._timer.reset(self.session.patience)
+            self._timer.reset(patience)
+
+    def _patience(self) -> float:
+        """Seconds to wait from now on. The answer to a whole message is always waited for, or it would come twice."""
+        patience = self.session.patience
+        if self.session.phase in {Phase.IDLE, Phase.END_OF_DATA}:
+            return patience
+        return max(0.0, min(patience, self._end - self._reactor.seconds()))
 
     def _look_at_the_clock(self) -> None:
         left = self._deadline - self._reactor.seconds()

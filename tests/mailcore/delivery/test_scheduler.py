@@ -11,7 +11,7 @@ from a3mailer_site import env
 from a3mailer_site.ids import to_text
 from certificates import DAY, NOW, ROOT, Certified
 from fakedns import servfail
-from fakemx import HANG, FakeMx
+from fakemx import DRIP, HANG, FakeMx
 from fakemx import LETTER as CONTENT
 from mailcore import tls
 from mailcore.delivery import claims, connection, remote
@@ -274,6 +274,28 @@ def test_a_silent_host_is_given_up_after_its_time(queue, deliver, mx, monkeypatc
     message = queue("bob@a.test")
     deliver()
     assert entries(message)["bob@a.test"].last_reply == "4.4.2 time-out while waiting for the greeting"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "phase"),
+    [
+        ({"says": {"GREETING": DRIP}}, "waiting for the greeting"),
+        ({"says": {"EHLO": DRIP}}, "saying EHLO"),
+        ({"says": {"RCPT": DRIP}}, "sending RCPT TO"),
+        ({"read_every": 0.05}, "sending the message"),
+    ],
+)
+def test_a_host_that_is_slow_without_end_is_given_up(queue, deliver, mx, monkeypatch, behaviour, phase):
+    for limit in ("OPENING_PATIENCE", "MESSAGE_PATIENCE"):
+        monkeypatch.setattr(connection, limit, 0.5)
+    monkeypatch.setattr(connection, "SLOWEST", 1e9)
+    mx.drip_every = 0.05
+    for name, value in behaviour.items():
+        setattr(mx, name, value)
+    queue("bob@a.test", content=b"Subject: long\r\n\r\n" + (b"x" * 998 + b"\r\n") * 9_000)
+    deliver()
+    attempt = Attempt.objects.get()
+    assert (attempt.outcome, attempt.enhanced, attempt.reply) == ("deferred", "4.4.2", f"time-out while {phase}")
 
 
 def test_a_dead_destination_costs_one_attempt_however_much_waits_for_it(queue, deliver, settings_of, mx):
