@@ -25,12 +25,13 @@ SUBMISSIONS_PORT = 465
 
 
 def ourselves(env: Env, port: int) -> Ourselves:
-    """Say how this server would be met at ``port``: not at all where somebody else listens there."""
+    """Say how this server would be met at ``port``: only by its name where somebody else listens there."""
+    names = frozenset({env.host_name.lower()})
     own_ports = {25} | {where[1] for name in ("smtp", "submission", "submissions") for where in env.listen(name)}
     if port not in own_ports:
-        return Ourselves(loopback=False)
+        return Ourselves(names, loopback=False)
     found = (address.address for addresses in psutil.net_if_addrs().values() for address in addresses)
-    return Ourselves(frozenset({env.host_name.lower()}), frozenset(_plain(found)))
+    return Ourselves(names, frozenset(_plain(found)))
 
 
 def _plain(texts: Iterable[str]) -> Iterable[str]:

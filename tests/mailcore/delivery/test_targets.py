@@ -83,6 +83,14 @@ def test_another_server_on_this_machine_is_reached_at_its_port(targets):
     assert [target.address for target in targets(domain="loop.test", port=2626)] == ["127.0.0.1"]
 
 
+def test_whoever_bears_our_name_is_this_server_at_any_port(targets, dns):
+    dns.add("b.test", "MX", "10 US.test")
+    dns.add("us.test", "A", "192.0.2.3")
+    with pytest.raises(NoMailHostError, match=r"mail for b\.test loops back to this server") as raised:
+        targets(domain="b.test", port=2626)
+    assert raised.value.status == "5.4.6"
+
+
 def test_the_addresses_of_this_machine_are_ours_at_our_ports():
     us = ourselves(ENV, 25)
     assert us.has_address("127.0.0.1")
