@@ -6,7 +6,8 @@ import threading
 
 
 class FakeHttps:
-    """Enter it to start; ``answers`` maps a path to a status and a body, or to bytes that are sent as they are.
+    """Enter it to start; ``answers`` maps a path, or a host and a path, to a status and a body, or to bytes that
+    are sent as they are.
 
     With ``holds`` it never ends a connection itself; ``ended`` is set when the client has ended one.
     """
@@ -28,7 +29,8 @@ class FakeHttps:
                     outer.ended.set()
 
             def give_answer(self):
-                answer = outer.answers.get(self.path, (404, b""))
+                exactly = outer.answers.get((self.headers["Host"], self.path))
+                answer = exactly or outer.answers.get(self.path, (404, b""))
                 if isinstance(answer, bytes):
                     self.wfile.write(answer)
                     return

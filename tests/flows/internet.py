@@ -49,7 +49,7 @@ class Internet:
             self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="internet-")))
             self.dns = stack.enter_context(FakeDns(host=HOST))
             (self.port,) = free_ports(1)
-            policies = Certified("policies", ROOT, names=["mta-sts.enforce.test", "mta-sts.testing.test"])
+            policies = Certified("policies", ROOT, names=[f"mta-sts.d{number}.test" for number in range(200)])
             self.web = stack.enter_context(FakeHttps(policies.context(self.directory)))
             root = self.directory / "root.pem"
             root.write_text(ROOT.pem)
