@@ -24,6 +24,7 @@ from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
+    IHalfCloseableProtocol,
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
     IProtocol,
@@ -115,7 +116,7 @@ def plain_address(host: str) -> str:
     return str(address)
 
 
-@implementer(IProtocol, IHandshakeListener, IPushProducer)
+@implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class Connection:
     """One client's connection: a session on one side, a socket on the other."""
 
@@ -128,6 +129,7 @@ class Connection:
         "_closing",
         "_direct",
         "_doors",
+        "_ended",
         "_heard",
         "_heard_at",
         "_inflater",
@@ -177,6 +179,7 @@ class Connection:
         self._starting_tls = False  # ... which the session asked for
         self._closing = False
         self._direct = False  # the socket can be written to without asking the reactor
+        self._ended = False  # the peer says nothing more
         self._lost = False
         self._inflater: Inflater | None = None  # the session has agreed on compression
         self._inflating = False
@@ -304,6 +307,21 @@ class Connection:
         elif self._session is not None:
             self._starting_tls = False
             self._call(self._session.tls_started, facts)
+
+    def readConnectionLost(self) -> None:  # noqa: N802
+        """Close, but first answer what was asked: who says nothing more may still listen (RFC 9293 section 3.6.1).
+
+        Exim does so at the end of its last message. Without our answer it would send that once more.
+        """
+        self._ended = True
+        self._close_when_done()
+
+    def writeConnectionLost(self) -> None:  # noqa: N802
+        """Part of the interface; we close both directions together."""
+
+    def _close_when_done(self) -> None:
+        if self._ended and not (self._todo or self._asking or self._resting or self._closing):
+            self._close()
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802, ARG002
         """Forget the session; an answer that is still being found goes nowhere."""
@@ -502,6 +520,7 @@ class Connection:
             self._inflate()
         elif not (self._todo or self._asking or self._reading or self._closing or self._inflater):
             self._read_on()
+        self._close_when_done()
 
     def _rested(self) -> None:
         self._resting = False

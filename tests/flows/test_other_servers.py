@@ -191,6 +191,19 @@ def test_exim_pipelines_to_us_and_sends_in_chunks_and_we_pipeline_to_it(meetings
     assert " L. " in taken, taken  # pipelined, but not before our greeting
 
 
+def test_exim_that_closes_its_side_with_the_last_message_hears_that_we_have_it(internet):
+    person, other = next(internet.server.unused), next(internet.server.unused)
+    with Exim("clear.test", {"example.test": f"clear:{internet.server.ports['smtp']}"}) as exim:
+        content = letter("x@clear.test", person.address, b"once")
+        for _ in range(5):
+            exim.inject("x@clear.test", person.address, content)
+            exim.inject("x@clear.test", other.address, content)
+        until(lambda: exim.log().count("Completed") == 10)
+        assert " K " in exim.log()
+        assert " X=TLS" not in exim.log()
+    assert len(person.mail()) == len(other.mail()) == 5
+
+
 # -- TLS -------------------------------------------------------------------------------------------------------------
 
 

@@ -532,6 +532,41 @@ def test_news_and_answers_for_a_connection_that_is_gone_go_nowhere(world):
     assert len(world.connections) == 0
 
 
+def test_who_says_nothing_more_still_hears_the_answer(world):
+    waiting = Deferred()
+    world.replies = {"receive": [Ask(Later(waiting))], "answer": [Send(b"250 ok")]}
+    protocol, wire = world.connect()
+    protocol.dataReceived(b"x")
+    protocol.readConnectionLost()
+    assert not wire.disconnecting
+    waiting.callback(1)
+    assert wire.value() == b"250 ok"
+    assert wire.disconnecting
+
+
+def test_who_says_nothing_more_is_waited_for_while_reading_slowly(world):
+    world.replies = {"receive": [Send(b"x" * 100), Send(b"the rest")]}
+    wire = Wire()
+    wire.full_at = 10
+    protocol, _ = world.connect(wire=wire)
+    protocol.pauseProducing()
+    protocol.dataReceived(b"x")
+    protocol.readConnectionLost()
+    assert not wire.disconnecting
+    protocol.resumeProducing()
+    assert wire.value().endswith(b"the rest")
+    assert wire.disconnecting
+
+
+def test_who_says_nothing_more_and_has_asked_nothing_is_done(world):
+    protocol, wire = world.connect()
+    protocol.readConnectionLost()
+    assert wire.disconnecting
+    assert world.happened() == ["greet"]
+    lose(protocol)
+    assert world.happened() == ["greet", "lost"]
+
+
 @dataclass(frozen=True)
 class Holding(Question):
     """Has a message with it."""

@@ -95,6 +95,10 @@ VERIFIED = """
 UNVERIFIED = """
   tls_try_verify_hosts = :
 """
+CLEAR = """
+  hosts_avoid_tls = *
+"""
+TLS = {"verified": VERIFIED, "": UNVERIFIED, "clear": CLEAR}
 
 
 class Exim(Rooted):
@@ -110,10 +114,10 @@ class Exim(Rooted):
     def configure(self):
         ways = [(number, domain, *self.way(domain)) for number, domain in enumerate(self.relay)]
         routers, transports = "", ""
-        for number, domain, address, verified in ways:
-            port = address.rpartition(":")[2]
+        for number, domain, address, how in ways:
+            port, verified = address.rpartition(":")[2], how == "verified"
             routers += ROUTER.format(number=number, domain=domain, host="localhost byname" if verified else "127.0.0.1")
-            transports += TRANSPORT.format(number=number, port=port) + (VERIFIED if verified else UNVERIFIED)
+            transports += TRANSPORT.format(number=number, port=port) + TLS[how]
         text = CONFIGURATION.format(
             domain=self.domain,
             domains=" : ".join(self.domains),

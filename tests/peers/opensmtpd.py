@@ -49,11 +49,12 @@ class OpenSmtpd(Rooted):
     def configure(self):
         relays = ""
         for number, domain in enumerate(self.relay):
-            address, verified = self.way(domain)
+            address, how = self.way(domain)
+            verified = how == "verified"
             host = address.replace("127.0.0.1", "localhost") if verified else address
             relays += RELAY.format(
                 number=number,
-                scheme="smtp+tls" if verified else "smtp",
+                scheme={"verified": "smtp+tls", "": "smtp", "clear": "smtp+notls"}[how],
                 host=host,
                 tls="tls" if verified else "",
                 domain=self.domain,
