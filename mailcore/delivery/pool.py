@@ -10,11 +10,16 @@ Figures: ``delivery.pool.*``. Reuse is counted by message, so that its rate is n
 
 from heapq import heappop, heappush
 from itertools import count
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
 from a3mailer_site.figures import figures
 from mailcore.delivery.connection import OutboundConnection
+
+# Seconds after which a host that has not let us begin loses its turn to others that wait. Without this, a few dozen
+# hosts that say a byte now and then could hold up all mail.
+HURRY_AFTER = 20.0
 
 
 class ConnectionPool:
@@ -25,6 +30,7 @@ class ConnectionPool:
         self._leaves = 0  # given out and not given back
         self._waiting: list[tuple[int, int, Deferred[None]]] = []  # a heap: turn, number, who waits
         self._numbers = count()
+        self._opening: dict[Deferred[Any], float] = {}  # since when; the oldest first
         self._open: set[OutboundConnection] = set()
         self._idle: dict[OutboundConnection, None] = {}  # the one that has been free for longest first
         figures.gauge("delivery.pool.active", lambda: self.active)
@@ -69,6 +75,17 @@ class ConnectionPool:
         self._let_in()
         self._make_room()
 
+    def opening(self, attempt: "Deferred[Any]", now: float) -> None:
+        """Take note of a connection that is being opened; it may be cancelled."""
+        self._opening[attempt] = now
+        attempt.addBoth(self._no_longer_opening, attempt)
+
+    def hurry(self, now: float) -> None:
+        """Give up what takes long to open, the oldest first, one for each who waits."""
+        slow = [attempt for attempt, began in self._opening.items() if now - began >= HURRY_AFTER]
+        for attempt in slow[: len(self._waiting)]:
+            attempt.cancel()
+
     def opened(self, connection: OutboundConnection, seconds: float) -> None:
         """Count a connection that took so long to open (TCP, TLS, EHLO), for as long as it is there."""
         figures.count("delivery.pool.opened")
@@ -110,6 +127,10 @@ class ConnectionPool:
             connection = next(iter(self._idle))
             del self._idle[connection]
             connection.quit()
+
+    def _no_longer_opening(self, result: Any, attempt: "Deferred[Any]") -> Any:
+        self._opening.pop(attempt, None)
+        return result
 
     def _is_gone(self, connection: OutboundConnection) -> None:
         self._open.discard(connection)

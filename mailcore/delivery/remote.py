@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 import structlog
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from a3mailer_site.env import current
@@ -284,7 +284,13 @@ class _Attempt:
 
     async def _timed(self, target: Target) -> OutboundConnection:
         began = self._around.reactor.seconds()
-        connection = await connect(self._around.reactor, target)
+        opening = connect(self._around.reactor, target)
+        self._around.connections.opening(opening, began)
+        try:
+            connection = await opening
+        except CancelledError:
+            log.info("given up, because other mail waits for a connection", host=target.host, address=target.address)
+            raise ConnectError(_TOO_SLOW) from None
         self._around.connections.opened(connection, self._around.reactor.seconds() - began)
         return connection
 
@@ -339,6 +345,8 @@ class _Attempt:
 
 _NOT_TOLD = own_outcome(Verdict.DEFERRED, "4.4.2", "the connection ended before it was this recipient's turn")
 
+_TOO_SLOW = own_outcome(Verdict.DEFERRED, "4.4.2", "the host takes too long to begin while other mail waits")
+
 # Never seen: there is always a target, or an error that says why there is none.
 _NOBODY = own_outcome(Verdict.DEFERRED, "4.4.1", "no host was tried")
 
@@ -383,6 +391,10 @@ class Destinations:
     def resize(self, limit: int) -> None:
         """Allow so many connections in all, from now on."""
         self._around.connections.resize(limit)
+
+    def hurry(self) -> None:
+        """Let nobody wait for hosts that take long to begin."""
+        self._around.connections.hurry(self._around.reactor.seconds())
 
     def withdraw(self) -> list[Job]:
         """Take back all jobs that nobody has begun."""

@@ -151,6 +151,7 @@ class Scheduler:
                 return
 
     async def _renew(self) -> None:
+        self._destinations.hurry()
         ids = [entry.id for job in self._jobs for entry in job.entries]
         await self._in_database(claims.renew, self._owner, ids, self._now())
 

@@ -4,8 +4,10 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from a3mailer_site.figures import BOUNDS, figures
-from fakemx import FakeMx
+from fakemx import DRIP, HANG, FakeMx
+from mailcore.delivery import pool
 from mailcore.delivery.pool import ConnectionPool
+from mailqueue.models import Attempt
 
 NAMES = ("opened", "failed", "checkouts", "reuses", "waits")
 
@@ -132,3 +134,39 @@ def test_the_limit_holds_over_all_destinations_and_from_the_moment_it_is_set(que
     assert len(mx.messages) == 9
     assert counted(before)["waits"] > 0
     assert gauges()["active"] + gauges()["idle"] <= 1
+
+
+@pytest.mark.django_db
+def test_a_host_that_takes_long_to_begin_makes_way_for_others_that_wait(queue, turner, scheduler, mx, dns, monkeypatch):
+    with FakeMx(host="127.0.6.1", port=mx.port, says={"GREETING": DRIP}) as slow:
+        dns.add("slow.test", "MX", "10 mx.slow.test")
+        dns.add("mx.slow.test", "A", slow.host)
+        scheduler.resize_pool(1)
+        late = queue("bob@slow.test")
+        turner.run(scheduler._look())
+        turner.until(lambda: slow.connections)
+        queue("bob@a.test")
+        turner.run(scheduler._look())
+        # Not at once: it may only be slow.
+        turner.run(scheduler._renew())
+        assert mx.connections == 0
+        monkeypatch.setattr(pool, "HURRY_AFTER", 0.0)
+        turner.run(scheduler._renew())
+        turner.until(lambda: scheduler.in_hand == 0)
+        assert [message.recipients for message in mx.messages] == [["bob@a.test"]]
+        attempt = Attempt.objects.get(message=late)
+        assert (attempt.outcome, attempt.enhanced) == ("deferred", "4.4.2")
+        assert attempt.reply == "the host takes too long to begin while other mail waits"
+
+
+@pytest.mark.django_db
+def test_a_host_that_takes_long_is_waited_for_while_nobody_else_waits(queue, turner, scheduler, mx, monkeypatch):
+    monkeypatch.setattr(pool, "HURRY_AFTER", 0.0)
+    mx.says["GREETING"] = HANG
+    queue("bob@a.test")
+    turner.run(scheduler._look())
+    turner.until(lambda: mx.connections)
+    turner.run(scheduler._renew())
+    assert scheduler.in_hand == 1
+    mx.drop_all()
+    turner.until(lambda: scheduler.in_hand == 0)
