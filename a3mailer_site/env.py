@@ -48,6 +48,9 @@ PRODUCTION_LISTEN = {
 }
 
 
+_SEND_LIMITS = {"development": "0/0", "production": "1000/5000"}
+
+
 class SettingError(ValueError):
     """A setting cannot be used. The message names the variable, its value and what is expected."""
 
@@ -144,6 +147,13 @@ class Env:
     # webhook is switched off.
     webhook_lifetime: int = 3 * 24 * 3600
 
+    # To how many recipients elsewhere one user may send in an hour and in a day, as 1000/5000; 0 for no limit. What is
+    # more is held, and the administrator is told. Unset: 1000/5000 with the profile production, else no limits.
+    send_limits: str = ""
+
+    # The most days that a message may be handed in ahead of time (FUTURERELEASE, and the API's send_at). 0: not at all.
+    future_release_days: int = 30
+
     # The largest message accepted, in bytes.
     message_limit: int = 50 * 1024 * 1024
 
@@ -235,6 +245,7 @@ class Env:
             raise SettingError("A3MAILER_BLOCK_PREFIX_V4 and _V6 are prefix lengths: at most 32 and 128")
         for name in DEVELOPMENT_LISTEN:
             self.listen(name)
+        _ = self.sending_limits
         _check_networks("A3MAILER_METRICS_ALLOW", "" if self.metrics_allow == "off" else self.metrics_allow)
         _check_networks("A3MAILER_MAIL_PROXIES", self.mail_proxies)
         _check_networks("A3MAILER_WEBHOOK_TARGETS", self.webhook_targets)
@@ -248,6 +259,16 @@ class Env:
     def free_space_floor(self) -> int:
         """Bytes that must stay free on the data directory's file system."""
         return self.disk_floor or 2 * self.message_limit
+
+    @property
+    def sending_limits(self) -> tuple[int, int]:
+        """Recipients an hour and a day that one user may send to; 0: no limit."""
+        hour, slash, day = (self.send_limits or _SEND_LIMITS[self.profile]).partition("/")
+        if not slash or not hour.isdecimal() or not day.isdecimal():
+            raise SettingError(
+                f"A3MAILER_SEND_LIMITS is {self.send_limits!r}; it must be two numbers such as 1000/5000"
+            )
+        return int(hour), int(day)
 
     def listen(self, name: str) -> list[tuple[str, int]]:
         """Return the addresses for the listener ``name`` ("smtp", "imaps", …); none when it is switched off."""

@@ -88,6 +88,7 @@ class UserAdmin(DjangoUserAdmin, ToTrashAdmin):  # type: ignore[type-arg, misc]
     fieldsets = [
         (None, {"fields": ["email", "username", "full_name", "password", "is_active"]}),
         (_("Quota"), {"fields": ["quota", "quota_use"]}),
+        (_("Sending"), {"fields": ["undo_seconds", "send_limit_hour", "send_limit_day"]}),
         (_("Administration"), {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
         (_("Times"), {"fields": ["created_at", "last_login"]}),
     ]

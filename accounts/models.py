@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, Group, PermissionsMixin
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -69,6 +70,24 @@ class User(Cached, AbstractBaseUser, PermissionsMixin):
     full_name = models.CharField(_("name"), max_length=200, blank=True)
     quota = models.PositiveBigIntegerField(_("quota"), default=0, help_text=_("In bytes. 0: no limit."))
     used_quota = models.PositiveBigIntegerField(_("used"), default=0, editable=False)
+    undo_seconds = models.PositiveSmallIntegerField(
+        _("seconds to think it over"),
+        default=0,
+        validators=[MaxValueValidator(600)],
+        help_text=_("What the user sends waits so long, and can be taken back meanwhile. 0: it goes at once."),
+    )
+    send_limit_hour = models.PositiveIntegerField(
+        _("recipients an hour"),
+        null=True,
+        blank=True,
+        help_text=_("Mail to more recipients elsewhere is held. 0: no limit. Empty: as set for the server."),
+    )
+    send_limit_day = models.PositiveIntegerField(
+        _("recipients a day"),
+        null=True,
+        blank=True,
+        help_text=_("Mail to more recipients elsewhere is held. 0: no limit. Empty: as set for the server."),
+    )
     is_active = models.BooleanField(
         _("enabled"), default=True, help_text=_("A disabled user cannot log in and receives no mail.")
     )

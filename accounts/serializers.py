@@ -50,6 +50,10 @@ class GroupsField(serializers.ListField):
         return sorted({ADMIN_GROUP if fold(name) == ADMIN_GROUP else name for name in names})
 
 
+_MOST = 2**31 - 1
+_LIMIT = "Mail to more recipients elsewhere is held. 0: no limit; `null`: as set for the server."
+
+
 class UserSerializer(serializers.ModelSerializer[User]):
     """A user. What is left out of a change stays as it is, whatever the method."""
 
@@ -59,6 +63,11 @@ class UserSerializer(serializers.ModelSerializer[User]):
     password = StrictCharField(write_only=True, max_length=MAX_PASSWORD, trim_whitespace=False)
     quota = StrictIntegerField(required=False)
     used_quota = serializers.IntegerField(read_only=True)
+    undo_seconds = StrictIntegerField(
+        required=False, max_value=600, help_text="What the user sends waits so long, and can be taken back meanwhile."
+    )
+    send_limit_hour = StrictIntegerField(required=False, allow_null=True, max_value=_MOST, help_text=_LIMIT)
+    send_limit_day = StrictIntegerField(required=False, allow_null=True, max_value=_MOST, help_text=_LIMIT)
     enabled = StrictBooleanField(source="is_active", required=False)
     groups = GroupsField(child=StrictCharField(max_length=150), required=False, max_length=50)
 
@@ -71,6 +80,9 @@ class UserSerializer(serializers.ModelSerializer[User]):
             "password",
             "quota",
             "used_quota",
+            "undo_seconds",
+            "send_limit_hour",
+            "send_limit_day",
             "enabled",
             "groups",
             "created_at",
@@ -170,6 +182,9 @@ def facts(user: User) -> Mapping[str, Any]:
         "username": user.username,
         "email": user.email,
         "quota": user.quota,
+        "undo_seconds": user.undo_seconds,
+        "send_limit_hour": user.send_limit_hour,
+        "send_limit_day": user.send_limit_day,
         "enabled": user.is_active,
         "groups": group_names(user),
     }

@@ -49,6 +49,16 @@ class Domain(Cached):
     max_quota = models.PositiveBigIntegerField(
         _("most quota"), default=0, help_text=_("Ceiling on the sum of the users' quotas, in bytes. 0: no limit.")
     )
+    send_limit_hour = models.PositiveIntegerField(
+        _("recipients an hour"),
+        default=0,
+        help_text=_("Of all users together. Mail to more recipients elsewhere is held. 0: no limit."),
+    )
+    send_limit_day = models.PositiveIntegerField(
+        _("recipients a day"),
+        default=0,
+        help_text=_("Of all users together. Mail to more recipients elsewhere is held. 0: no limit."),
+    )
     separator = models.CharField(
         _("subaddress separator"),
         max_length=1,

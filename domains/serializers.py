@@ -12,7 +12,8 @@ from domains.models import Domain
 from domains.names import to_ascii, to_unicode, validate_domain
 
 # Largest value of a PositiveIntegerField on every database.
-_MAX_USERS = 2**31 - 1
+_MAX_USERS = _MOST = 2**31 - 1
+_LIMIT = "Of all users together. Mail to more recipients elsewhere is held. 0: no limit."
 
 
 class DomainSerializer(serializers.ModelSerializer[Domain]):
@@ -23,12 +24,25 @@ class DomainSerializer(serializers.ModelSerializer[Domain]):
     enabled = StrictBooleanField(required=False)
     max_users = StrictIntegerField(required=False, max_value=_MAX_USERS, null_is_zero=True)
     max_quota = StrictIntegerField(required=False, null_is_zero=True)
+    send_limit_hour = StrictIntegerField(required=False, max_value=_MOST, null_is_zero=True, help_text=_LIMIT)
+    send_limit_day = StrictIntegerField(required=False, max_value=_MOST, null_is_zero=True, help_text=_LIMIT)
     user_count = serializers.IntegerField(read_only=True)
     used_quota = serializers.IntegerField(read_only=True)
 
     class Meta:
         model = Domain
-        fields = ["id", "domain", "enabled", "max_users", "max_quota", "user_count", "used_quota", "created_at"]
+        fields = [
+            "id",
+            "domain",
+            "enabled",
+            "max_users",
+            "max_quota",
+            "send_limit_hour",
+            "send_limit_day",
+            "user_count",
+            "used_quota",
+            "created_at",
+        ]
         read_only_fields = ["created_at"]
 
     def to_representation(self, instance: Domain) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import contextlib
 import ipaddress
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -57,6 +58,8 @@ TOO_MANY_POP3 = b"-ERR [SYS/TEMP] Too many connections, try again later\r\n"
 def smtp_session(peer: Peer, *, submission: bool = False, lmtp: bool = False) -> Session:
     """Begin an SMTP conversation by the rules that are in force now."""
     env = current()
+    longest_hold = env.future_release_days * 24 * 3600
+    latest = datetime.now(UTC) + timedelta(seconds=longest_hold)
     policy = SmtpPolicy(
         hostname=env.host_name,
         submission=submission,
@@ -66,6 +69,8 @@ def smtp_session(peer: Peer, *, submission: bool = False, lmtp: bool = False) ->
         plaintext_auth_ok=env.plaintext_allowed(peer.address),
         message_limit=env.message_limit,
         recipient_limit=env.recipient_limit,
+        longest_hold=longest_hold if submission else 0,
+        latest_hold=latest.isoformat(timespec="seconds").replace("+00:00", "Z"),
     )
     return SmtpSession(policy, peer, Spool)
 

@@ -31,7 +31,7 @@ from mailcore.store.history import forget_expunged
 from mailcore.store.indexing import Indexer
 from mailcore.threads import WayBack
 from mailcore.tuning import Tuning
-from mailqueue import counts, outbox
+from mailqueue import counts, outbox, sending
 from mailqueue.models import StsPolicy, Submission
 from security import posture, tallies
 from security.sealing import HeadLog, seal
@@ -47,6 +47,7 @@ FORGET_ANSWERS_EVERY = 600.0
 FORGET_POLICIES_EVERY = 3600.0
 FORGET_SUBMISSIONS_EVERY = 600.0
 FORGET_EVENTS_EVERY = 3600.0
+FORGET_SENDING_EVERY = 3600.0
 FOLD_COUNTS_EVERY = 5.0
 INDEX_EVERY = 0.25
 SCAN_EVERY = 15 * 60.0
@@ -93,6 +94,7 @@ class WorkerProcess:
         self._regularly(
             FORGET_EVENTS_EVERY, lambda: outbox.forget_failed(timezone.now() - timedelta(days=current().event_days))
         )
+        self._regularly(FORGET_SENDING_EVERY, lambda: sending.forget(timezone.now() - timedelta(days=2)))
         self._regularly(FOLD_COUNTS_EVERY, counts.fold)
         self._regularly(INDEX_EVERY, lambda: self._indexer.turn(time.time()))
         self._regularly(SCAN_EVERY, posture.scan)

@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 
 from a3mailer_site.control import hint
 from a3mailer_site.ids import to_text
+from mailqueue import holds
 from mailqueue.models import MessageEvent, MessageTrace, QueueDestination, QueueEntry
 from mailqueue.slices import slices
 from mailqueue.standing import lock, reclassify
@@ -77,7 +78,7 @@ def hold(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Noted =
     """Keep entries from being tried until somebody releases them; returns how many."""
 
     def change(rows: "QuerySet[QueueEntry]") -> None:
-        rows.update(state=State.HELD, parked=False)
+        rows.update(state=State.HELD, hold_reason=holds.by(by), parked=False)
 
     return _act(entries.filter(state=State.QUEUED), now, Kind.HELD, by, Status.HELD, change, noted)
 
@@ -86,7 +87,7 @@ def release(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Note
     """Let held entries be tried again, now; returns how many."""
 
     def change(rows: "QuerySet[QueueEntry]") -> None:
-        rows.update(state=State.QUEUED, next_attempt_at=now, turn=moment(now), crashes=0)
+        rows.update(state=State.QUEUED, hold_reason="", next_attempt_at=now, turn=moment(now), crashes=0)
 
     return _act(entries.filter(state=State.HELD), now, Kind.RELEASED, by, Status.QUEUED, change, noted)
 

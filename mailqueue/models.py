@@ -63,6 +63,7 @@ class QueuedMessage(models.Model):
     eight_bit = models.BooleanField(default=False)
     requiretls = models.BooleanField(default=False)  # RFC 8689
     submitter_id = models.BigIntegerField(_("submitted by"), null=True, blank=True)
+    release_at = models.DateTimeField(_("not before"), null=True, blank=True)  # RFC 4865, or time to think it over
     lane = models.CharField(_("lane"), max_length=8, choices=Lane, blank=True, default="")  # empty: in the trash
     fresh = models.BooleanField(default=False)  # a recipient waits for its first attempt
     deferred = models.BooleanField(default=False)  # the last attempt at a recipient came to nothing for now
@@ -187,6 +188,7 @@ class QueueEntry(models.Model):
     delay_notified_at = models.DateTimeField(null=True, blank=True)
     crashes = models.PositiveSmallIntegerField(default=0)  # attempts that ended in an exception of ours
     local = models.BooleanField(default=False)  # the last attempt was to put it into a mailbox here
+    hold_reason = models.CharField(_("held because"), max_length=200, blank=True)  # a code: ``holds.py``
     turn = models.BigIntegerField(default=0)  # whose turn comes first, in microseconds since 1970: ``turns.py``
     parked = models.BooleanField(default=False)  # it waits for its destination: ``QueueDestination``
     purge = models.ForeignKey(QueuePurge, models.PROTECT, related_name="entries", null=True, db_index=False)
@@ -296,6 +298,32 @@ class Route(models.Model):
         """Store the domain in its one form."""
         self.domain = self.domain.strip().rstrip(".").lower()
         super().save(*args, **kwargs)
+
+
+class SendingTally(models.Model):
+    """To how many recipients elsewhere a user, or all users of a domain, have sent in one hour of the clock."""
+
+    class Kind(models.TextChoices):
+        """Who is counted."""
+
+        USER = "user", _("User")
+        DOMAIN = "domain", _("Domain")
+
+    kind = models.CharField(_("kind"), max_length=6, choices=Kind)
+    number = models.BigIntegerField()  # the user's or the domain's
+    hour = models.IntegerField()  # hours since 1970
+    recipients = models.PositiveBigIntegerField(_("recipients"), default=0)
+    held = models.PositiveBigIntegerField(_("held"), default=0)  # of these
+    alarmed = models.BooleanField(default=False)  # the administrator knows
+
+    class Meta:
+        verbose_name = _("sending tally")
+        verbose_name_plural = _("sending tallies")
+        constraints = [models.UniqueConstraint(fields=["kind", "number", "hour"], name="sending_tally_once")]
+        indexes = [models.Index(fields=["hour"], name="sending_tally_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.number} {self.hour}"
 
 
 class SubmissionManager(models.Manager["Submission"]):

@@ -12,6 +12,7 @@ from a3mailer_site.ids import to_text
 from a3mailer_site.trash import restorable_until
 from domains.names import to_ascii
 from mailqueue.counts import LANES
+from mailqueue.holds import words
 from mailqueue.models import Attempt, Lane, MessageTrace, QueuedMessage, QueueEntry, QueuePurge
 from mailqueue.purging import Purged
 from mailqueue.querysets import queue_id
@@ -152,6 +153,7 @@ class QueuedMessageSerializer(serializers.ModelSerializer[QueuedMessage]):
     message_id = serializers.SerializerMethodField(help_text="The Message-ID of its header.")
     recipient_count = serializers.IntegerField(help_text="Recipients that are not done with.")
     next_attempt_at = serializers.DateTimeField(allow_null=True)
+    release_at = serializers.DateTimeField(allow_null=True, help_text="It was handed in for this time.")
 
     class Meta:
         model = QueuedMessage
@@ -167,6 +169,7 @@ class QueuedMessageSerializer(serializers.ModelSerializer[QueuedMessage]):
             "message_id",
             "recipient_count",
             "next_attempt_at",
+            "release_at",
         ]
 
     def get_state(self, message: QueuedMessage) -> str:
@@ -195,18 +198,23 @@ class QueueRecipientSerializer(serializers.ModelSerializer[QueueEntry]):
     """One recipient of a message in the queue."""
 
     state = serializers.SerializerMethodField(help_text="active, held, deferred, queued, delivered or failed")
+    hold_reason = serializers.SerializerMethodField(help_text="Why it is held, in words; empty when it is not.")
 
     class Meta:
         model = QueueEntry
-        fields = ["recipient", "destination", "state", "attempts", "next_attempt_at", "last_reply"]
+        fields = ["recipient", "destination", "state", "hold_reason", "attempts", "next_attempt_at", "last_reply"]
 
     def get_state(self, entry: QueueEntry) -> str:
         """Say how it stands with this recipient."""
         if entry.state == QueueEntry.State.QUEUED:
             if entry.lease_owner and entry.lease_until and entry.lease_until > timezone.now():
                 return "active"
-            return "deferred" if entry.attempts else "queued"
+            return "deferred" if entry.attempts or entry.parked else "queued"
         return entry.state
+
+    def get_hold_reason(self, entry: QueueEntry) -> str:
+        """Say why."""
+        return words(entry.hold_reason) if entry.state == QueueEntry.State.HELD else ""
 
     def to_representation(self, instance: QueueEntry) -> dict[str, Any]:
         """Leave the next attempt out where there will be none."""

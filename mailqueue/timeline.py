@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 
 from a3mailer_site.ids import to_text
 from mailqueue.acts import with_acts
+from mailqueue.holds import words
 from mailqueue.models import MessageEvent, MessageTrace, QueueEntry
 
 Tone: TypeAlias = Literal["good", "bad", "wait", "plain"]
@@ -101,6 +102,8 @@ def _delivered(event: MessageEvent, recipient: str) -> Step:
 
 def _queued(event: MessageEvent, recipient: str) -> Step:
     text = _("For %(destination)s.") % {"destination": event.detail.get("destination", "")}
+    if (at := parse_datetime(str(event.detail.get("release_at", "")))) is not None:
+        text += " " + _("It goes at %(time)s, as was wished.") % {"time": when(at)}
     return Step(event.at, _("Put into the queue"), text, recipient=recipient)
 
 
@@ -155,7 +158,9 @@ def _delay(event: MessageEvent, recipient: str) -> Step:
 
 
 def _held(event: MessageEvent, recipient: str) -> Step:
-    return Step(event.at, _("Held back"), _by(event), _reply(event.detail), recipient, "wait")
+    reason = event.detail.get("reason")
+    text = words(reason) if isinstance(reason, str) else _by(event)
+    return Step(event.at, _("Held back"), text, _reply(event.detail), recipient, "wait")
 
 
 def _released(event: MessageEvent, recipient: str) -> Step:

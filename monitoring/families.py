@@ -58,6 +58,7 @@ _COMMANDS = "Commands by protocol and name"
 _LOOKUPS = "Lookups in a cache by result"
 _LATENCY = "Time from acceptance to the mailbox, or to the next server"
 _TOLD = "Events told to webhooks, by what came of it"
+_LIMITED = "Messages beyond a sending limit, by what became of them"
 _CONNECTS = "Connections to other mail servers by result"
 
 ROWS: tuple[Row, ...] = (
@@ -150,6 +151,8 @@ ROWS: tuple[Row, ...] = (
     _row("smtp.sender.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="sender"),
     _row("smtp.recipient.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="recipient"),
     _row("smtp.message.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="message"),
+    _row("sending.held", "counter", "a3mailer_sending_limited_total", _LIMITED, outcome="held"),
+    _row("sending.refused", "counter", "a3mailer_sending_limited_total", _LIMITED, outcome="refused"),
     # ... and out.
     _row("delivery.sent", "counter", "a3mailer_deliveries_total", _OUTCOMES, outcome="sent"),
     _row("delivery.deferred", "counter", "a3mailer_deliveries_total", _OUTCOMES, outcome="deferred"),

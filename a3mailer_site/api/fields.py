@@ -23,7 +23,8 @@ class StrictIntegerField(serializers.IntegerField):
         self._null_is_zero = null_is_zero
         kwargs.setdefault("min_value", 0)
         kwargs.setdefault("max_value", MAX_INTEGER)
-        super().__init__(allow_null=null_is_zero, **kwargs)
+        kwargs.setdefault("allow_null", null_is_zero)
+        super().__init__(**kwargs)
 
     def to_internal_value(self, data: Any) -> int:
         """Take a number; ``True`` and ``1.0`` and ``"1"`` are none."""

@@ -20,6 +20,7 @@ from accounts.addresses import is_local_domain
 from mailcore.delivery.backoff import longest_pause, pause
 from mailcore.delivery.jobs import Entry, Job, Mail, Nexthop
 from mailcore.smtp.client import Credentials, Tls
+from mailqueue import holds
 from mailqueue.models import QueueDestination, QueueEntry, QueueEntryQuerySet, Route
 from mailqueue.standing import lock, reclassify
 from mailqueue.turns import moment
@@ -79,18 +80,21 @@ def claim(
         probes, ids = _claim_parked(now, limit - limit // 2, hand)
         _lease(owner, ids + probes, now)
     jobs = _jobs(probes, now, probe=True) + _jobs(ids, now)
+    put_off: list[int] = []
     for _ in range(_ROUNDS):
         left = limit - len(ids) - len(probes)
         if left <= 0:
             break
         with transaction.atomic():
             found = _candidates(now, left, limit if ahead is None else ahead)
-            taken = _sort_out(found, now, hand)
+            taken, away = _sort_out(found, now, hand)
             _lease(owner, taken, now)
+        put_off += away
         jobs += _jobs(taken, now)
         ids += taken
         if len(taken) == len(found):
             break  # nothing had to be parked, so there is nothing behind it
+    _note_waiting(put_off)
     return jobs
 
 
@@ -110,8 +114,11 @@ def _locked(entries: QueueEntryQuerySet) -> QueueEntryQuerySet:
     return entries
 
 
-def _sort_out(found: Iterable[tuple[int, str]], now: datetime, hand: Counter[str]) -> list[int]:
-    """Park what has to wait for its destination; returns the ids of the rest, which counts as in hand from now on."""
+def _sort_out(found: Iterable[tuple[int, str]], now: datetime, hand: Counter[str]) -> tuple[list[int], list[int]]:
+    """Park what has to wait for its destination; returns the ids of the rest, which counts as in hand from now on.
+
+    And of what was parked the ids of those whose destination is not only busy.
+    """
     found = list(found)
     names = {name for _id, name in found}
     shut = set(
@@ -128,7 +135,7 @@ def _sort_out(found: Iterable[tuple[int, str]], now: datetime, hand: Counter[str
             taken.append(number)
     if waiting:
         _park([number for number, _name in waiting], {name for _number, name in waiting}, now)
-    return taken
+    return taken, [number for number, name in waiting if name in shut]
 
 
 def _park(entries: Collection[int], names: Collection[str], now: datetime) -> None:
@@ -137,8 +144,21 @@ def _park(entries: Collection[int], names: Collection[str], now: datetime) -> No
         [QueueDestination(name=name, since=now, next_attempt_at=now) for name in sorted(names)], ignore_conflicts=True
     )
     # Nobody may take one of the rows away for want of parked entries before these are there.
-    list(QueueDestination.objects.select_for_update().filter(name__in=names).order_by("name").values_list("name"))
+    rows = list(QueueDestination.objects.select_for_update().filter(name__in=names).order_by("name"))
     QueueEntry.objects.filter(id__in=entries).update(parked=True, lease_owner="", lease_until=None)
+    for row in rows:
+        if row.state != "busy":  # so that whoever looks at it sees why it waits
+            mine = QueueEntry.objects.filter(id__in=entries, destination=row.name)
+            mine.update(last_reply=_why(row), next_attempt_at=max(now, row.next_attempt_at))
+
+
+def _note_waiting(entries: Collection[int]) -> None:
+    """Let the counters know that these entries are put off."""
+    for part in _parts(entries):
+        with transaction.atomic():
+            messages = set(QueueEntry.objects.filter(id__in=part).values_list("message_id", flat=True))
+            lock(messages)
+            reclassify(messages)
 
 
 def _claim_parked(now: datetime, limit: int, hand: Counter[str]) -> tuple[list[int], list[int]]:
@@ -178,8 +198,11 @@ def shut(entries: Collection[int], names: Collection[str], reply: str, now: date
     What several connections find out at the same time is one failure.
     """
     with transaction.atomic():
-        _park(entries, names, now)
-        for row in QueueDestination.objects.filter(name__in=names).order_by("name"):
+        QueueDestination.objects.bulk_create(
+            [QueueDestination(name=name, since=now, next_attempt_at=now) for name in sorted(names)],
+            ignore_conflicts=True,
+        )
+        for row in QueueDestination.objects.select_for_update().filter(name__in=names).order_by("name"):
             if row.failures and row.probing_until is None and row.next_attempt_at > now:
                 continue
             row.since = row.since if row.failures else now
@@ -190,6 +213,8 @@ def shut(entries: Collection[int], names: Collection[str], reply: str, now: date
             )
             row.last_reply = reply
             row.save(update_fields=["since", "failures", "probing_until", "next_attempt_at", "last_reply"])
+        _park(entries, names, now)
+    _note_waiting(entries)
 
 
 def reopen(names: Collection[str], now: datetime) -> None:
@@ -232,13 +257,12 @@ def _why(row: QueueDestination) -> str:
     return f"{row.name} has been away since {since}: {row.last_reply}"
 
 
-def unpark_strays() -> int:
+def unpark_strays(now: datetime) -> int:
     """Let entries be claimed that wait for a destination that nobody knows of; there should be none."""
     known = QueueDestination.objects.filter(pk=OuterRef("destination"))
     strays = QueueEntry.objects.filter(~Exists(known), state=QueueEntry.State.QUEUED, parked=True)
-    return QueueEntry.objects.filter(id__in=list(strays.values_list("id", flat=True)[:_IDS_AT_ONCE])).update(
-        parked=False
-    )
+    ids = list(strays.values_list("id", flat=True)[:_IDS_AT_ONCE])
+    return QueueEntry.objects.filter(id__in=ids).update(parked=False, next_attempt_at=now)
 
 
 def resume_paused(now: datetime) -> int:
@@ -268,6 +292,7 @@ def set_aside(entries: Collection[int], reason: str) -> None:
             lock(messages)
             free = {"last_reply": reason, "lease_owner": "", "lease_until": None, "parked": False}
             # What is in the trash stays there, or it would go with it; when it is put back, it is held.
+            free["hold_reason"] = holds.CRASH
             rows.filter(state=QueueEntry.State.PURGED).update(purged_state=QueueEntry.State.HELD, **free)
             rows.exclude(state=QueueEntry.State.PURGED).update(state=QueueEntry.State.HELD, **free)
             reclassify(messages)
@@ -295,7 +320,9 @@ def mend(now: datetime) -> int:
     """Put right what a wrong clock has left: nothing is due, or leased, later than it could be. Returns how many."""
     waiting = QueueEntry.objects.waiting().filter(parked=False)
     latest = now + longest_pause(current().retry_longest)
-    moved = waiting.filter(next_attempt_at__gt=latest + timedelta(minutes=1)).update(next_attempt_at=latest)
+    # What somebody has handed in ahead of time is meant to stand in the future.
+    wrong = waiting.filter(next_attempt_at__gt=latest + timedelta(minutes=1)).exclude(message__release_at__gt=latest)
+    moved = QueueEntry.objects.filter(pk__in=wrong.values("pk")).update(next_attempt_at=latest)
     freed = waiting.filter(lease_until__gt=now + 10 * LEASE).update(lease_owner="", lease_until=None)
     return moved + freed
 

@@ -162,7 +162,7 @@ class Scheduler:
             log.warning("the clock has jumped; entries that stood in the future were moved", entries=mended)
         await self._in_database(claims.take_back_from_the_dead)
         await self._in_database(claims.resume_paused, self._now())
-        if strays := await self._in_database(claims.unpark_strays):
+        if strays := await self._in_database(claims.unpark_strays, self._now()):
             log.warning("entries waited for a destination that nobody knows of", entries=strays)
         overdue = await self._in_database(claims.overdue, self._owner, self._now(), OVERDUE_AT_ONCE)
         for job, why in overdue:

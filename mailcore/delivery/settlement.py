@@ -27,6 +27,7 @@ from mailcore.store.acts import delivered
 from mailcore.store.batch import Batch
 from mailcore.store.mailboxes import forget_inbox
 from mailcore.store.models import FOUND_IN_BODIES, Message
+from mailqueue import holds
 from mailqueue.models import OPEN_STATES, Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
 from mailqueue.standing import Standing
 from mailqueue.turns import moment
@@ -276,6 +277,7 @@ class _Writing:
                 int(decision.crashed),
                 settlement.local,
                 self._turn(entry, decision),
+                holds.CRASH if decision.crashed and new_state == State.HELD and state != State.HELD else "",
                 entry.id,
             )
         )
@@ -404,6 +406,7 @@ def _detail(decision: Decision) -> dict[str, Any]:
 _UPDATE_ENTRY = (
     f'UPDATE "{QueueEntry._meta.db_table}" SET state = %s, next_attempt_at = %s, attempts = %s, last_reply = %s, '  # noqa: S608
     "lease_owner = '', lease_until = NULL, delay_notified_at = COALESCE(delay_notified_at, %s), "
-    "crashes = crashes + %s, local = %s, turn = %s, parked = FALSE WHERE id = %s"
+    "crashes = crashes + %s, local = %s, turn = %s, parked = FALSE, "
+    "hold_reason = COALESCE(NULLIF(%s, ''), hold_reason) WHERE id = %s"
 )
 _UPDATE_TRACE = f'UPDATE "{MessageTrace._meta.db_table}" SET status = %s WHERE id = %s'  # noqa: S608

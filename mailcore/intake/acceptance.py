@@ -6,7 +6,7 @@ is decided here and nothing is parsed; ``routing.py`` has decided and ``store/pr
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from a3mailer_site.env import current
@@ -39,6 +39,9 @@ class Acceptance:
     requiretls: bool = False
     submitter_id: int | None = None
     internal_date: int | None = None
+    release_at: datetime | None = None  # nobody gets it before
+    hold: str = ""  # why its recipients elsewhere are held: a code of ``mailqueue/holds.py``
+    counted: Sequence[tuple[str, int]] = ()  # whose sending it is counted as: kinds and numbers of ``SendingTally``
     mark: bytes | None = None  # what tells it from all others, for ``Submission``
 
     @property
@@ -68,6 +71,8 @@ class Acceptance:
             self._deliver(batch, delivery)
         if self.plan.relays:
             self._queue(batch)
+            for kind, number in self.counted:
+                batch.count_sending(kind, number, self.plan.elsewhere, held=bool(self.hold))
         if self.mark is not None and self.submitter_id is not None:
             batch.add_object(Submission(user=self.submitter_id, mark=self.mark, message=self.message, at=batch.now))
         return self.message
@@ -110,19 +115,25 @@ class Acceptance:
                 sender=self.sender,
                 size=self.prepared.size,
                 received_at=batch.now,
-                expires_at=batch.now + timedelta(seconds=current().queue_lifetime),
+                expires_at=(self.release_at or batch.now) + timedelta(seconds=current().queue_lifetime),
                 ret=self.ret,
                 envid=self.envid,
                 smtputf8=self.smtputf8,
                 eight_bit=self.eight_bit,
                 requiretls=self.requiretls,
                 submitter_id=self.submitter_id,
-            )
+                release_at=self.release_at,
+            ),
+            held=bool(self.hold),
         )
+        status = Status.HELD if self.hold else Status.QUEUED
+        later = {"release_at": self.release_at.isoformat()} if self.release_at else {}
         for relay in self.plan.relays:
             batch.add_entry(self._entry(batch, relay))
-            self._trace(batch, relay.trace_id, relay.recipient, Status.QUEUED)
-            batch.add_event(self.message, Kind.QUEUED, {"destination": relay.destination}, relay.trace_id)
+            self._trace(batch, relay.trace_id, relay.recipient, status)
+            batch.add_event(self.message, Kind.QUEUED, {"destination": relay.destination, **later}, relay.trace_id)
+            if self.hold:
+                batch.add_event(self.message, Kind.HELD, {"reason": self.hold}, relay.trace_id)
 
     def _entry(self, batch: Batch, relay: Relay) -> QueueEntry:
         return QueueEntry(
@@ -132,8 +143,10 @@ class Acceptance:
             destination=relay.destination,
             orcpt=relay.orcpt,
             notify=",".join(sorted(relay.notify)),
-            next_attempt_at=batch.now,
-            turn=self._turn(batch),
+            state=QueueEntry.State.HELD if self.hold else QueueEntry.State.QUEUED,
+            hold_reason=self.hold,
+            next_attempt_at=self.release_at or batch.now,
+            turn=moment(self.release_at) if self.release_at else self._turn(batch),
         )
 
     def _turn(self, batch: Batch) -> int:

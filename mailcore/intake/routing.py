@@ -60,6 +60,7 @@ class Plan:
     deliveries: tuple[Delivery, ...]
     relays: tuple[Relay, ...]
     expansions: tuple[Expansion, ...] = ()
+    elsewhere: int = 0  # of the relays, those that leave this server
 
 
 def refusal(resolution: Resolution, *, may_relay: bool, size: int) -> Reply | None:
@@ -148,7 +149,22 @@ def _build(recipients: Iterable[Recipient], resolutions: Mapping[str, Resolution
                 deliveries[user.id] = Delivery(new_id(), address, user.id, inboxes[user.id], user.quota)
         for address in resolution.external:
             _add_relay(relays, address, recipient)
-    return Plan(tuple(deliveries.values()), tuple(relays.values()), tuple(expansions))
+    return Plan(tuple(deliveries.values()), tuple(relays.values()), tuple(expansions), len(relays))
+
+
+def plan_later(recipients: Iterable[Recipient], domain: str) -> Plan:
+    """Plan a message that nobody gets yet: whose mailbox is here has a place in the queue too, and may move meanwhile.
+
+    ``domain`` is that of recipients without one (``postmaster``). Reads the database.
+    """
+    recipients = list(recipients)
+    resolutions = resolve_all(recipient.address for recipient in recipients)
+    relays: dict[str, Relay] = {}
+    for recipient in recipients:
+        address = recipient.address if "@" in recipient.address else f"{recipient.address}@{domain}"
+        _add_relay(relays, address, recipient)
+    elsewhere = sum(1 for found in resolutions.values() if found.status == "not_local" or found.external)
+    return Plan((), tuple(relays.values()), (), elsewhere)
 
 
 def _add_relay(relays: dict[str, Relay], address: str, asked: Recipient) -> None:

@@ -66,6 +66,8 @@ class Envelope:
     ret: str = ""  # FULL or HDRS: how much of the message a DSN returns (RFC 3461)
     envid: str = ""  # decoded from xtext
     requiretls: bool = False  # RFC 8689: it goes to nobody who does not prove who he is
+    hold_for: int = 0  # RFC 4865: seconds from now, or ...
+    hold_until: int = 0  # ... the moment (Unix time) until which nobody gets it; 0: at once
 
     def with_recipients(self, more: tuple[Recipient, ...]) -> "Envelope":
         """Return this envelope with more recipients."""
@@ -87,6 +89,8 @@ class Envelope:
             self.ret,
             self.envid,
             self.requiretls,
+            self.hold_for,
+            self.hold_until,
         )
 
     @property

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
+from django.utils import timezone
 
 from a3mailer_site.env import current
 from a3mailer_site.figures import figures
@@ -23,11 +24,14 @@ from mailcore.intake.routing import (
     Plan,
     destination_of,
     plan,
+    plan_later,
     plan_now,
     refusal,
     resolve_all,
     resolve_now,
 )
+from mailcore.intake.sending import Terms, alarm
+from mailcore.intake.sending import terms as terms_of
 from mailcore.intake.success import success_notice
 from mailcore.message.envelope import Client, Envelope, Reply
 from mailcore.message.headers import Headers
@@ -35,10 +39,12 @@ from mailcore.message.received import HOP_LIMIT, Hop, received_line, return_path
 from mailcore.message.submission import HeaderTooLargeError, fix_up, from_addresses
 from mailcore.sasl.questions import VerifyPassword
 from mailcore.smtp.questions import AcceptForEach, AcceptMessage, BeginSession, CheckRecipients, CheckSender
+from mailcore.smtp.replies import TOO_FAR_AHEAD
 from mailcore.store.batch import GoneError, OverQuotaError
 from mailcore.store.prepared import INLINE_LIMIT, Prepared, prepare
 from mailcore.store.spool import Spool
 from mailqueue.models import Submission
+from mailqueue.sending import Excess
 
 log = structlog.get_logger("mailcore.smtp.backend")
 
@@ -88,6 +94,8 @@ async def check_sender(question: CheckSender, doors: Any) -> Reply | None:
 async def _sender_problem(question: CheckSender, doors: Any) -> Reply | None:
     if not free_space.enough(time.monotonic()):
         return DISK_FULL
+    if question.envelope.hold_until > time.time() + current().future_release_days * 24 * 3600:
+        return TOO_FAR_AHEAD
     login = question.envelope.client.login if question.envelope.client else None
     if login is None or not question.envelope.sender:
         return None
@@ -171,8 +179,18 @@ async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None 
     where = plan_now(envelope.recipients)
     if where is None:
         where = await doors.database(plan, envelope.recipients)
-    message = new_id()
-    if body.size <= INLINE_LIMIT and body.in_memory and not _login(envelope):
+    message, account = new_id(), _login(envelope)
+    terms, release_at = Terms(), None
+    if account is not None:
+        now = timezone.now()
+        found = await doors.database(terms_of, account, where.elsewhere, now)
+        if isinstance(found, Reply):
+            return found
+        terms, release_at = found, found.release_at(envelope.hold_for, envelope.hold_until, now)
+        if release_at is not None:
+            domain = envelope.sender.rpartition("@")[2] or current().host_name
+            where = await doors.database(plan_later, envelope.recipients, domain)
+    if body.size <= INLINE_LIMIT and body.in_memory and account is None:
         ready = _make_ready(envelope, body, where, message)
     else:
         ready = await doors.database(_make_ready, envelope, body, where, message)
@@ -183,14 +201,17 @@ async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None 
         prepared=ready,
         plan=where,
         sender=envelope.sender,
-        direction=Direction.SUBMITTED if _login(envelope) else Direction.INBOUND,
+        direction=Direction.INBOUND if account is None else Direction.SUBMITTED,
         received=_facts(envelope, ready.size),
         ret=envelope.ret,
         envid=envelope.envid,
         smtputf8=envelope.smtputf8,
         eight_bit=envelope.body_type != "7BIT",
         requiretls=envelope.requiretls,
-        submitter_id=_login(envelope),
+        submitter_id=account,
+        release_at=release_at,
+        hold=terms.hold,
+        counted=terms.counted,
         mark=mark,
     )
     notice = None
@@ -203,7 +224,19 @@ async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None 
     except GoneError:
         return VANISHED
     _count(envelope, where, ready.size, time.monotonic() - started)
+    if account is not None and terms.excess is not None:
+        await _raise_alarm(account, message, terms.excess, doors)
     return Reply(250, "2.0.0", f"Ok: queued as {to_text(message)}")
+
+
+async def _raise_alarm(account: int, message: int, excess: Excess, doors: Any) -> None:
+    """Tell the administrator that mail is held. The message is safe, whatever becomes of this."""
+    try:
+        letter = await doors.database(alarm, account, message, excess, timezone.now())
+        if letter is not None:
+            await doors.commit(letter)
+    except Exception:
+        log.exception("the administrator cannot be told that mail is held", message=to_text(message))
 
 
 async def _commit(acceptance: Acceptance, notice: Acceptance | None, doors: Any) -> None:

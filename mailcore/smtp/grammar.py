@@ -5,6 +5,7 @@ welcome is not decided here.
 """
 
 import re
+from datetime import datetime
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TypeAlias
 
@@ -16,6 +17,7 @@ from mailcore.smtp.replies import (
     BAD_RECIPIENT_SYNTAX,
     BAD_SENDER_SYNTAX,
     TOO_BIG,
+    TOO_FAR_AHEAD,
     UNKNOWN_PARAMETER,
 )
 
@@ -27,6 +29,10 @@ _HELLO_LIMIT = 255
 _ENVID_LIMIT = 100  # RFC 3461 section 4.4
 _ORCPT_LIMIT = 500  # RFC 3461 section 4.2
 _PARAMETER_LIMIT = 20
+# RFC 3339 section 5.6, with seconds as they are in RFC 4865.
+_DATE_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 _UTF8 = "\u00a1-\U0010ffff"
 _ATOM = rf"[\w!#$%&'*+/=?^`{{|}}~{_UTF8}-]+"
@@ -59,6 +65,7 @@ _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+", re.ASCII)
 
 # AUTH= says on whose behalf a trusted relay submits (RFC 4954 section 5); we trust no relay, and read it for manners.
 _MAIL_PARAMETERS = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "REQUIRETLS"})
+_LATER = frozenset({"HOLDFOR", "HOLDUNTIL"})
 
 Parameters: TypeAlias = dict[str, str | None]
 
@@ -210,12 +217,35 @@ def check_ascii(address: str, smtputf8: bool) -> None:
         raise CommandRefusedError(ADDRESS_NEEDS_SMTPUTF8)
 
 
-def make_envelope(client: Client, sender: str, parameters: Parameters, limit: int) -> Envelope:
-    """Put the beginning of an envelope together from MAIL's parameters; ``limit`` is the largest message in octets."""
+def parse_hold_for(value: str | None, longest: int) -> int:
+    """Read HOLDFOR= in seconds (RFC 4865 section 4), at most ``longest``."""
+    if value is None or not (value.isascii() and value.isdigit()) or len(value) > 9:
+        raise CommandRefusedError(BAD_ARGUMENT)
+    seconds = int(value)
+    if seconds > longest:
+        raise CommandRefusedError(TOO_FAR_AHEAD)
+    return seconds
+
+
+def parse_hold_until(value: str | None) -> int:
+    """Read HOLDUNTIL=, a date-time of RFC 3339 (RFC 4865 section 4); returns Unix time."""
+    if value is None or not _DATE_TIME.fullmatch(value.upper()):
+        raise CommandRefusedError(BAD_ARGUMENT)
+    try:
+        return int(datetime.fromisoformat(value.upper()).timestamp())
+    except (ValueError, OverflowError):
+        raise CommandRefusedError(BAD_ARGUMENT) from None
+
+
+def make_envelope(client: Client, sender: str, parameters: Parameters, limit: int, longest_hold: int = 0) -> Envelope:
+    """Put the beginning of an envelope together from MAIL's parameters.
+
+    ``limit`` is the largest message in octets, ``longest_hold`` how many seconds ahead it may be handed in.
+    """
     if not parameters:
         check_ascii(sender, False)
         return Envelope(client, sender)
-    if not parameters.keys() <= _MAIL_PARAMETERS:
+    if not parameters.keys() <= (_MAIL_PARAMETERS | _LATER if longest_hold else _MAIL_PARAMETERS):
         raise CommandRefusedError(UNKNOWN_PARAMETER)
     smtputf8 = "SMTPUTF8" in parameters
     requiretls = "REQUIRETLS" in parameters
@@ -224,6 +254,8 @@ def make_envelope(client: Client, sender: str, parameters: Parameters, limit: in
     if parameters.get("SMTPUTF8") or parameters.get("REQUIRETLS"):
         raise CommandRefusedError(BAD_ARGUMENT)
     check_ascii(sender, smtputf8)
+    if parameters.keys() >= _LATER:
+        raise CommandRefusedError(BAD_ARGUMENT)  # one or the other
     return Envelope(
         client,
         sender,
@@ -233,6 +265,8 @@ def make_envelope(client: Client, sender: str, parameters: Parameters, limit: in
         ret=parse_ret(parameters["RET"]) if "RET" in parameters else "",
         envid=parse_envid(parameters["ENVID"]) if "ENVID" in parameters else "",
         requiretls=requiretls,
+        hold_for=parse_hold_for(parameters["HOLDFOR"], longest_hold) if "HOLDFOR" in parameters else 0,
+        hold_until=parse_hold_until(parameters["HOLDUNTIL"]) if "HOLDUNTIL" in parameters else 0,
     )
 
 

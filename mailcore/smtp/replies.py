@@ -38,6 +38,7 @@ NOT_TEXT = Reply(500, "5.5.2", "A command has control characters, or is not UTF-
 LINE_TOO_LONG = Reply(500, "5.5.2", "Line too long")
 AUTH_LINE_TOO_LONG = Reply(500, "5.5.6", "Authentication exchange line is too long")
 BAD_ARGUMENT = Reply(501, "5.5.4", "This command was given a wrong argument")
+TOO_FAR_AHEAD = Reply(501, "5.5.4", "Nobody may hand in mail so far ahead of time, see EHLO")
 BAD_BASE64 = Reply(501, "5.5.2", "Cannot decode this response")
 AUTH_CANCELLED = Reply(501, "5.7.0", "Authentication cancelled")
 BAD_SENDER_SYNTAX = Reply(501, "5.1.7", "Syntax: MAIL FROM:<address>")

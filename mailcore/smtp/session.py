@@ -75,6 +75,8 @@ class Policy:
     greet_delay: float = 0.0  # seconds before the greeting, in which nothing may be said
     message_limit: int = 50 * 1024 * 1024  # octets
     recipient_limit: int = 1000  # in one message
+    longest_hold: int = 0  # seconds that a message may be handed in ahead of time (RFC 4865); 0: not at all
+    latest_hold: str = ""  # ... and until when that is, as a date-time of RFC 3339
     # Errors, and commands that bring no mail forward, before 421. An accepted message sets both back to 0.
     error_limit: int = 20
     idle_limit: int = 100
@@ -311,6 +313,8 @@ class SmtpSession(Conversation):
             "DSN",
             f"LIMITS RCPTMAX={policy.recipient_limit}",  # RFC 9422
         ]
+        if policy.longest_hold:
+            offered.append(f"FUTURERELEASE {policy.longest_hold} {policy.latest_hold}")
         if self._client.tls is not None:
             offered.append("REQUIRETLS")
         if policy.tls_available and self._client.tls is None:
@@ -388,7 +392,10 @@ class SmtpSession(Conversation):
         if self._policy.submission and self._client.login is None:
             return replies.LOGIN_FIRST if self._auth_is_safe() else replies.TLS_FIRST
         sender, parameters = parse_sender(argument)
-        return self._begin_transaction(make_envelope(self._client, sender, parameters, self._policy.message_limit))
+        policy = self._policy
+        return self._begin_transaction(
+            make_envelope(self._client, sender, parameters, policy.message_limit, policy.longest_hold)
+        )
 
     def _begin_transaction(self, envelope: Envelope) -> Handler:
         refusal: Reply | None = yield CheckSender(envelope)

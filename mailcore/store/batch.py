@@ -5,6 +5,7 @@ each other in a circle. New rows are gathered and inserted together at the end; 
 A batch knows nothing of threads or retries: ``commit.py`` does.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,8 +34,10 @@ from mailqueue.models import (
     QueuedMessage,
     QueueEntry,
     QueueTally,
+    SendingTally,
     WebhookDelivery,
 )
+from mailqueue.sending import hour_of
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -158,6 +161,8 @@ class Batch:
         self._rearranged: set[int] = set()
         self._annotated: set[int] = set()
         self._webhooks = webhooks.in_force()
+        self._sent: Counter[tuple[str, int]] = Counter()
+        self._held: Counter[tuple[str, int]] = Counter()
 
     def _lock_users(self, ids: Collection[int]) -> dict[int, LockedUser]:
         return {
@@ -353,10 +358,15 @@ class Batch:
         """Add what a client did to messages of a mailbox: one row for all of them (``acts.py``)."""
         self.add(MailboxAct, (new_id(), mailbox_id, self._at, verb, uids, orjson.dumps(detail).decode()))
 
-    def add_queued(self, queued: QueuedMessage) -> None:
+    def count_sending(self, kind: str, number: int, recipients: int, *, held: bool) -> None:
+        """Count that a user, or a domain, has sent to so many recipients elsewhere (``mailqueue/sending.py``)."""
+        self._sent[kind, number] += recipients
+        self._held[kind, number] += recipients if held else 0
+
+    def add_queued(self, queued: QueuedMessage, *, held: bool = False) -> None:
         """Add a new message to the queue (its body is added by ``add_body``, its recipients by ``add_entry``)."""
-        stands = standing.of_new(queued.sender)
-        queued.lane, queued.fresh = stands.lane, stands.fresh
+        stands = standing.of_new(queued.sender, held=held)
+        queued.lane, queued.fresh, queued.held = stands.lane, stands.fresh, stands.held
         self._queue.add(stands)
         self.add_object(queued)
 
@@ -398,6 +408,7 @@ class Batch:
         for model in (*_ORDER, *(model for model in self._rows if model not in _ORDER)):
             self._insert(model, self._rows.pop(model, []))
         self._count_queue()
+        self._write_sending()
         self._write_users()
         changes = self._write_mailboxes()
         changes += [Change(0, new_id(), owner) for owner in sorted(self._rearranged)]
@@ -431,6 +442,12 @@ class Batch:
         if row is not None:
             self._insert(QueueTally, [row])
 
+    def _write_sending(self) -> None:
+        hour = hour_of(self.now)
+        # In one order, as everything that is locked.
+        for kind, number in sorted(self._sent):
+            self.execute(_COUNT_SENDING, (kind, number, hour, self._sent[kind, number], self._held[kind, number]))
+
     def _write_users(self) -> None:
         rows = [(user.id, user.change) for user in self._users.values() if user.change]
         self._execute_with_rows(_UPDATE_USERS + _FROM_ROWS, _BY_ID, 2, rows)
@@ -462,6 +479,11 @@ _UPDATE_USERS = f'UPDATE "{User._meta.db_table}" AS t SET used_quota = t.used_qu
 _UPDATE_MAILBOXES = (
     f'UPDATE "{Mailbox._meta.db_table}" AS t SET uidnext = v.column2, highestmodseq = v.column3, '  # noqa: S608
     "messages = t.messages + v.column4, unseen = t.unseen + v.column5, size = t.size + v.column6"
+)
+_COUNT_SENDING = (
+    f'INSERT INTO "{SendingTally._meta.db_table}" AS t (kind, number, hour, recipients, held, alarmed) '  # noqa: S608
+    "VALUES (%s, %s, %s, %s, %s, FALSE) ON CONFLICT (kind, number, hour) DO UPDATE "
+    "SET recipients = t.recipients + excluded.recipients, held = t.held + excluded.held"
 )
 _COUNT_MESSAGES = f'SELECT COALESCE(SUM(messages), 0) FROM "{Mailbox._meta.db_table}" WHERE owner_id = %s'  # noqa: S608
 _FROM_ROWS = " FROM (VALUES "

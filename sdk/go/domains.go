@@ -10,14 +10,16 @@ type Domains struct{ to *transport }
 
 // Domain is a domain. Quotas are in bytes; 0 for no limit.
 type Domain struct {
-	ID        string    `json:"id"`
-	Domain    string    `json:"domain"`
-	Enabled   bool      `json:"enabled"`
-	MaxUsers  int64     `json:"max_users"`
-	MaxQuota  int64     `json:"max_quota"`
-	UserCount int64     `json:"user_count"`
-	UsedQuota int64     `json:"used_quota"`
-	CreatedAt time.Time `json:"created_at"`
+	ID            string    `json:"id"`
+	Domain        string    `json:"domain"`
+	Enabled       bool      `json:"enabled"`
+	MaxUsers      int64     `json:"max_users"`
+	MaxQuota      int64     `json:"max_quota"`
+	SendLimitHour int64     `json:"send_limit_hour"`
+	SendLimitDay  int64     `json:"send_limit_day"`
+	UserCount     int64     `json:"user_count"`
+	UsedQuota     int64     `json:"used_quota"`
+	CreatedAt     time.Time `json:"created_at"`
 	// Of a domain in the trash.
 	DeletedAt       *time.Time `json:"deleted_at,omitempty"`
 	RestorableUntil *time.Time `json:"restorable_until,omitempty"`
@@ -29,17 +31,21 @@ func (d *Domain) setETag(etag string) { d.ETag = etag }
 
 // DomainCreateOptions are a new domain.
 type DomainCreateOptions struct {
-	Domain   string `json:"domain"`
-	Enabled  *bool  `json:"enabled,omitempty"`
-	MaxUsers int64  `json:"max_users,omitempty"`
-	MaxQuota int64  `json:"max_quota,omitempty"`
+	Domain        string `json:"domain"`
+	Enabled       *bool  `json:"enabled,omitempty"`
+	MaxUsers      int64  `json:"max_users,omitempty"`
+	MaxQuota      int64  `json:"max_quota,omitempty"`
+	SendLimitHour int64  `json:"send_limit_hour,omitempty"`
+	SendLimitDay  int64  `json:"send_limit_day,omitempty"`
 }
 
 // DomainUpdateOptions are changes of a domain; nil leaves what is there.
 type DomainUpdateOptions struct {
-	Enabled  *bool  `json:"enabled,omitempty"`
-	MaxUsers *int64 `json:"max_users,omitempty"`
-	MaxQuota *int64 `json:"max_quota,omitempty"`
+	Enabled       *bool  `json:"enabled,omitempty"`
+	MaxUsers      *int64 `json:"max_users,omitempty"`
+	MaxQuota      *int64 `json:"max_quota,omitempty"`
+	SendLimitHour *int64 `json:"send_limit_hour,omitempty"`
+	SendLimitDay  *int64 `json:"send_limit_day,omitempty"`
 }
 
 // DomainListOptions narrow a list of domains. Search is a part of the name; Deleted shows the trash.

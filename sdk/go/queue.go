@@ -57,6 +57,7 @@ type QueuedMessage struct {
 	MessageID      string     `json:"message_id"`
 	RecipientCount int64      `json:"recipient_count"`
 	NextAttemptAt  *time.Time `json:"next_attempt_at"`
+	ReleaseAt      *time.Time `json:"release_at"`
 }
 
 // QueuedMessageDetails are a message in the queue, with its recipients and the attempts at them.
@@ -71,6 +72,7 @@ type QueueRecipient struct {
 	Recipient     string     `json:"recipient"`
 	Destination   string     `json:"destination"`
 	State         string     `json:"state"`
+	HoldReason    string     `json:"hold_reason"`
 	Attempts      int64      `json:"attempts"`
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 	LastReply     string     `json:"last_reply"`

@@ -10,15 +10,18 @@ type Users struct{ to *transport }
 
 // User is a user. Quotas are in bytes, 0 for none.
 type User struct {
-	ID        string     `json:"id"`
-	Username  string     `json:"username"`
-	Email     string     `json:"email"`
-	Quota     int64      `json:"quota"`
-	UsedQuota int64      `json:"used_quota"`
-	Enabled   bool       `json:"enabled"`
-	Groups    []string   `json:"groups"`
-	CreatedAt time.Time  `json:"created_at"`
-	LastLogin *time.Time `json:"last_login"`
+	ID            string     `json:"id"`
+	Username      string     `json:"username"`
+	Email         string     `json:"email"`
+	Quota         int64      `json:"quota"`
+	UsedQuota     int64      `json:"used_quota"`
+	UndoSeconds   int64      `json:"undo_seconds"`
+	SendLimitHour *int64     `json:"send_limit_hour"`
+	SendLimitDay  *int64     `json:"send_limit_day"`
+	Enabled       bool       `json:"enabled"`
+	Groups        []string   `json:"groups"`
+	CreatedAt     time.Time  `json:"created_at"`
+	LastLogin     *time.Time `json:"last_login"`
 	// Of a user in the trash.
 	DeletedAt       *time.Time `json:"deleted_at,omitempty"`
 	RestorableUntil *time.Time `json:"restorable_until,omitempty"`
@@ -30,22 +33,28 @@ func (u *User) setETag(etag string) { u.ETag = etag }
 
 // UserCreateOptions are a new user.
 type UserCreateOptions struct {
-	Username string   `json:"username"`
-	Email    string   `json:"email"`
-	Password string   `json:"password"`
-	Quota    *int64   `json:"quota,omitempty"`
-	Enabled  *bool    `json:"enabled,omitempty"`
-	Groups   []string `json:"groups,omitempty"`
+	Username      string   `json:"username"`
+	Email         string   `json:"email"`
+	Password      string   `json:"password"`
+	Quota         *int64   `json:"quota,omitempty"`
+	UndoSeconds   *int64   `json:"undo_seconds,omitempty"`
+	SendLimitHour *int64   `json:"send_limit_hour,omitempty"`
+	SendLimitDay  *int64   `json:"send_limit_day,omitempty"`
+	Enabled       *bool    `json:"enabled,omitempty"`
+	Groups        []string `json:"groups,omitempty"`
 }
 
 // UserUpdateOptions are changes of a user; nil leaves what is there.
 type UserUpdateOptions struct {
-	Username *string   `json:"username,omitempty"`
-	Email    *string   `json:"email,omitempty"`
-	Password *string   `json:"password,omitempty"`
-	Quota    *int64    `json:"quota,omitempty"`
-	Enabled  *bool     `json:"enabled,omitempty"`
-	Groups   *[]string `json:"groups,omitempty"`
+	Username      *string   `json:"username,omitempty"`
+	Email         *string   `json:"email,omitempty"`
+	Password      *string   `json:"password,omitempty"`
+	Quota         *int64    `json:"quota,omitempty"`
+	UndoSeconds   *int64    `json:"undo_seconds,omitempty"`
+	SendLimitHour *int64    `json:"send_limit_hour,omitempty"`
+	SendLimitDay  *int64    `json:"send_limit_day,omitempty"`
+	Enabled       *bool     `json:"enabled,omitempty"`
+	Groups        *[]string `json:"groups,omitempty"`
 }
 
 // UserListOptions narrow a list of users. Search is a part of the login name or the address; Deleted shows the trash.

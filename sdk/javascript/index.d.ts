@@ -75,6 +75,9 @@ export interface User extends Json {
   email: string;
   quota: number;
   used_quota: number;
+  undo_seconds: number;
+  send_limit_hour: number | null;
+  send_limit_day: number | null;
   enabled: boolean;
   groups: string[];
   created_at: string;
@@ -89,6 +92,9 @@ export interface NewUser {
   email: string;
   password: string;
   quota?: number;
+  undo_seconds?: number;
+  send_limit_hour?: number | null;
+  send_limit_day?: number | null;
   enabled?: boolean;
   groups?: string[];
 }
@@ -99,6 +105,8 @@ export interface Domain extends Json {
   enabled: boolean;
   max_users: number;
   max_quota: number;
+  send_limit_hour: number;
+  send_limit_day: number;
   user_count: number;
   used_quota: number;
   created_at: string;
@@ -112,6 +120,8 @@ export interface NewDomain {
   enabled?: boolean;
   max_users?: number | null;
   max_quota?: number | null;
+  send_limit_hour?: number | null;
+  send_limit_day?: number | null;
 }
 
 /** What came of making many users. Rows are counted from 1. */
@@ -224,6 +234,7 @@ export interface QueuedMessage extends Json {
   message_id: string;
   recipient_count: number;
   next_attempt_at: string | null;
+  release_at: string | null;
 }
 
 export interface QueuedMessageDetails extends QueuedMessage {
@@ -231,6 +242,7 @@ export interface QueuedMessageDetails extends QueuedMessage {
     recipient: string;
     destination: string;
     state: string;
+    hold_reason: string;
     attempts: number;
     next_attempt_at: string | null;
     last_reply: string;

@@ -154,7 +154,7 @@ def waiting(api, recipient):
 
 
 def test_queue(api, mail_server):
-    recipient = f"{api.language}@remote.test"
+    recipient = f"{api.language}@remote{api.number}.test"  # one that is away has one attempt for all of its mail
     submit(mail_server, recipient)
     message = waiting(api, recipient)
     assert api("queue.get_status")["total_messages"] >= 1
@@ -180,7 +180,7 @@ def test_queue(api, mail_server):
 
 
 def test_messages(api, mail_server):
-    recipient = f"log-{api.language}@remote.test"
+    recipient = f"{api.language}@log{api.number}.test"
     submit(mail_server, recipient)
     message = waiting(api, recipient)
     search = {"recipient": recipient, "since": "2024-01-01T00:00:00Z", "direction": "outbound"}

@@ -238,6 +238,7 @@ class TestUsers:
             "password1": "Wintergarten-7",
             "password2": "Wintergarten-7",
             "quota": "0",
+            "undo_seconds": "0",
             **changes,
         }
         return browser.post(url(User, "add"), {key: value for key, value in data.items() if value is not None})
@@ -274,7 +275,14 @@ class TestUsers:
         assert User.objects.count() == 1
 
     def change(self, browser, user, **changes):
-        data = {"email": user.email, "username": user.username, "full_name": "", "quota": user.quota, "is_active": "on"}
+        data = {
+            "email": user.email,
+            "username": user.username,
+            "full_name": "",
+            "quota": user.quota,
+            "undo_seconds": 0,
+            "is_active": "on",
+        }
         return browser.post(
             url(User, "change", user.pk),
             {key: value for key, value in {**data, **changes}.items() if value is not None},
@@ -341,7 +349,15 @@ def test_the_quota_is_shown_in_words(browser, make_user):
 
 
 def test_a_domain_is_added_in_any_spelling_once(browser):
-    data = {"name": "B\u00fccher.example", "enabled": "on", "max_users": "0", "max_quota": "0", "separator": "+"}
+    data = {
+        "name": "B\u00fccher.example",
+        "enabled": "on",
+        "max_users": "0",
+        "max_quota": "0",
+        "send_limit_hour": "0",
+        "send_limit_day": "0",
+        "separator": "+",
+    }
     assert browser.post(url(Domain, "add"), data).status_code == 302
     assert browser.post(url(Domain, "add"), {**data, "name": "xn--bcher-kva.example"}).status_code == 200
     assert browser.post(url(Domain, "add"), {**data, "name": "no domain"}).status_code == 200
@@ -617,7 +633,14 @@ class TestStaffWithEveryPermission:
     def test_gives_no_power_to_others(self, staff, make_user):
         bob = make_user("bob@example.com")
         power = {"is_staff": "on", "is_superuser": "on", "user_permissions": "1"}
-        fields = {"username": "bob", "email": "bob@example.com", "is_active": "on", "quota": "7", **power}
+        fields = {
+            "username": "bob",
+            "email": "bob@example.com",
+            "is_active": "on",
+            "quota": "7",
+            "undo_seconds": "0",
+            **power,
+        }
         assert self.post(staff, "change", bob.pk, **fields).status_code == 302
         bob.refresh_from_db()
         assert bob.quota == 7
@@ -628,6 +651,7 @@ class TestStaffWithEveryPermission:
             "password1": PASSWORD,
             "password2": PASSWORD,
             "quota": "0",
+            "undo_seconds": "0",
         }
         assert self.post(staff, "add", **new, **power).status_code == 302
         assert not User.objects.get(username="eve").is_staff

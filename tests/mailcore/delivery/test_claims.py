@@ -24,7 +24,8 @@ from mailcore.delivery.claims import (
 from mailcore.delivery.jobs import Nexthop
 from mailcore.smtp.client import Credentials, Tls
 from mailqueue import interventions
-from mailqueue.models import QueueDestination, QueueEntry, Route
+from mailqueue.counts import counts
+from mailqueue.models import QueueDestination, QueuedMessage, QueueEntry, Route
 
 pytestmark = pytest.mark.django_db
 
@@ -156,6 +157,22 @@ def test_one_that_is_away_gets_one_probe_at_a_time(queue, now):
     assert job.probe is False
 
 
+def test_who_waits_for_one_that_is_away_is_deferred_and_says_why(queue, now):
+    one, two = queue("bob@a.test"), queue("amy@a.test")
+    claim("one", now, 1)
+    shut([], ["a.test"], "4.4.1 cannot connect", now)
+    claim("one", now, 10)
+    entry = QueueEntry.objects.get(parked=True)
+    assert entry.message_id == max(one, two)
+    assert entry.last_reply.startswith("a.test has been away since ")
+    assert entry.last_reply.endswith("4.4.1 cannot connect")
+    assert entry.next_attempt_at == QueueDestination.objects.get().next_attempt_at
+    message = QueuedMessage.objects.get(pk=entry.message_id)
+    assert (message.lane, message.fresh, message.deferred) == ("retry", False, True)
+    number = counts()
+    assert (number["outgoing"], number["retry"], number["deferred"]) == (1, 1, 1)
+
+
 def test_a_probe_that_nobody_hears_of_again_is_made_again(queue, now):
     queue("bob@a.test", "amy@a.test")
     (job,) = claim("one", now, 10)
@@ -182,7 +199,7 @@ def test_what_waits_for_a_destination_that_nobody_knows_of_is_let_go(queue, now)
     queue("bob@a.test")
     QueueEntry.objects.update(parked=True)
     assert claim("one", now, 10) == []
-    assert unpark_strays() == 1
+    assert unpark_strays(now) == 1
     assert claimed(claim("one", now, 10)) == ["bob@a.test"]
 
 

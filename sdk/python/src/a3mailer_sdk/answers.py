@@ -66,6 +66,9 @@ class User(Record):
     email: str
     quota: int
     used_quota: int
+    undo_seconds: int
+    send_limit_hour: int | None
+    send_limit_day: int | None
     enabled: bool
     groups: list[str]
     created_at: datetime
@@ -105,6 +108,8 @@ class Domain(Record):
     enabled: bool
     max_users: int
     max_quota: int
+    send_limit_hour: int
+    send_limit_day: int
     user_count: int
     used_quota: int
     created_at: datetime
@@ -217,6 +222,7 @@ class QueuedMessage(Record):
     message_id: str
     recipient_count: int
     next_attempt_at: datetime | None = None
+    release_at: datetime | None = None
 
 
 class QueueRecipient(Record):
@@ -225,6 +231,7 @@ class QueueRecipient(Record):
     recipient: str
     destination: str
     state: str
+    hold_reason: str
     attempts: int
     next_attempt_at: datetime | None = None
     last_reply: str

@@ -92,11 +92,24 @@ class Users(Group[Way]):
         email: str,
         password: str,
         quota: int | None = None,
+        undo_seconds: int | None = None,
+        send_limit_hour: int | None = None,
+        send_limit_day: int | None = None,
         enabled: bool | None = None,
         groups: Sequence[str] | None = None,
     ) -> Call[answers.User]:
         """Make a user with a mailbox. The domain of the address must be on the server."""
-        body = given(username=username, email=email, password=password, quota=quota, enabled=enabled, groups=groups)
+        body = given(
+            username=username,
+            email=email,
+            password=password,
+            quota=quota,
+            undo_seconds=undo_seconds,
+            send_limit_hour=send_limit_hour,
+            send_limit_day=send_limit_day,
+            enabled=enabled,
+            groups=groups,
+        )
         return Call("POST", path("users"), answers.User, body=body)
 
     @operation
@@ -129,12 +142,25 @@ class Users(Group[Way]):
         email: str | None = None,
         password: str | None = None,
         quota: int | None = None,
+        undo_seconds: int | None = None,
+        send_limit_hour: int | None = None,
+        send_limit_day: int | None = None,
         enabled: bool | None = None,
         groups: Sequence[str] | None = None,
         if_match: str | None = None,
     ) -> Call[answers.User]:
         """Change what is named and leave the rest; with ``if_match=user.etag`` only if nobody else has changed it."""
-        body = given(username=username, email=email, password=password, quota=quota, enabled=enabled, groups=groups)
+        body = given(
+            username=username,
+            email=email,
+            password=password,
+            quota=quota,
+            undo_seconds=undo_seconds,
+            send_limit_hour=send_limit_hour,
+            send_limit_day=send_limit_day,
+            enabled=enabled,
+            groups=groups,
+        )
         return Call("PUT", path("users/{user_id}", user_id=user_id), answers.User, body=body, if_match=if_match)
 
     @operation
@@ -169,9 +195,18 @@ class Domains(Group[Way]):
         enabled: bool | None = None,
         max_users: int | None = None,
         max_quota: int | None = None,
+        send_limit_hour: int | None = None,
+        send_limit_day: int | None = None,
     ) -> Call[answers.Domain]:
         """Add a domain. ``max_quota`` is in bytes, for its users together; 0 is no limit."""
-        body = given(domain=domain, enabled=enabled, max_users=max_users, max_quota=max_quota)
+        body = given(
+            domain=domain,
+            enabled=enabled,
+            max_users=max_users,
+            max_quota=max_quota,
+            send_limit_hour=send_limit_hour,
+            send_limit_day=send_limit_day,
+        )
         return Call("POST", path("domains"), answers.Domain, body=body)
 
     @operation
@@ -202,10 +237,18 @@ class Domains(Group[Way]):
         enabled: bool | None = None,
         max_users: int | None = None,
         max_quota: int | None = None,
+        send_limit_hour: int | None = None,
+        send_limit_day: int | None = None,
         if_match: str | None = None,
     ) -> Call[answers.Domain]:
         """Change what is named and leave the rest; with ``if_match=domain.etag`` only if nobody else has changed it."""
-        body = given(enabled=enabled, max_users=max_users, max_quota=max_quota)
+        body = given(
+            enabled=enabled,
+            max_users=max_users,
+            max_quota=max_quota,
+            send_limit_hour=send_limit_hour,
+            send_limit_day=send_limit_day,
+        )
         where = path("domains/{domain_id}", domain_id=domain_id)
         return Call("PUT", where, answers.Domain, body=body, if_match=if_match)
 
