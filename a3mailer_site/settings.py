@@ -182,7 +182,7 @@ X_FRAME_OPTIONS = "DENY"
 # API paths end without a slash, and a redirected POST would lose its body.
 APPEND_SLASH = False
 # The largest that any API path takes; each has its own limit in api/middleware.py.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 48 * 1024 * 1024
 
 LANGUAGE_CODE = env.language
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]

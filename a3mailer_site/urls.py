@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from a3mailer_site.api.document import DocumentView
+from mailcore.sendapi.views import SendView
 from monitoring.metric_views import MetricsView
 from monitoring.server_views import HealthView, ReadyView
 
@@ -23,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", MetricsView.as_view()),
     path("api/v1/", include("accounts.urls")),
     path("api/v1/", include("domains.urls")),
+    path("api/v1/messages/send", SendView.as_view()),
     path("api/v1/", include("mailqueue.urls")),
     path("api/v1/", include("security.urls")),
     path("api/v1/", include("monitoring.urls")),

@@ -15,7 +15,11 @@ from a3mailer_site.api.request_ids import own_or_new
 # Bytes of a request's body, and where it may have more; each of these is stated in the OpenAPI document. None is over
 # DATA_UPLOAD_MAX_MEMORY_SIZE, which Django applies by itself.
 BODY_LIMIT = 1024**2
-BODY_LIMITS = {"/api/v1/users/bulk": 2 * 1024**2, "/api/v1/users/import": 2 * 1024**2}
+BODY_LIMITS = {
+    "/api/v1/users/bulk": 2 * 1024**2,
+    "/api/v1/users/import": 2 * 1024**2,
+    "/api/v1/messages/send": 48 * 1024**2,
+}
 
 # Alpine, which the admin's theme is built on, evaluates expressions in attributes; hence 'unsafe-eval'. Inline scripts
 # stay forbidden, so text of strangers cannot become one.

@@ -35,7 +35,7 @@ class Client:
     peer: Peer
     tls: TlsFacts | None = None
     helo: str = ""  # what it called itself; believed by nobody
-    protocol: str = "SMTP"  # or ESMTP, LMTP: by how it said hello
+    protocol: str = "SMTP"  # or ESMTP, LMTP: by how it said hello; HTTP over the API
     login: Login | None = None
 
 
@@ -99,6 +99,8 @@ class Envelope:
         client = self.client
         if client is None or client.protocol == "SMTP":
             return "SMTP"
+        if client.protocol == "HTTP":
+            return "HTTP"
         base = f"UTF8{client.protocol.removeprefix('E')}" if self.smtputf8 else client.protocol
         return base + ("S" if client.tls else "") + ("A" if client.login else "")
 

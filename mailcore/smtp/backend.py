@@ -54,6 +54,7 @@ FROM_NOT_YOURS = Reply(550, "5.7.1", "The From field names an address that does 
 FROM_MISSING = Reply(550, "5.6.0", "The message needs exactly one From field (RFC 5322 section 3.6)")
 HEADER_TOO_LARGE = Reply(550, "5.6.0", "The header of the message is too large")
 LOOP = Reply(554, "5.4.6", f"More than {HOP_LIMIT} Received fields: this message goes in circles")
+_QUEUED_AS = "Ok: queued as "
 VANISHED = Reply(451, "4.3.0", "A recipient has just been changed here, try again")
 
 
@@ -167,7 +168,7 @@ async def _accept(envelope: Envelope, body: Spool, doors: Any) -> Reply:
             return await _take(envelope, body, doors, mark)
     figures.count("smtp.submitted_again")
     log.info("a message was handed in again and is not sent twice", message=to_text(earlier), sender=envelope.sender)
-    return Reply(250, "2.0.0", f"Ok: queued as {to_text(earlier)} before")
+    return _queued(earlier, " before")
 
 
 def _mark(envelope: Envelope, body: Spool) -> bytes | None:
@@ -226,7 +227,16 @@ async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None 
     _count(envelope, where, ready.size, time.monotonic() - started)
     if account is not None and terms.excess is not None:
         await _raise_alarm(account, message, terms.excess, doors)
-    return Reply(250, "2.0.0", f"Ok: queued as {to_text(message)}")
+    return _queued(message)
+
+
+def _queued(message: int, suffix: str = "") -> Reply:
+    return Reply(250, "2.0.0", f"{_QUEUED_AS}{to_text(message)}{suffix}")
+
+
+def queue_id_in(reply: Reply) -> str:
+    """Return the queue id in the reply to a message that was taken."""
+    return reply.text.removeprefix(_QUEUED_AS).split(" ")[0]
 
 
 async def _raise_alarm(account: int, message: int, excess: Excess, doors: Any) -> None:

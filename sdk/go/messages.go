@@ -94,3 +94,41 @@ func (m *Messages) Get(id string, options ...Option) (*MessageDetails, error) {
 func (m *Messages) ListEvents(id string, which *PageOptions, options ...Option) (*Page[Event], error) {
 	return ask[Page[Event]](m.to, call{method: http.MethodGet, segments: at("messages", id, "events"), query: which}, options)
 }
+
+// NewAttachment is a file that goes along; its content is in Base64. With a ContentID the HTML shows it.
+type NewAttachment struct {
+	Filename    string `json:"filename"`
+	Content     string `json:"content"`
+	ContentType string `json:"content_type,omitempty"`
+	ContentID   string `json:"content_id,omitempty"`
+}
+
+// NewMessage is a message to be sent, in parts or as a whole (Raw, in Base64). Addresses may have a name.
+type NewMessage struct {
+	From        string            `json:"from"`
+	To          []string          `json:"to,omitempty"`
+	Cc          []string          `json:"cc,omitempty"`
+	Bcc         []string          `json:"bcc,omitempty"`
+	ReplyTo     []string          `json:"reply_to,omitempty"`
+	Subject     string            `json:"subject,omitempty"`
+	Text        string            `json:"text,omitempty"`
+	HTML        string            `json:"html,omitempty"`
+	Attachments []NewAttachment   `json:"attachments,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
+	Raw         string            `json:"raw,omitempty"`
+	SendAt      *time.Time        `json:"send_at,omitempty"`
+}
+
+// Sent is a message that was taken: it is on disk.
+type Sent struct {
+	ID         string     `json:"id"`
+	Recipients []string   `json:"recipients"`
+	SendAt     *time.Time `json:"send_at"`
+	Events     string     `json:"events"`
+	Page       string     `json:"page"`
+}
+
+// Send hands in a message.
+func (m *Messages) Send(message *NewMessage, options ...Option) (*Sent, error) {
+	return ask[Sent](m.to, call{method: http.MethodPost, segments: at("messages", "send"), body: message}, options)
+}

@@ -152,6 +152,31 @@ export interface UserGroup extends Json {
   created_at: string | null;
 }
 
+/** Bytes are in Base64, addresses may have a name: `Jane <jane@example.org>`. */
+export interface NewMessage {
+  from: string;
+  to?: string[];
+  cc?: string[];
+  bcc?: string[];
+  reply_to?: string[];
+  subject?: string;
+  text?: string;
+  html?: string;
+  attachments?: { filename: string; content: string; content_type?: string; content_id?: string }[];
+  headers?: Record<string, string>;
+  raw?: string;
+  send_at?: Time;
+}
+
+/** A message that was taken: it is on disk. */
+export interface Sent extends Json {
+  id: string;
+  recipients: string[];
+  send_at: string | null;
+  events: string;
+  page: string;
+}
+
 export interface Webhook extends Json {
   id: string;
   url: string;
@@ -609,6 +634,7 @@ export class A3MailerClient {
     releaseMessage(id: string, options?: CallOptions): Promise<QueuedMessageDetails>;
   };
   readonly messages: {
+    send(message: NewMessage, options?: CallOptions): Promise<Sent>;
     search(query?: MessageQuery, options?: CallOptions): Promise<Page<"messages", Message> & { searched_from: string | null }>;
     iterate: Walker<Message, MessageQuery>;
     get(id: string, options?: CallOptions): Promise<MessageDetails>;

@@ -69,6 +69,7 @@ TABLE = {
     "POST queue/messages/{message_id}/hold": WRITE,
     "POST queue/messages/{message_id}/release": WRITE,
     "GET messages": READ,
+    "POST messages/send": WRITE,
     "GET messages/{message_id}": READ,
     "GET messages/{message_id}/events": READ,
     "GET webhooks": READ,

@@ -192,6 +192,16 @@ def test_messages(api, mail_server):
     assert kinds == [event["kind"] for event in api("messages.iterate_events", message, {"limit": 1})]
 
 
+def test_sending(api, mail_server):
+    sender, friend = mail_server.people[:2]
+    message = {"from": sender, "to": [friend], "subject": f"by {api.language}", "text": "hello"}
+    sent = api("messages.send", message)
+    assert sent["recipients"] == [friend]
+    (found,) = [row for row in api("messages.search", {"recipient": friend})["messages"] if row["id"] == sent["id"]]
+    assert (found["subject"], found["outcome"]) == (f"by {api.language}", "delivered")
+    refused("InvalidRequest", api, "messages.send", {**message, "from": "nobody@elsewhere.example"})
+
+
 def test_webhooks(api):
     about = {"url": f"https://{api.language}.example.com/mail", "events": ["bounced"], "description": api.language}
     made = api("webhooks.create", about)

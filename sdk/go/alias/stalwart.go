@@ -87,6 +87,8 @@ type (
 	MessageSearchOptions       = a3mailer.MessageSearchOptions
 	Metrics                    = a3mailer.Metrics
 	NewAPIKey                  = a3mailer.NewAPIKey
+	NewAttachment              = a3mailer.NewAttachment
+	NewMessage                 = a3mailer.NewMessage
 	NewWebhook                 = a3mailer.NewWebhook
 	Object                     = a3mailer.Object
 	Optimization               = a3mailer.Optimization
@@ -122,6 +124,7 @@ type (
 	Sample                     = a3mailer.Sample
 	Security                   = a3mailer.Security
 	SecurityOverview           = a3mailer.SecurityOverview
+	Sent                       = a3mailer.Sent
 	Series                     = a3mailer.Series
 	Server                     = a3mailer.Server
 	ServerInfo                 = a3mailer.ServerInfo

@@ -18,7 +18,7 @@ class Group {
     this.#transport = transport;
   }
 
-  send(method, path, call, options) {
+  request(method, path, call, options) {
     return this.#transport.send(method, path, call, options);
   }
 }
@@ -33,146 +33,147 @@ async function* walk(list, collection, parameters = {}, options) {
 }
 
 class Keys extends Group {
-  create = (key, options) => this.send("POST", path`auth/keys`, { body: key }, options);
-  list = (query, options) => this.send("GET", path`auth/keys`, { query }, options);
+  create = (key, options) => this.request("POST", path`auth/keys`, { body: key }, options);
+  list = (query, options) => this.request("GET", path`auth/keys`, { query }, options);
   iterate = (query, options) => walk(this.list, "keys", query, options);
-  get = (id, options) => this.send("GET", path`auth/keys/${id}`, {}, options);
-  delete = (id, options) => this.send("DELETE", path`auth/keys/${id}`, {}, options);
+  get = (id, options) => this.request("GET", path`auth/keys/${id}`, {}, options);
+  delete = (id, options) => this.request("DELETE", path`auth/keys/${id}`, {}, options);
 }
 
 class Server extends Group {
-  getInfo = (options) => this.send("GET", path`server/info`, {}, options);
-  restart = (options) => this.send("POST", path`server/restart`, {}, options);
-  reload = (query, options) => this.send("POST", path`server/reload`, { query }, options);
-  getSchema = (options) => this.send("GET", path`schema`, { accept: "application/vnd.oai.openapi+json" }, options);
+  getInfo = (options) => this.request("GET", path`server/info`, {}, options);
+  restart = (options) => this.request("POST", path`server/restart`, {}, options);
+  reload = (query, options) => this.request("POST", path`server/reload`, { query }, options);
+  getSchema = (options) => this.request("GET", path`schema`, { accept: "application/vnd.oai.openapi+json" }, options);
 }
 
 class Users extends Group {
-  create = (user, options) => this.send("POST", path`users`, { body: user }, options);
-  list = (query, options) => this.send("GET", path`users`, { query }, options);
+  create = (user, options) => this.request("POST", path`users`, { body: user }, options);
+  list = (query, options) => this.request("GET", path`users`, { query }, options);
   iterate = (query, options) => walk(this.list, "users", query, options);
-  get = (id, options) => this.send("GET", path`users/${id}`, {}, options);
-  update = (id, changes, options) => this.send("PUT", path`users/${id}`, { body: changes }, options);
-  delete = (id, options) => this.send("DELETE", path`users/${id}`, {}, options);
-  restore = (id, options) => this.send("POST", path`users/${id}/restore`, {}, options);
-  bulkCreate = (users, query, options) => this.send("POST", path`users/bulk`, { query, body: { users } }, options);
-  importCsv = (csv, query, options) => this.send("POST", path`users/import`, { query, csv }, options);
+  get = (id, options) => this.request("GET", path`users/${id}`, {}, options);
+  update = (id, changes, options) => this.request("PUT", path`users/${id}`, { body: changes }, options);
+  delete = (id, options) => this.request("DELETE", path`users/${id}`, {}, options);
+  restore = (id, options) => this.request("POST", path`users/${id}/restore`, {}, options);
+  bulkCreate = (users, query, options) => this.request("POST", path`users/bulk`, { query, body: { users } }, options);
+  importCsv = (csv, query, options) => this.request("POST", path`users/import`, { query, csv }, options);
 }
 
 class Domains extends Group {
-  create = (domain, options) => this.send("POST", path`domains`, { body: domain }, options);
-  list = (query, options) => this.send("GET", path`domains`, { query }, options);
+  create = (domain, options) => this.request("POST", path`domains`, { body: domain }, options);
+  list = (query, options) => this.request("GET", path`domains`, { query }, options);
   iterate = (query, options) => walk(this.list, "domains", query, options);
-  get = (id, options) => this.send("GET", path`domains/${id}`, {}, options);
-  update = (id, changes, options) => this.send("PUT", path`domains/${id}`, { body: changes }, options);
-  delete = (id, options) => this.send("DELETE", path`domains/${id}`, {}, options);
-  restore = (id, options) => this.send("POST", path`domains/${id}/restore`, {}, options);
+  get = (id, options) => this.request("GET", path`domains/${id}`, {}, options);
+  update = (id, changes, options) => this.request("PUT", path`domains/${id}`, { body: changes }, options);
+  delete = (id, options) => this.request("DELETE", path`domains/${id}`, {}, options);
+  restore = (id, options) => this.request("POST", path`domains/${id}/restore`, {}, options);
 }
 
 class Aliases extends Group {
-  create = (alias, options) => this.send("POST", path`aliases`, { body: alias }, options);
-  list = (query, options) => this.send("GET", path`aliases`, { query }, options);
+  create = (alias, options) => this.request("POST", path`aliases`, { body: alias }, options);
+  list = (query, options) => this.request("GET", path`aliases`, { query }, options);
   iterate = (query, options) => walk(this.list, "aliases", query, options);
-  get = (id, options) => this.send("GET", path`aliases/${id}`, {}, options);
-  update = (id, changes, options) => this.send("PUT", path`aliases/${id}`, { body: changes }, options);
-  delete = (id, options) => this.send("DELETE", path`aliases/${id}`, {}, options);
+  get = (id, options) => this.request("GET", path`aliases/${id}`, {}, options);
+  update = (id, changes, options) => this.request("PUT", path`aliases/${id}`, { body: changes }, options);
+  delete = (id, options) => this.request("DELETE", path`aliases/${id}`, {}, options);
 }
 
 class Groups extends Group {
-  create = (group, options) => this.send("POST", path`groups`, { body: group }, options);
-  list = (query, options) => this.send("GET", path`groups`, { query }, options);
+  create = (group, options) => this.request("POST", path`groups`, { body: group }, options);
+  list = (query, options) => this.request("GET", path`groups`, { query }, options);
   iterate = (query, options) => walk(this.list, "groups", query, options);
-  get = (id, options) => this.send("GET", path`groups/${id}`, {}, options);
-  update = (id, changes, options) => this.send("PUT", path`groups/${id}`, { body: changes }, options);
-  delete = (id, options) => this.send("DELETE", path`groups/${id}`, {}, options);
+  get = (id, options) => this.request("GET", path`groups/${id}`, {}, options);
+  update = (id, changes, options) => this.request("PUT", path`groups/${id}`, { body: changes }, options);
+  delete = (id, options) => this.request("DELETE", path`groups/${id}`, {}, options);
 }
 
 class Queue extends Group {
-  getStatus = (options) => this.send("GET", path`queue/status`, {}, options);
-  purge = (name, query, options) => this.send("DELETE", path`queue/${name}`, { query }, options);
+  getStatus = (options) => this.request("GET", path`queue/status`, {}, options);
+  purge = (name, query, options) => this.request("DELETE", path`queue/${name}`, { query }, options);
   retry = ({ dry_run, ...which } = {}, options) =>
-    this.send("POST", path`queue/retry`, { query: { dry_run }, body: which }, options);
-  listPurges = (query, options) => this.send("GET", path`queue/purges`, { query }, options);
+    this.request("POST", path`queue/retry`, { query: { dry_run }, body: which }, options);
+  listPurges = (query, options) => this.request("GET", path`queue/purges`, { query }, options);
   iteratePurges = (query, options) => walk(this.listPurges, "purges", query, options);
-  undoPurge = (id, options) => this.send("POST", path`queue/purges/${id}/undo`, {}, options);
-  listMessages = (query, options) => this.send("GET", path`queue/messages`, { query }, options);
+  undoPurge = (id, options) => this.request("POST", path`queue/purges/${id}/undo`, {}, options);
+  listMessages = (query, options) => this.request("GET", path`queue/messages`, { query }, options);
   iterateMessages = (query, options) => walk(this.listMessages, "messages", query, options);
-  getMessage = (id, options) => this.send("GET", path`queue/messages/${id}`, {}, options);
-  deleteMessage = (id, options) => this.send("DELETE", path`queue/messages/${id}`, {}, options);
-  retryMessage = (id, options) => this.send("POST", path`queue/messages/${id}/retry`, {}, options);
-  holdMessage = (id, options) => this.send("POST", path`queue/messages/${id}/hold`, {}, options);
-  releaseMessage = (id, options) => this.send("POST", path`queue/messages/${id}/release`, {}, options);
+  getMessage = (id, options) => this.request("GET", path`queue/messages/${id}`, {}, options);
+  deleteMessage = (id, options) => this.request("DELETE", path`queue/messages/${id}`, {}, options);
+  retryMessage = (id, options) => this.request("POST", path`queue/messages/${id}/retry`, {}, options);
+  holdMessage = (id, options) => this.request("POST", path`queue/messages/${id}/hold`, {}, options);
+  releaseMessage = (id, options) => this.request("POST", path`queue/messages/${id}/release`, {}, options);
 }
 
 class Messages extends Group {
-  search = (query, options) => this.send("GET", path`messages`, { query }, options);
+  send = (message, options) => this.request("POST", path`messages/send`, { body: message }, options);
+  search = (query, options) => this.request("GET", path`messages`, { query }, options);
   iterate = (query, options) => walk(this.search, "messages", query, options);
-  get = (id, options) => this.send("GET", path`messages/${id}`, {}, options);
-  listEvents = (id, query, options) => this.send("GET", path`messages/${id}/events`, { query }, options);
+  get = (id, options) => this.request("GET", path`messages/${id}`, {}, options);
+  listEvents = (id, query, options) => this.request("GET", path`messages/${id}/events`, { query }, options);
   iterateEvents = (id, query, options) => walk((...page) => this.listEvents(id, ...page), "events", query, options);
 }
 
 class Webhooks extends Group {
-  create = (webhook, options) => this.send("POST", path`webhooks`, { body: webhook }, options);
-  list = (query, options) => this.send("GET", path`webhooks`, { query }, options);
+  create = (webhook, options) => this.request("POST", path`webhooks`, { body: webhook }, options);
+  list = (query, options) => this.request("GET", path`webhooks`, { query }, options);
   iterate = (query, options) => walk(this.list, "webhooks", query, options);
-  get = (id, options) => this.send("GET", path`webhooks/${id}`, {}, options);
-  update = (id, changes, options) => this.send("PUT", path`webhooks/${id}`, { body: changes }, options);
-  delete = (id, options) => this.send("DELETE", path`webhooks/${id}`, {}, options);
-  rotateSecret = (id, options) => this.send("POST", path`webhooks/${id}/rotate-secret`, {}, options);
-  test = (id, options) => this.send("POST", path`webhooks/${id}/test`, {}, options);
-  replay = (id, span, options) => this.send("POST", path`webhooks/${id}/replay`, { body: span }, options);
-  listDeliveries = (id, query, options) => this.send("GET", path`webhooks/${id}/deliveries`, { query }, options);
+  get = (id, options) => this.request("GET", path`webhooks/${id}`, {}, options);
+  update = (id, changes, options) => this.request("PUT", path`webhooks/${id}`, { body: changes }, options);
+  delete = (id, options) => this.request("DELETE", path`webhooks/${id}`, {}, options);
+  rotateSecret = (id, options) => this.request("POST", path`webhooks/${id}/rotate-secret`, {}, options);
+  test = (id, options) => this.request("POST", path`webhooks/${id}/test`, {}, options);
+  replay = (id, span, options) => this.request("POST", path`webhooks/${id}/replay`, { body: span }, options);
+  listDeliveries = (id, query, options) => this.request("GET", path`webhooks/${id}/deliveries`, { query }, options);
   iterateDeliveries = (id, query, options) =>
     walk((...page) => this.listDeliveries(id, ...page), "deliveries", query, options);
 }
 
 class Metrics extends Group {
-  getSystemMetrics = (query, options) => this.send("GET", path`metrics/system`, { query }, options);
-  getApplicationMetrics = (query, options) => this.send("GET", path`metrics/application`, { query }, options);
-  getPrometheusMetrics = (options) => this.send("GET", "/metrics", { text: true, accept: "text/plain, */*;q=0.5" }, options);
-  setCustomMetric = (metric, options) => this.send("POST", path`metrics/custom`, { body: metric }, options);
-  listCustomMetrics = (query, options) => this.send("GET", path`metrics/custom`, { query }, options);
+  getSystemMetrics = (query, options) => this.request("GET", path`metrics/system`, { query }, options);
+  getApplicationMetrics = (query, options) => this.request("GET", path`metrics/application`, { query }, options);
+  getPrometheusMetrics = (options) => this.request("GET", "/metrics", { text: true, accept: "text/plain, */*;q=0.5" }, options);
+  setCustomMetric = (metric, options) => this.request("POST", path`metrics/custom`, { body: metric }, options);
+  listCustomMetrics = (query, options) => this.request("GET", path`metrics/custom`, { query }, options);
   iterateCustomMetrics = (query, options) => walk(this.listCustomMetrics, "metrics", query, options);
-  getCustomMetric = (name, options) => this.send("GET", path`metrics/custom/${name}`, {}, options);
-  deleteCustomMetric = (name, options) => this.send("DELETE", path`metrics/custom/${name}`, {}, options);
+  getCustomMetric = (name, options) => this.request("GET", path`metrics/custom/${name}`, {}, options);
+  deleteCustomMetric = (name, options) => this.request("DELETE", path`metrics/custom/${name}`, {}, options);
 }
 
 class Security extends Group {
-  getOverview = (query, options) => this.send("GET", path`security/overview`, { query }, options);
-  listChecks = (query, options) => this.send("GET", path`security/checks`, { query }, options);
+  getOverview = (query, options) => this.request("GET", path`security/overview`, { query }, options);
+  listChecks = (query, options) => this.request("GET", path`security/checks`, { query }, options);
   iterateChecks = (query, options) => walk(this.listChecks, "checks", query, options);
-  listBlockedIps = (query, options) => this.send("GET", path`security/blocked-ips`, { query }, options);
+  listBlockedIps = (query, options) => this.request("GET", path`security/blocked-ips`, { query }, options);
   iterateBlockedIps = (query, options) => walk(this.listBlockedIps, "blocked_ips", query, options);
-  getBlockedIp = (address, options) => this.send("GET", path`security/blocked-ips/${address}`, {}, options);
-  blockIp = (block, options) => this.send("POST", path`security/block-ip`, { body: block }, options);
-  unblockIp = (address, options) => this.send("DELETE", path`security/blocked-ips/${address}`, {}, options);
-  listAllowedIps = (query, options) => this.send("GET", path`security/allowed-ips`, { query }, options);
+  getBlockedIp = (address, options) => this.request("GET", path`security/blocked-ips/${address}`, {}, options);
+  blockIp = (block, options) => this.request("POST", path`security/block-ip`, { body: block }, options);
+  unblockIp = (address, options) => this.request("DELETE", path`security/blocked-ips/${address}`, {}, options);
+  listAllowedIps = (query, options) => this.request("GET", path`security/allowed-ips`, { query }, options);
   iterateAllowedIps = (query, options) => walk(this.listAllowedIps, "allowed_ips", query, options);
-  getAllowedIp = (address, options) => this.send("GET", path`security/allowed-ips/${address}`, {}, options);
-  allowIp = (entry, options) => this.send("POST", path`security/allowed-ips`, { body: entry }, options);
-  disallowIp = (address, options) => this.send("DELETE", path`security/allowed-ips/${address}`, {}, options);
-  listAuditLogs = (query, options) => this.send("GET", path`security/audit-logs`, { query }, options);
+  getAllowedIp = (address, options) => this.request("GET", path`security/allowed-ips/${address}`, {}, options);
+  allowIp = (entry, options) => this.request("POST", path`security/allowed-ips`, { body: entry }, options);
+  disallowIp = (address, options) => this.request("DELETE", path`security/allowed-ips/${address}`, {}, options);
+  listAuditLogs = (query, options) => this.request("GET", path`security/audit-logs`, { query }, options);
   iterateAuditLogs = (query, options) => walk(this.listAuditLogs, "logs", query, options);
-  getRateLimits = (options) => this.send("GET", path`security/rate-limits`, {}, options);
-  setRateLimits = (limits, options) => this.send("PUT", path`security/rate-limits`, { body: limits }, options);
+  getRateLimits = (options) => this.request("GET", path`security/rate-limits`, {}, options);
+  setRateLimits = (limits, options) => this.request("PUT", path`security/rate-limits`, { body: limits }, options);
 }
 
 class Performance extends Group {
-  getStats = (query, options) => this.send("GET", path`performance/stats`, { query }, options);
-  getRecommendations = (options) => this.send("GET", path`performance/recommendations`, {}, options);
+  getStats = (query, options) => this.request("GET", path`performance/stats`, { query }, options);
+  getRecommendations = (options) => this.request("GET", path`performance/recommendations`, {}, options);
   optimize = (optimizations, query, options) =>
-    this.send("POST", path`performance/optimize`, { query, body: { optimizations } }, options);
-  listOptimizations = (query, options) => this.send("GET", path`performance/optimizations`, { query }, options);
+    this.request("POST", path`performance/optimize`, { query, body: { optimizations } }, options);
+  listOptimizations = (query, options) => this.request("GET", path`performance/optimizations`, { query }, options);
   iterateOptimizations = (query, options) => walk(this.listOptimizations, "optimizations", query, options);
-  revertOptimization = (id, options) => this.send("POST", path`performance/optimizations/${id}/revert`, {}, options);
+  revertOptimization = (id, options) => this.request("POST", path`performance/optimizations/${id}/revert`, {}, options);
 }
 
 class Health extends Group {
-  getStatus = (options) => this.send("GET", "/health", ALSO_UNHEALTHY, options);
-  getDetailed = (options) => this.send("GET", path`health/detailed`, ALSO_UNHEALTHY, options);
-  check = (component, options) => this.send("POST", path`health/check/${component}`, {}, options);
-  getReadiness = (options) => this.send("GET", "/ready", ALSO_UNHEALTHY, options);
+  getStatus = (options) => this.request("GET", "/health", ALSO_UNHEALTHY, options);
+  getDetailed = (options) => this.request("GET", path`health/detailed`, ALSO_UNHEALTHY, options);
+  check = (component, options) => this.request("POST", path`health/check/${component}`, {}, options);
+  getReadiness = (options) => this.request("GET", "/ready", ALSO_UNHEALTHY, options);
 }
 
 /**

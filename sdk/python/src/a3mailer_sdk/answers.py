@@ -327,6 +327,16 @@ class EventPage(Page[Event]):
     events: list[Event]
 
 
+class Sent(Record):
+    """A message that was taken: it is on disk."""
+
+    id: str
+    recipients: list[str]
+    send_at: datetime | None
+    events: str
+    page: str
+
+
 class Webhook(Record):
     """A program that is told what happens to mail, and how that goes."""
 

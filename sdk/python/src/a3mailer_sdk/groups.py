@@ -439,6 +439,40 @@ class Messages(Group[Way]):
     """What came and went."""
 
     @operation
+    def send(
+        self,
+        *,
+        from_: str,
+        to: Sequence[str] | None = None,
+        cc: Sequence[str] | None = None,
+        bcc: Sequence[str] | None = None,
+        reply_to: Sequence[str] | None = None,
+        subject: str | None = None,
+        text: str | None = None,
+        html: str | None = None,
+        attachments: Sequence[Mapping[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        raw: str | None = None,
+        send_at: Time | None = None,
+    ) -> Call[answers.Sent]:
+        """Send a message, in parts or as a whole (``raw``). Bytes are in Base64, addresses may have a name."""
+        body = given(
+            from_=from_,
+            to=to,
+            cc=cc,
+            bcc=bcc,
+            reply_to=reply_to,
+            subject=subject,
+            text=text,
+            html=html,
+            attachments=attachments,
+            headers=headers,
+            raw=raw,
+            send_at=send_at,
+        )
+        return Call("POST", path("messages/send"), answers.Sent, body=body)
+
+    @operation
     def search(
         self,
         *,

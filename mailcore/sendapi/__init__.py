@@ -1,0 +1,1 @@
+"""Sending mail over HTTP, by the rules of submission."""
