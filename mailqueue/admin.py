@@ -22,7 +22,7 @@ from a3mailer_site.ids import to_text
 from a3mailer_site.paging import BoundedPaginator
 from a3mailer_site.trash import restorable_until
 from domains.names import to_ascii
-from mailqueue import interventions, purging, webhook_admin  # noqa: F401 - it registers itself
+from mailqueue import destination_admin, interventions, purging, webhook_admin  # noqa: F401 - two register themselves
 from mailqueue.auditing import into_audit
 from mailqueue.interventions import Noted
 from mailqueue.models import MessageTrace, QueueEntry, QueuePurge, Route

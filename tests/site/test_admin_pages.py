@@ -18,6 +18,7 @@ from mailqueue.models import (
     Body,
     MessageEvent,
     MessageTrace,
+    QueueDestination,
     QueuedMessage,
     QueueEntry,
     QueuePurge,
@@ -53,6 +54,7 @@ OURS = [
     LoginFailure,
     MessageTrace,
     PostureResult,
+    QueueDestination,
     QueueEntry,
     QueuePurge,
     Route,
@@ -89,6 +91,7 @@ def three(make_user, domain, root):
         AliasTarget.objects.create(alias=row, address="x@example.org")
         ApiKey.issue(NASTY, ["read"])
         Route.objects.create(domain=f"r{n}.example", host="relay.example")
+        QueueDestination.objects.create(name=f"q{n}.example", failures=n, last_reply=NASTY, paused=n == 2, reason=NASTY)
         hook = Webhook.objects.create(url=f"https://{n}.example/{NASTY}", events=["bounced"], last_error=NASTY)
         WebhookDelivery.objects.create(webhook=hook, message=0, at=now, kind="failed", last_error=NASTY)
         AuditEntry.objects.create(event_type="system", action=NASTY[:60], metadata={"a": NASTY})
@@ -703,3 +706,30 @@ def test_a_webhook_is_made_and_its_secret_shown_once(browser):
     again = {"action": "rotate_secret", "_selected_action": [webhook.pk]}
     assert b"whsec_" in browser.post(url(Webhook, "changelist"), again, follow=True).content
     assert AuditEntry.objects.filter(action="webhook_created").exists()
+
+
+def test_a_destination_is_paused_and_let_go(browser):
+    page = browser.post(url(QueueDestination, "add"), {"name": "Bücher.example", "reason": "moving"}, follow=True)
+    assert page.status_code == 200
+    row = QueueDestination.objects.get()
+    assert (row.name, row.paused, row.reason, row.paused_by) == (
+        "xn--bcher-kva.example",
+        True,
+        "moving",
+        "root@example.com",
+    )
+    assert b"moving" in browser.get(url(QueueDestination, "changelist")).content
+    browser.post(url(QueueDestination, "add"), {"name": "bücher.example", "reason": "again"})
+    assert QueueDestination.objects.get().reason == "again"
+    assert b"errorlist" in browser.post(url(QueueDestination, "add"), {"name": "no domain"}).content
+    browser.post(url(QueueDestination, "changelist"), {"action": "resume", "_selected_action": [row.pk]})
+    assert not QueueDestination.objects.get().paused
+    browser.post(url(QueueDestination, "changelist"), {"action": "pause", "_selected_action": [row.pk]})
+    assert QueueDestination.objects.get().paused
+    actions = AuditEntry.objects.order_by("pk").values_list("action", flat=True)
+    assert [action for action in actions if action.startswith("queue_")] == [
+        "queue_paused",
+        "queue_paused",
+        "queue_resumed",
+        "queue_paused",
+    ]
