@@ -18,7 +18,22 @@ from a3mailer_site.trash import restorable_until
 from accounts.models import User
 from accounts.powers import ADMIN_GROUP
 
-COLUMNS = ("pk", "username", "email", "quota", "used_quota", "is_active", "is_superuser", "created_at", "last_login")
+COLUMNS = (
+    "pk",
+    "username",
+    "email",
+    "quota",
+    "used_quota",
+    "undo_seconds",
+    "send_limit_hour",
+    "send_limit_day",
+    "is_active",
+    "is_superuser",
+    "created_at",
+    "last_login",
+)
+# The same, as the tables have them.
+_SELECTED = ", ".join(("id", *COLUMNS[1:]))
 TRASH = (*COLUMNS, "deleted_username", "deleted_email", "deleted_at")
 
 _Membership: type[models.Model] = User.groups.through
@@ -33,11 +48,10 @@ def _table(model: type[models.Model]) -> str:
 # of users is known for that, or counted.
 _PAGE = f"""
 WITH page AS (
-SELECT id, username, email, quota, used_quota, is_active, is_superuser, created_at, last_login
+SELECT {_SELECTED}
 FROM {_table(User)} WHERE deleted_at IS NULL ORDER BY id LIMIT %s OFFSET %s)
 SELECT (SELECT value FROM {_table(Generation)} WHERE name = '{User.cached_under}'),
-(SELECT CAST({{many}}({{one}}(
-id, username, email, quota, used_quota, is_active, is_superuser, created_at, last_login)) AS text) FROM page),
+(SELECT CAST({{many}}({{one}}({_SELECTED})) AS text) FROM page),
 (SELECT CAST({{many}}({{one}}(user_id, name)) AS text) FROM {_table(_Membership)}
 JOIN {_table(Group)} ON {_table(Group)}.id = group_id WHERE user_id IN (SELECT id FROM page))
 """  # noqa: S608 - names of our own models
@@ -96,13 +110,17 @@ def shown(rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
 
 
 def _shown(row: tuple[Any, ...], groups: list[str]) -> dict[str, Any]:
-    pk, username, email, quota, used_quota, enabled, is_superuser, created_at, last_login, *deleted = row
+    pk, username, email, quota, used_quota, undo, by_hour, by_day, *rest = row
+    enabled, is_superuser, created_at, last_login, *deleted = rest
     user = {
         "id": f"user_{pk}",
         "username": username,
         "email": email,
         "quota": quota,
         "used_quota": used_quota,
+        "undo_seconds": undo,
+        "send_limit_hour": by_hour,
+        "send_limit_day": by_day,
         "enabled": bool(enabled),
         "groups": sorted([*groups, ADMIN_GROUP]) if is_superuser else groups,
         "created_at": _time(created_at),

@@ -154,9 +154,11 @@ class BrokenChainError(Exception):
 
 def last_before(moment: datetime) -> int:
     """Return the number up to which every entry is older than ``moment``; 0 when none is."""
+    # First of all: what is sealed while we look is not old.
+    end = head()[0]
     older = AuditEntry.objects.filter(seq__isnull=False)
     newer = older.filter(at__gte=moment).aggregate(least=Min("seq"))["least"]
-    last = newer - 1 if newer is not None else head()[0]
+    last = newer - 1 if newer is not None else end
     return last if older.filter(seq__lte=last).exists() else 0
 
 

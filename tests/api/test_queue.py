@@ -639,6 +639,7 @@ def test_the_document_has_the_references_paths_and_its_example_as_printed():
         "/api/v1/queue/messages/{message_id}/release": {"post"},
         "/api/v1/queue/messages/{message_id}/retry": {"post"},
         "/api/v1/messages": {"get"},
+        "/api/v1/messages/send": {"post"},
         "/api/v1/messages/{message_id}": {"get"},
         "/api/v1/messages/{message_id}/events": {"get"},
     }

@@ -37,6 +37,8 @@ def test_the_whole_walk_with_a_read_write_key_as_the_reference_has_them(write_ap
     assert domain.json() == {
         "id": domain.json()["id"],
         **DOMAIN,
+        "send_limit_hour": 0,
+        "send_limit_day": 0,
         "user_count": 0,
         "used_quota": 0,
         "created_at": domain.json()["created_at"],
@@ -55,6 +57,9 @@ def test_the_whole_walk_with_a_read_write_key_as_the_reference_has_them(write_ap
         "email": "john.doe@example.com",
         "quota": 1073741824,
         "used_quota": 0,
+        "undo_seconds": 0,
+        "send_limit_hour": None,
+        "send_limit_day": None,
         "enabled": True,
         "groups": ["staff", "users"],
         "created_at": user.json()["created_at"],

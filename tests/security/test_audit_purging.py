@@ -155,6 +155,21 @@ class TestAlone:
         assert purged == [25]
 
 
+@pytest.mark.django_db
+def test_what_is_sealed_while_somebody_looks_what_is_old_is_not_old(monkeypatch):
+    entries(3, OLD)
+    real = sealing.head
+
+    def head_and_somebody_seals():
+        monkeypatch.setattr(sealing, "head", real)
+        record("x", SYSTEM)
+        seal()
+        return real()
+
+    monkeypatch.setattr(sealing, "head", head_and_somebody_seals)
+    assert sealing.last_before(NOW - timedelta(days=365)) == 3
+
+
 @pytest.mark.django_db(transaction=True)
 def test_beside_itself_beside_the_sealer_and_beside_a_reader_nothing_breaks():
     entries(2500, OLD)
