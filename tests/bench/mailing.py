@@ -21,10 +21,10 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[n]) for n in (1, 2)]
 
-import psutil
+import psutil  # noqa: E402
 
-from server import MailServer
-from wire import Smtp
+from server import MailServer  # noqa: E402 - of tests/
+from wire import Smtp  # noqa: E402
 
 PASSWORD = "correct horse battery"
 PORTION = 1000  # recipients of one message
