@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from a3mailer_site.control import hint
 from a3mailer_site.ids import to_text
 from mailqueue import holds
-from mailqueue.models import MessageEvent, MessageTrace, QueueDestination, QueueEntry
+from mailqueue.models import MessageEvent, MessageTrace, Parked, QueueDestination, QueuedMessage, QueueEntry
 from mailqueue.slices import slices
 from mailqueue.standing import lock, reclassify
 from mailqueue.turns import moment
@@ -41,7 +41,7 @@ def nobody(queue_ids: list[str]) -> None:
 
 
 def retry(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Noted = nobody) -> int:
-    """Let deferred entries be tried at once; returns how many.
+    """Let deferred entries be tried at once, also before the time that they were handed in for; returns how many.
 
     Many become due one after the other; limits on destinations stay in force.
     """
@@ -62,34 +62,43 @@ def retry(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Noted 
                     for pk, message in rows.values_list("pk", "message_id")
                 ],
             )
-        # What waits for a destination that is away goes when somebody is there: look now.
-        names = set(rows.filter(parked=True).values_list("destination", flat=True))
-        QueueDestination.objects.filter(name__in=names).update(next_attempt_at=now, probing_until=None)
+        QueuedMessage.objects.filter(pk__in=list(again), release_at__isnull=False).update(release_at=None)
+        _look_again(rows, now)
 
     return _act(waiting, now, Kind.RETRIED, by, Status.QUEUED, change, noted)
 
 
 def deferred(entries: Entries, now: datetime) -> Entries:
     """Entries that wait for a later attempt, or for their destination: what ``retry`` is about."""
-    return entries.filter(Q(next_attempt_at__gt=now) | Q(parked=True), state=State.QUEUED)
+    return entries.filter(Q(next_attempt_at__gt=now) | Q(parked__gt=Parked.NO), state=State.QUEUED)
 
 
 def hold(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Noted = nobody) -> int:
     """Keep entries from being tried until somebody releases them; returns how many."""
 
     def change(rows: "QuerySet[QueueEntry]") -> None:
-        rows.update(state=State.HELD, hold_reason=holds.by(by), parked=False)
+        rows.update(state=State.HELD, hold_reason=holds.by(by), parked=Parked.NO)
 
     return _act(entries.filter(state=State.QUEUED), now, Kind.HELD, by, Status.HELD, change, noted)
 
 
 def release(entries: "QuerySet[QueueEntry]", now: datetime, by: str, noted: Noted = nobody) -> int:
-    """Let held entries be tried again, now; returns how many."""
+    """Let held entries be tried again, now, or when their time comes; returns how many."""
 
     def change(rows: "QuerySet[QueueEntry]") -> None:
         rows.update(state=State.QUEUED, hold_reason="", next_attempt_at=now, turn=moment(now), crashes=0)
+        for row in rows.filter(message__release_at__gt=now).select_related("message"):
+            at = row.message.release_at or now
+            rows.filter(pk=row.pk).update(next_attempt_at=at, turn=moment(at))
+        _look_again(rows, now)
 
     return _act(entries.filter(state=State.HELD), now, Kind.RELEASED, by, Status.QUEUED, change, noted)
+
+
+def _look_again(rows: "QuerySet[QueueEntry]", now: datetime) -> None:
+    """See at once whether the destinations of these are there that have been away: a person wants it tried now."""
+    names = set(rows.values_list("destination", flat=True))
+    QueueDestination.objects.filter(name__in=names, failures__gt=0).update(next_attempt_at=now, probing_until=None)
 
 
 def _act(

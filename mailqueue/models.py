@@ -153,11 +153,19 @@ class QueueEntryQuerySet(models.QuerySet["QueueEntry"]):
 
     def due(self, now: datetime) -> "QueueEntryQuerySet":
         """Entries whose time has come, that nobody has leased, and whose destination takes them as far as we know."""
-        return self.waiting().filter(parked=False, next_attempt_at__lte=now).exclude(lease_until__gt=now)
+        return self.waiting().filter(parked=Parked.NO, next_attempt_at__lte=now).exclude(lease_until__gt=now)
 
     def parked(self, now: datetime) -> "QueueEntryQuerySet":
         """Entries that wait for their destination, and that nobody has leased."""
-        return self.waiting().filter(parked=True).exclude(lease_until__gt=now)
+        return self.waiting().filter(parked__gt=Parked.NO).exclude(lease_until__gt=now)
+
+
+class Parked(models.IntegerChoices):
+    """Whether a recipient waits for its destination, which has a row then (``QueueDestination``)."""
+
+    NO = 0
+    BUSY = 1  # there is enough in hand for it: the first attempt is due all the same
+    PUT_OFF = 2  # it is away or paused: as good as an attempt that came to nothing
 
 
 class QueueEntry(models.Model):
@@ -190,7 +198,7 @@ class QueueEntry(models.Model):
     local = models.BooleanField(default=False)  # the last attempt was to put it into a mailbox here
     hold_reason = models.CharField(_("held because"), max_length=200, blank=True)  # a code: ``holds.py``
     turn = models.BigIntegerField(default=0)  # whose turn comes first, in microseconds since 1970: ``turns.py``
-    parked = models.BooleanField(default=False)  # it waits for its destination: ``QueueDestination``
+    parked = models.PositiveSmallIntegerField(choices=Parked, default=Parked.NO)
     purge = models.ForeignKey(QueuePurge, models.PROTECT, related_name="entries", null=True, db_index=False)
     purged_state = models.CharField(max_length=10, blank=True)  # what ``state`` was before it went into the trash
 
@@ -201,10 +209,12 @@ class QueueEntry(models.Model):
         verbose_name_plural = _("queue")
         ordering = ["next_attempt_at"]
         indexes = [
-            models.Index(fields=["next_attempt_at"], name="queue_due", condition=Q(state="queued", parked=False)),
-            models.Index(fields=["turn"], name="queue_turn", condition=Q(state="queued", parked=False)),
-            models.Index(fields=["destination", "turn"], name="queue_parked", condition=Q(state="queued", parked=True)),
-            models.Index(fields=["message"], name="queue_parked_long", condition=Q(state="queued", parked=True)),
+            models.Index(fields=["next_attempt_at"], name="queue_due", condition=Q(state="queued", parked=0)),
+            models.Index(fields=["turn"], name="queue_turn", condition=Q(state="queued", parked=0)),
+            models.Index(
+                fields=["destination", "turn"], name="queue_parked", condition=Q(state="queued", parked__gt=0)
+            ),
+            models.Index(fields=["message"], name="queue_parked_long", condition=Q(state="queued", parked__gt=0)),
             models.Index(fields=["destination", "message"], name="queue_destination"),
             models.Index(fields=["lease_owner"], name="queue_leased", condition=~Q(lease_owner="")),
             models.Index(fields=["purge", "message"], name="queue_purged", condition=Q(purge__isnull=False)),

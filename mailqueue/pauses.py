@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from a3mailer_site.control import hint
 from domains.names import to_ascii
-from mailqueue.models import QueueDestination, QueueEntry
+from mailqueue.models import Parked, QueueDestination, QueueEntry
 from security.audit import record
 from security.models import AuditEntry
 
@@ -69,5 +69,5 @@ def probe(names: Collection[str], now: datetime) -> int:
 
 def waiting(names: Collection[str]) -> Mapping[str, int]:
     """Return how many recipients wait for each destination, counted to 10,000."""
-    parked = QueueEntry.objects.filter(state=QueueEntry.State.QUEUED, parked=True)
+    parked = QueueEntry.objects.filter(state=QueueEntry.State.QUEUED, parked__gt=Parked.NO)
     return {name: parked.filter(destination=name)[:_COUNTED].count() for name in names}

@@ -20,7 +20,7 @@ from a3mailer_site.api.errors import ConflictError
 from a3mailer_site.control import hint
 from a3mailer_site.trash import restorable_until
 from mailqueue.interventions import Noted, nobody, note, queue_ids
-from mailqueue.models import OPEN_STATES, MessageEvent, MessageTrace, QueuedMessage, QueueEntry, QueuePurge
+from mailqueue.models import OPEN_STATES, MessageEvent, MessageTrace, Parked, QueuedMessage, QueueEntry, QueuePurge
 from mailqueue.slices import slices
 from mailqueue.standing import lock, reclassify
 
@@ -82,7 +82,9 @@ def purge(
 
 def _take_out(taken: Collection[tuple[int, int, int]], act: QueuePurge, now: datetime, by: str) -> None:
     rows = QueueEntry.objects.filter(pk__in=[pk for pk, _message, _trace in taken])
-    rows.update(state=State.PURGED, purged_state=F("state"), purge=act, lease_owner="", lease_until=None, parked=False)
+    rows.update(
+        state=State.PURGED, purged_state=F("state"), purge=act, lease_owner="", lease_until=None, parked=Parked.NO
+    )
     pairs = [(message, trace) for _pk, message, trace in taken]
     MessageTrace.objects.filter(pk__in=[trace for _message, trace in pairs]).update(status=Status.PURGED)
     note(pairs, MessageEvent.Kind.PURGED, now, {"by": by, "purge_id": str(act)})

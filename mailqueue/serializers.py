@@ -13,7 +13,7 @@ from a3mailer_site.trash import restorable_until
 from domains.names import to_ascii
 from mailqueue.counts import LANES
 from mailqueue.holds import words
-from mailqueue.models import Attempt, Lane, MessageTrace, QueuedMessage, QueueEntry, QueuePurge
+from mailqueue.models import Attempt, Lane, MessageTrace, Parked, QueuedMessage, QueueEntry, QueuePurge
 from mailqueue.purging import Purged
 from mailqueue.querysets import queue_id
 
@@ -209,7 +209,7 @@ class QueueRecipientSerializer(serializers.ModelSerializer[QueueEntry]):
         if entry.state == QueueEntry.State.QUEUED:
             if entry.lease_owner and entry.lease_until and entry.lease_until > timezone.now():
                 return "active"
-            return "deferred" if entry.attempts or entry.parked else "queued"
+            return "deferred" if entry.attempts or entry.parked == Parked.PUT_OFF else "queued"
         return entry.state
 
     def get_hold_reason(self, entry: QueueEntry) -> str:

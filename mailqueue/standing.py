@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection, models
 
-from mailqueue.models import Lane, QueueDestination, QueuedMessage, QueueEntry, QueueTally
+from mailqueue.models import Lane, Parked, QueuedMessage, QueueEntry, QueueTally
 
 # What is counted, in the order of the columns of ``QueueTally``.
 COUNTED = ("incoming", "outgoing", "retry", "bounce", "fresh", "deferred", "held", "bounced")
@@ -131,20 +131,18 @@ def _table(model: type[models.Model]) -> str:
 
 
 _IS_OPEN = "e.state IN ('queued', 'held')"
-# It waits for a destination that is away or paused, which is as good as an attempt that came to nothing.
-_IS_PUT_OFF = "(e.parked AND (d.failures > 0 OR d.paused))"
+_IS_PUT_OFF = f"e.parked = {Parked.PUT_OFF.value}"
 _FACTS: dict[str, Any] = {
     "open": _sum(_IS_OPEN),
     "local": _sum(f"{_IS_OPEN} AND e.local"),
-    "fresh": _sum(f"e.state = 'queued' AND e.attempts = 0 AND {_IS_PUT_OFF} IS NOT TRUE"),
-    "deferred": _sum(f"{_IS_OPEN} AND (e.attempts > 0 OR {_IS_PUT_OFF} IS TRUE)"),
+    "fresh": _sum(f"e.state = 'queued' AND e.attempts = 0 AND NOT {_IS_PUT_OFF}"),
+    "deferred": _sum(f"{_IS_OPEN} AND (e.attempts > 0 OR {_IS_PUT_OFF})"),
     "held": _sum("e.state = 'held'"),
     "failed": _sum("e.state = 'failed'"),
 }
 _LOOK = (
     f"SELECT m.id, m.sender = '', m.lane, m.fresh, m.deferred, m.held, m.bounced, {', '.join(_FACTS.values())} "  # noqa: S608
     f"FROM {_table(QueuedMessage)} m LEFT JOIN {_table(QueueEntry)} e ON e.message_id = m.id "
-    f"LEFT JOIN {_table(QueueDestination)} d ON d.name = e.destination AND e.parked "
     "WHERE m.id IN (%s) GROUP BY m.id"
 )
 _UPDATE = (

@@ -49,6 +49,7 @@ class FakeMx:
     connections: int = 0
     open: int = 0
     most_open: int = 0
+    most: int = 0  # connections at once; whoever comes after that is told 421; 0: any number
     drip_every: float = 1.0  # seconds
     read_every: float = 0.0  # seconds that it rests after each line of a message
 
@@ -141,6 +142,9 @@ class _Talk:
         self.file = connection.makefile("rb")
 
     def run(self) -> None:
+        if 0 < self.server.most < self.server.open:
+            self.write("421 4.7.0 too many connections")
+            return
         self.say("GREETING")
         while True:
             command = self.line().decode().rstrip("\r\n")

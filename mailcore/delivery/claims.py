@@ -21,7 +21,7 @@ from mailcore.delivery.backoff import longest_pause, pause
 from mailcore.delivery.jobs import Entry, Job, Mail, Nexthop
 from mailcore.smtp.client import Credentials, Tls
 from mailqueue import holds
-from mailqueue.models import QueueDestination, QueueEntry, QueueEntryQuerySet, Route
+from mailqueue.models import Parked, QueueDestination, QueueEntry, QueueEntryQuerySet, Route
 from mailqueue.standing import lock, reclassify
 from mailqueue.turns import moment
 
@@ -76,36 +76,36 @@ def claim(
     (``None``: any number), so that there is always room for those whose it is.
     """
     hand = Counter(in_hand or {})
-    with transaction.atomic():
-        probes, ids = _claim_parked(now, limit - limit // 2, hand)
-        _lease(owner, ids + probes, now)
-    jobs = _jobs(probes, now, probe=True) + _jobs(ids, now)
+    jobs = _claim_parked(owner, now, limit - limit // 2, hand)
+    left = limit - sum(len(job.entries) for job in jobs)
+    ahead = limit if ahead is None else ahead
     put_off: list[int] = []
     for _ in range(_ROUNDS):
-        left = limit - len(ids) - len(probes)
         if left <= 0:
             break
         with transaction.atomic():
-            found = _candidates(now, left, limit if ahead is None else ahead)
+            found, others = _candidates(now, left, ahead)
             taken, away = _sort_out(found, now, hand)
             _lease(owner, taken, now)
         put_off += away
         jobs += _jobs(taken, now)
-        ids += taken
+        left -= len(taken)
+        ahead -= len(others & set(taken))
         if len(taken) == len(found):
             break  # nothing had to be parked, so there is nothing behind it
     _note_waiting(put_off)
     return jobs
 
 
-def _candidates(now: datetime, limit: int, ahead: int) -> list[tuple[int, str]]:
-    """Return ids and destinations of entries whose turn it is, then of others that are due."""
+def _candidates(now: datetime, limit: int, ahead: int) -> tuple[list[tuple[int, str]], set[int]]:
+    """Return ids and destinations of entries whose turn it is, then of others that are due; and the ids of these."""
     due, turn = QueueEntry.objects.due(now), moment(now)
     found = list(_locked(due.filter(turn__lte=turn).order_by("turn")).values_list("id", "destination")[:limit])
+    others: list[tuple[int, str]] = []
     if len(found) < limit and ahead > 0:
-        others = _locked(due.filter(turn__gt=turn).order_by("next_attempt_at"))
-        found += others.values_list("id", "destination")[: min(limit - len(found), ahead)]
-    return found
+        early = _locked(due.filter(turn__gt=turn).order_by("next_attempt_at"))
+        others = list(early.values_list("id", "destination")[: min(limit - len(found), ahead)])
+    return found + others, {number for number, _name in others}
 
 
 def _locked(entries: QueueEntryQuerySet) -> QueueEntryQuerySet:
@@ -145,11 +145,13 @@ def _park(entries: Collection[int], names: Collection[str], now: datetime) -> No
     )
     # Nobody may take one of the rows away for want of parked entries before these are there.
     rows = list(QueueDestination.objects.select_for_update().filter(name__in=names).order_by("name"))
-    QueueEntry.objects.filter(id__in=entries).update(parked=True, lease_owner="", lease_until=None)
+    mine = QueueEntry.objects.filter(id__in=entries)
+    mine.update(parked=Parked.BUSY, lease_owner="", lease_until=None)
     for row in rows:
         if row.state != "busy":  # so that whoever looks at it sees why it waits
-            mine = QueueEntry.objects.filter(id__in=entries, destination=row.name)
-            mine.update(last_reply=_why(row), next_attempt_at=max(now, row.next_attempt_at))
+            mine.filter(destination=row.name).update(
+                parked=Parked.PUT_OFF, last_reply=_why(row), next_attempt_at=max(now, row.next_attempt_at)
+            )
 
 
 def _note_waiting(entries: Collection[int]) -> None:
@@ -161,42 +163,62 @@ def _note_waiting(entries: Collection[int]) -> None:
             reclassify(messages)
 
 
-def _claim_parked(now: datetime, limit: int, hand: Counter[str]) -> tuple[list[int], list[int]]:
-    """Return parked entries that may go: one for each destination that is away, and as many as there is room for."""
+def _claim_parked(owner: str, now: datetime, limit: int, hand: Counter[str]) -> list[Job]:
+    """Lease parked entries that may go: one for each destination that is away, and as many as there is room for."""
+    ready = list(QueueDestination.objects.ready(now).order_by("next_attempt_at")[:_READY_AT_ONCE])
+    if not ready:
+        return []
     probes: list[int] = []
     ids: list[int] = []
-    for destination in QueueDestination.objects.ready(now).order_by("next_attempt_at")[:_READY_AT_ONCE]:
-        name = destination.name
-        left = limit - len(probes) - len(ids)
-        room = 1 if destination.failures else min(IN_HAND_A_DESTINATION - hand[name], left)
-        if room <= 0 or left <= 0:
-            continue
-        parked = QueueEntry.objects.parked(now).filter(destination=name)
-        found = list(_locked(parked.order_by("turn")).values_list("id", flat=True)[:room])
-        if not found:
-            if not QueueEntry.objects.filter(destination=name, parked=True).exists():
-                QueueDestination.objects.filter(
-                    ~Exists(QueueEntry.objects.filter(destination=OuterRef("pk"), parked=True)), pk=name, paused=False
-                ).delete()
-            continue
-        hand[name] += len(found)
-        if destination.failures:
-            probes += found
-            QueueDestination.objects.filter(pk=name).update(probing_until=now + PROBE_PATIENCE)
-        else:
-            ids += found
-    return probes, ids
+    with transaction.atomic():
+        for destination in ready:
+            name = destination.name
+            left = limit - len(probes) - len(ids)
+            room = 1 if destination.failures else min(IN_HAND_A_DESTINATION - hand[name], left)
+            if room <= 0 or left <= 0:
+                continue
+            parked = QueueEntry.objects.parked(now).filter(destination=name)
+            found = list(_locked(parked.order_by("turn")).values_list("id", flat=True)[:room])
+            if not found:
+                _forget_unless_waited_for(name)
+                continue
+            if not destination.failures:
+                ids += found
+            elif _take_probe(name, now):
+                probes += found
+            else:
+                continue
+            hand[name] += len(found)
+        put_off = list(
+            QueueEntry.objects.filter(id__in=ids + probes, parked=Parked.PUT_OFF).values_list("id", flat=True)
+        )
+        _lease(owner, ids + probes, now)
+    _note_waiting(put_off)
+    return _jobs(probes, now, probe=True) + _jobs(ids, now)
+
+
+def _forget_unless_waited_for(name: str) -> None:
+    waits = QueueEntry.objects.filter(destination=OuterRef("pk"), parked__gt=Parked.NO)
+    QueueDestination.objects.filter(~Exists(waits), pk=name, paused=False).delete()
+
+
+def _take_probe(name: str, now: datetime) -> bool:
+    """Say whether nobody else has begun to try this destination; from now on we have."""
+    rows = QueueDestination.objects.ready(now).filter(pk=name, failures__gt=0)
+    return rows.update(probing_until=now + PROBE_PATIENCE) > 0
 
 
 def _lease(owner: str, ids: Collection[int], now: datetime) -> None:
-    QueueEntry.objects.filter(id__in=ids).update(lease_owner=owner, lease_until=now + LEASE, parked=False)
+    QueueEntry.objects.filter(id__in=ids).update(lease_owner=owner, lease_until=now + LEASE, parked=Parked.NO)
 
 
-def shut(entries: Collection[int], names: Collection[str], reply: str, now: datetime) -> None:
-    """Note that nobody is there, and let these entries of ours, which nobody has tried, wait until somebody is.
+def shut(owner: str, entries: Collection[int], names: Collection[str], reply: str, now: datetime) -> int:
+    """Note that nobody is there, and let these entries, which nobody has tried, wait until somebody is.
 
-    What several connections find out at the same time is one failure.
+    Only those are touched that ``owner`` still holds. Returns how many destinations this is news of: what several
+    connections find out at the same time is one failure.
     """
+    news = 0
     with transaction.atomic():
         QueueDestination.objects.bulk_create(
             [QueueDestination(name=name, since=now, next_attempt_at=now) for name in sorted(names)],
@@ -213,14 +235,23 @@ def shut(entries: Collection[int], names: Collection[str], reply: str, now: date
             )
             row.last_reply = reply
             row.save(update_fields=["since", "failures", "probing_until", "next_attempt_at", "last_reply"])
-        _park(entries, names, now)
-    _note_waiting(entries)
+            news += 1
+        held = QueueEntry.objects.waiting().filter(id__in=entries, lease_owner=owner).select_for_update()
+        ours = list(held.values_list("id", flat=True))
+        _park(ours, names, now)
+    _note_waiting(ours)
+    return news
 
 
 def reopen(names: Collection[str], now: datetime) -> None:
     """Note that somebody is there again: everything that waits may go."""
     rows = QueueDestination.objects.filter(name__in=names, failures__gt=0)
     rows.update(failures=0, probing_until=None, next_attempt_at=now, last_reply="", since=now)
+
+
+def end_probe(names: Collection[str]) -> None:
+    """Note that a probe has told nothing about whether anybody is there: the next one may be made."""
+    QueueDestination.objects.filter(name__in=names).update(probing_until=None)
 
 
 def overdue(owner: str, now: datetime, limit: int) -> list[tuple[Job, str]]:
@@ -240,6 +271,7 @@ def overdue(owner: str, now: datetime, limit: int) -> list[tuple[Job, str]]:
     with transaction.atomic():
         ids = list(_locked(QueueEntry.objects.parked(now).filter(id__in=found)).values_list("id", flat=True))
         _lease(owner, ids, now)
+    _note_waiting(ids)
     jobs = _jobs(ids, now)
     words = {
         row.name: _why(row)
@@ -260,9 +292,11 @@ def _why(row: QueueDestination) -> str:
 def unpark_strays(now: datetime) -> int:
     """Let entries be claimed that wait for a destination that nobody knows of; there should be none."""
     known = QueueDestination.objects.filter(pk=OuterRef("destination"))
-    strays = QueueEntry.objects.filter(~Exists(known), state=QueueEntry.State.QUEUED, parked=True)
+    strays = QueueEntry.objects.filter(~Exists(known), state=QueueEntry.State.QUEUED, parked__gt=Parked.NO)
     ids = list(strays.values_list("id", flat=True)[:_IDS_AT_ONCE])
-    return QueueEntry.objects.filter(id__in=ids).update(parked=False, next_attempt_at=now)
+    unparked = QueueEntry.objects.filter(id__in=ids).update(parked=Parked.NO, next_attempt_at=now)
+    _note_waiting(ids)
+    return unparked
 
 
 def resume_paused(now: datetime) -> int:
@@ -290,7 +324,7 @@ def set_aside(entries: Collection[int], reason: str) -> None:
         with transaction.atomic():
             messages = set(rows.values_list("message_id", flat=True))
             lock(messages)
-            free = {"last_reply": reason, "lease_owner": "", "lease_until": None, "parked": False}
+            free = {"last_reply": reason, "lease_owner": "", "lease_until": None, "parked": Parked.NO}
             # What is in the trash stays there, or it would go with it; when it is put back, it is held.
             free["hold_reason"] = holds.CRASH
             rows.filter(state=QueueEntry.State.PURGED).update(purged_state=QueueEntry.State.HELD, **free)
@@ -318,7 +352,7 @@ def _lives(owner: str) -> bool:
 
 def mend(now: datetime) -> int:
     """Put right what a wrong clock has left: nothing is due, or leased, later than it could be. Returns how many."""
-    waiting = QueueEntry.objects.waiting().filter(parked=False)
+    waiting = QueueEntry.objects.waiting().filter(parked=Parked.NO)
     latest = now + longest_pause(current().retry_longest)
     # What somebody has handed in ahead of time is meant to stand in the future.
     wrong = waiting.filter(next_attempt_at__gt=latest + timedelta(minutes=1)).exclude(message__release_at__gt=latest)

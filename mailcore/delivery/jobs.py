@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from mailcore.intake.routing import Plan
 from mailcore.message.envelope import Envelope, Recipient
@@ -113,6 +114,14 @@ class Contact:
     duration_ms: int = 0
 
 
+class Reach(Enum):
+    """What an attempt has told about its destination."""
+
+    THERE = "there"  # somebody has answered, if only the DNS: that there is nobody
+    UNKNOWN = "unknown"  # the attempt came to nothing because of the message
+    NOBODY = "nobody"  # nobody could be spoken to, and no other connection was there that did better
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What came of one recipient in one attempt."""
@@ -121,7 +130,7 @@ class Result:
     outcome: Outcome
     contact: Contact = Contact()
     here: Plan | None = None  # the mailboxes and further recipients that it became on this server
-    away: bool = False  # nobody of the destination could be spoken to
+    reach: Reach = Reach.THERE
     tried: bool = True  # ``False``: the time is over, and nobody tried, because the destination is away
 
 

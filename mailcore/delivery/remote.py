@@ -19,7 +19,7 @@ from a3mailer_site.env import current
 from a3mailer_site.figures import figures
 from mailcore.delivery.connection import ConnectError, OutboundConnection, Reactor, Target, connect
 from mailcore.delivery.content import Content
-from mailcore.delivery.jobs import AwayError, Contact, Entry, Job, Nexthop, Result, own_outcome
+from mailcore.delivery.jobs import AwayError, Contact, Entry, Job, Nexthop, Reach, Result, own_outcome
 from mailcore.delivery.mta_sts import StsPolicies
 from mailcore.delivery.pool import ConnectionPool
 from mailcore.delivery.targets import find_targets
@@ -32,6 +32,8 @@ log = structlog.get_logger("mailcore.delivery.remote")
 
 # Connections to a destination that we know nothing of yet.
 FIRST_CONNECTIONS = 3
+# Jobs that have to go well before another connection is tried, after one was too many.
+JOBS_BEFORE_MORE = 20
 # Seconds that a connection is kept for the next message, and messages after which it is not.
 IDLE_SECONDS = 4.0
 MESSAGES_A_CONNECTION = 100
@@ -77,6 +79,7 @@ class Destination:
         self.nexthop = nexthop
         self.limit = min(FIRST_CONNECTIONS, current().destination_concurrency)
         self.active = 0  # connections at work, or being opened
+        self._to_prove = 0  # jobs that have to go well before there may be more
         self._around = around
         self._waiting: list[_Waiting] = []  # in the order of their turns
         self._idle: list[OutboundConnection] = []
@@ -113,19 +116,26 @@ class Destination:
     async def _serve(self, turn: int) -> None:
         """Deliver job after job over one connection, as long as there are any."""
         await self._around.connections.acquire(turn)
-        attempt = _Attempt(self._around, self._take_idle())
+        attempt = _Attempt(self._around)
         try:
             while self._waiting and self.active <= self.limit:
                 if self._around.connections.crowded and attempt.used:
                     break  # there may be fewer connections than there were a moment ago; this one has done its part
                 each = self._waiting.pop(0)
+                if attempt.connection is None:
+                    attempt.connection = self._take_idle()
                 try:
                     results = await attempt.deliver(each.job)
                 except Exception:  # noqa: BLE001 - whoever waits for the job is told
                     attempt.drop()
                     each.answer.errback(Failure())  # type: ignore[no-untyped-call]
                 else:
-                    self._learn(attempt.unreachable)
+                    if attempt.unreachable is not None and (self.active > 1 or self._idle):
+                        # One connection too many, perhaps: another one takes the job.
+                        self._slow_down()
+                        insort(self._waiting, each, key=attrgetter("turn"))
+                        break
+                    self._learn(attempt.unreachable, results)
                     each.answer.callback(results)
                     await each.written_down
         finally:
@@ -137,18 +147,24 @@ class Destination:
     def _broke(self, failure: Failure) -> None:
         log.error("a destination met an error of our own", nexthop=str(self.nexthop), exc_info=failure.value)
 
-    def _learn(self, unreachable: Outcome | None) -> None:
+    def _learn(self, unreachable: Outcome | None, results: Iterable[Result]) -> None:
         """Open more connections while it goes well; when nobody is there, do not let everything try in vain."""
-        if unreachable is None:
+        if unreachable is not None:
+            self._slow_down()
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.answer.errback(AwayError(unreachable))
+        elif any(_is_too_much(result.outcome) for result in results):
+            self._slow_down()
+        elif self._to_prove:
+            self._to_prove -= 1
+        else:
             self.limit = min(self.limit + 1, current().destination_concurrency)
             self._start()
-            return
+
+    def _slow_down(self) -> None:
         self.limit = max(1, self.limit - 1)
-        if self.active > 1:
-            return  # another connection may be doing well
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.answer.errback(AwayError(unreachable))
+        self._to_prove = JOBS_BEFORE_MORE
 
     # Idle connections.
 
@@ -188,9 +204,9 @@ class Destination:
 class _Attempt:
     """Says one message after another to whoever takes it, over one connection at a time."""
 
-    def __init__(self, around: Surroundings, connection: OutboundConnection | None) -> None:
+    def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self.connection = connection
+        self.connection: OutboundConnection | None = None
         self.used = False  # for at least one job
         self.unreachable: Outcome | None = None  # why nobody could be spoken to at all, in the last job
         self._started = 0.0
@@ -244,10 +260,11 @@ class _Attempt:
             targets = await find_targets(job.nexthop, around.resolver, current(), around.policies, verified=verified)
         except NoMailHostError as error:
             verdict = Verdict.FAILED if error.permanent else Verdict.DEFERRED
+            outcome = own_outcome(verdict, error.status, error.text)
             # That nobody could be asked concerns every message; that nobody proves himself, those that ask for it.
-            self.unreachable = None if error.permanent or verified else own_outcome(verdict, error.status, error.text)
-            away = self.unreachable is not None
-            self._settle(job, own_outcome(verdict, error.status, error.text), Contact(), away=away)
+            reach = Reach.UNKNOWN if verified else Reach.THERE if error.permanent or self._results else Reach.NOBODY
+            self.unreachable = outcome if reach is Reach.NOBODY else None
+            self._settle(job, outcome, Contact(), reach)
             return
         sessions = 0
         last, contact = _NOBODY, Contact()
@@ -265,9 +282,9 @@ class _Attempt:
                 last, contact = lost, _contact(self.connection)
             if not job.entries or sessions == SESSION_LIMIT:
                 break
-        if not sessions:
+        if not sessions and not self._results:
             self.unreachable = last
-        self._settle(job, last, contact, away=not sessions)
+        self._settle(job, last, contact, Reach.THERE if self.unreachable is None else Reach.NOBODY)
 
     async def _open(self, target: Target) -> OutboundConnection:
         """Connect; in the clear when TLS was offered but does not work and was only better than nothing."""
@@ -337,10 +354,10 @@ class _Attempt:
         if lost and not connection.usable:
             self._around.connections.failed()
 
-    def _settle(self, job: Job, outcome: Outcome, contact: Contact, *, away: bool = False) -> None:
+    def _settle(self, job: Job, outcome: Outcome, contact: Contact, reach: Reach = Reach.THERE) -> None:
         duration_ms = int((self._around.reactor.seconds() - self._started) * 1000)
         for entry in job.entries:
-            self._results[entry.id] = Result(entry, outcome, replace(contact, duration_ms=duration_ms), away=away)
+            self._results[entry.id] = Result(entry, outcome, replace(contact, duration_ms=duration_ms), reach=reach)
 
 
 _NOT_TOLD = own_outcome(Verdict.DEFERRED, "4.4.2", "the connection ended before it was this recipient's turn")
@@ -355,6 +372,11 @@ def _is_lost(outcome: Outcome) -> bool:
     """Say whether the server never came to a verdict, and certainly has not taken the message."""
     lost = outcome.code is None or outcome.code == 421
     return lost and outcome.verdict is Verdict.DEFERRED and outcome.phase is not Phase.END_OF_DATA
+
+
+def _is_too_much(outcome: Outcome) -> bool:
+    """Say whether a server may want less of us at a time: it closes, or puts off more than a recipient."""
+    return outcome.verdict is Verdict.DEFERRED and (outcome.code == 421 or outcome.phase is not Phase.RCPT)
 
 
 def _deferred(outcome: Outcome) -> Outcome:

@@ -11,7 +11,6 @@ us stumble is put off, and set aside the third time, while the others go on.
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +23,7 @@ from a3mailer_site.env import current
 from a3mailer_site.figures import figures
 from a3mailer_site.ids import to_text
 from mailcore.delivery import claims
-from mailcore.delivery.jobs import AwayError, Job, Result, own_outcome
+from mailcore.delivery.jobs import AwayError, Job, Reach, Result, own_outcome
 from mailcore.delivery.local import deliver_here
 from mailcore.delivery.recorder import AGAIN_AFTER, Recorder
 from mailcore.delivery.remote import Destinations, surroundings
@@ -203,8 +202,9 @@ class Scheduler:
 
     async def _wait_for(self, job: Job, untried: list[int], outcome: Outcome) -> None:
         """Leave a destination alone for a while, at which nobody could be spoken to."""
-        figures.count("delivery.away")
-        await self._in_database(claims.shut, untried, sorted(job.destinations), outcome.words, self._now())
+        names = sorted(job.destinations)
+        news = await self._in_database(claims.shut, self._owner, untried, names, outcome.words, self._now())
+        figures.count("delivery.away", news)
 
     async def _tell(self, job: Job, why: str) -> None:
         """Settle a job that nobody tries, because its destination is away or paused."""
@@ -217,7 +217,6 @@ class Scheduler:
     async def _deliver_and_settle(self, job: Job, written_down: "Deferred[None]") -> Settlement:
         try:
             results = await self._deliver(job, written_down)
-            await self._learn(job, results)
         except (UnavailableError, AwayError):
             # Our own database is away: nothing was sent, and the lease runs out by itself. Or nobody has tried.
             raise
@@ -226,16 +225,20 @@ class Scheduler:
             log.exception("a message makes us stumble", message=to_text(job.mail.id), nexthop=str(job.nexthop))
             figures.count("delivery.crashed")
             return await self._persist(settle_crash, job, error)
+        # What was delivered is written down whether or not it can be noted who is there.
+        await self._calmly("learn", self._learn(job, results))
         return await self._persist(settle, job, results)
 
     async def _learn(self, job: Job, results: list[Result]) -> None:
-        """Note whether anybody is there. What was delivered is written down all the same when this cannot be."""
-        with suppress(UnavailableError):
-            if away := next((result for result in results if result.away), None):
-                await self._wait_for(job, [], away.outcome)
-            elif job.probe:
-                await self._in_database(claims.reopen, sorted(job.destinations), self._now())
-                self.wake()
+        """Note whether anybody is there."""
+        by_reach = {result.reach: result for result in results}
+        if Reach.NOBODY in by_reach:
+            await self._wait_for(job, [], by_reach[Reach.NOBODY].outcome)
+        elif job.probe and by_reach.keys() == {Reach.UNKNOWN}:
+            await self._in_database(claims.end_probe, sorted(job.destinations))
+        elif job.probe:
+            await self._in_database(claims.reopen, sorted(job.destinations), self._now())
+            self.wake()
 
     async def _record(self, settlement: Settlement) -> None:
         """Write the outcome down; if need be without notices, and in the last resort as something to look at."""

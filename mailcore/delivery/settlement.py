@@ -406,7 +406,7 @@ def _detail(decision: Decision) -> dict[str, Any]:
 _UPDATE_ENTRY = (
     f'UPDATE "{QueueEntry._meta.db_table}" SET state = %s, next_attempt_at = %s, attempts = %s, last_reply = %s, '  # noqa: S608
     "lease_owner = '', lease_until = NULL, delay_notified_at = COALESCE(delay_notified_at, %s), "
-    "crashes = crashes + %s, local = %s, turn = %s, parked = FALSE, "
+    "crashes = crashes + %s, local = %s, turn = %s, parked = 0, "
     "hold_reason = COALESCE(NULLIF(%s, ''), hold_reason) WHERE id = %s"
 )
 _UPDATE_TRACE = f'UPDATE "{MessageTrace._meta.db_table}" SET status = %s WHERE id = %s'  # noqa: S608

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='queueentry',
             name='parked',
-            field=models.BooleanField(default=False),
+            field=models.PositiveSmallIntegerField(choices=[(0, 'No'), (1, 'Busy'), (2, 'Put Off')], default=0),
         ),
         migrations.AddField(
             model_name='queueentry',
@@ -47,18 +47,18 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='queueentry',
-            index=models.Index(condition=models.Q(('parked', False), ('state', 'queued')), fields=['next_attempt_at'], name='queue_due'),
+            index=models.Index(condition=models.Q(('parked', 0), ('state', 'queued')), fields=['next_attempt_at'], name='queue_due'),
         ),
         migrations.AddIndex(
             model_name='queueentry',
-            index=models.Index(condition=models.Q(('parked', False), ('state', 'queued')), fields=['turn'], name='queue_turn'),
+            index=models.Index(condition=models.Q(('parked', 0), ('state', 'queued')), fields=['turn'], name='queue_turn'),
         ),
         migrations.AddIndex(
             model_name='queueentry',
-            index=models.Index(condition=models.Q(('parked', True), ('state', 'queued')), fields=['destination', 'turn'], name='queue_parked'),
+            index=models.Index(condition=models.Q(('parked__gt', 0), ('state', 'queued')), fields=['destination', 'turn'], name='queue_parked'),
         ),
         migrations.AddIndex(
             model_name='queueentry',
-            index=models.Index(condition=models.Q(('parked', True), ('state', 'queued')), fields=['message'], name='queue_parked_long'),
+            index=models.Index(condition=models.Q(('parked__gt', 0), ('state', 'queued')), fields=['message'], name='queue_parked_long'),
         ),
     ]

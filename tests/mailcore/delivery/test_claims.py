@@ -11,6 +11,7 @@ from mailcore.delivery.claims import (
     PROBE_PATIENCE,
     any_due,
     claim,
+    end_probe,
     give_back,
     mend,
     renew,
@@ -25,7 +26,7 @@ from mailcore.delivery.jobs import Nexthop
 from mailcore.smtp.client import Credentials, Tls
 from mailqueue import interventions
 from mailqueue.counts import counts
-from mailqueue.models import QueueDestination, QueuedMessage, QueueEntry, Route
+from mailqueue.models import Parked, QueueDestination, QueuedMessage, QueueEntry, Route
 
 pytestmark = pytest.mark.django_db
 
@@ -117,7 +118,7 @@ def test_what_is_more_than_a_destination_has_in_hand_is_parked_and_comes_when_th
     first = claimed(claim("one", now, 1000))
     assert len(first) == 101
     assert "bob@b.test" in first
-    assert QueueEntry.objects.filter(parked=True, destination="a.test").count() == 50
+    assert QueueEntry.objects.filter(parked__gt=0, destination="a.test").count() == 50
     assert not any_due(now, {"a.test": 100, "b.test": 1})
     assert claim("one", now, 1000, {"a.test": 100, "b.test": 1}) == []
     assert any_due(now, {"a.test": 80})
@@ -140,7 +141,7 @@ def test_one_that_is_away_gets_one_probe_at_a_time(queue, now):
     for number in range(5):
         queue(f"p{number}@a.test")
     (job, *others) = claim("one", now, 10)
-    shut([entry.id for each in others for entry in each.entries], ["a.test"], "421 Away", now)
+    shut("one", [entry.id for each in others for entry in each.entries], ["a.test"], "421 Away", now)
     assert claim("one", now, 10) == []
     assert not any_due(now)
     then = QueueDestination.objects.get().next_attempt_at
@@ -148,8 +149,8 @@ def test_one_that_is_away_gets_one_probe_at_a_time(queue, now):
     assert probe.probe
     assert claim("one", then, 10) == []
     # Found out twice at once, by two connections: one failure.
-    shut([], ["a.test"], "421 Away", then)
-    shut([], ["a.test"], "421 Away", then)
+    assert shut("one", [], ["a.test"], "421 Away", then) == 1
+    assert shut("one", [], ["a.test"], "421 Away", then) == 0
     assert QueueDestination.objects.get().failures == 2
     assert QueueDestination.objects.get().next_attempt_at > then + timedelta(seconds=500)
     reopen(["a.test"], then)
@@ -160,9 +161,9 @@ def test_one_that_is_away_gets_one_probe_at_a_time(queue, now):
 def test_who_waits_for_one_that_is_away_is_deferred_and_says_why(queue, now):
     one, two = queue("bob@a.test"), queue("amy@a.test")
     claim("one", now, 1)
-    shut([], ["a.test"], "4.4.1 cannot connect", now)
+    shut("one", [], ["a.test"], "4.4.1 cannot connect", now)
     claim("one", now, 10)
-    entry = QueueEntry.objects.get(parked=True)
+    entry = QueueEntry.objects.get(parked__gt=0)
     assert entry.message_id == max(one, two)
     assert entry.last_reply.startswith("a.test has been away since ")
     assert entry.last_reply.endswith("4.4.1 cannot connect")
@@ -173,10 +174,63 @@ def test_who_waits_for_one_that_is_away_is_deferred_and_says_why(queue, now):
     assert (number["outgoing"], number["retry"], number["deferred"]) == (1, 1, 1)
 
 
+def test_what_somebody_else_has_leased_since_is_left_to_them(queue, now):
+    queue("bob@a.test")
+    (job,) = claim("one", now, 10)
+    then = now + LEASE + timedelta(seconds=1)
+    claim("two", then, 10)
+    shut("one", [entry.id for entry in job.entries], ["a.test"], "421 Away", then)
+    entry = QueueEntry.objects.get()
+    assert (entry.lease_owner, entry.parked) == ("two", Parked.NO)
+
+
+def test_two_that_look_at_once_make_one_probe(queue, now):
+    queue("bob@a.test", "amy@a.test")
+    claim("one", now, 1)
+    shut("one", [], ["a.test"], "421 Away", now)
+    claim("one", now, 10)
+    then = QueueDestination.objects.get().next_attempt_at
+    assert claims._take_probe("a.test", then)
+    assert not claims._take_probe("a.test", then)
+    assert claim("two", then, 10) == []
+    end_probe(["a.test"])
+    assert [job.probe for job in claim("two", then, 10)] == [True]
+
+
+def test_what_waits_because_there_is_enough_in_hand_is_not_deferred_and_what_is_put_off_is_until_it_is_its_turn(
+    queue, now, monkeypatch
+):
+    monkeypatch.setattr(claims, "IN_HAND_A_DESTINATION", 1)
+    queue("bob@a.test")
+    waits = queue("amy@a.test")
+    claim("one", now, 10)
+    standing = QueuedMessage.objects.values_list("lane", "fresh", "deferred")
+    QueuedMessage.objects.exclude(pk=waits).delete()
+    assert QueueEntry.objects.get(message=waits).parked == Parked.BUSY
+    assert standing.get(pk=waits) == ("outgoing", True, False)
+    shut("one", [], ["a.test"], "421 Away", now)
+    QueueEntry.objects.update(parked=Parked.NO)
+    claim("one", now, 10)
+    assert QueueEntry.objects.get(message=waits).parked == Parked.PUT_OFF
+    assert standing.get(pk=waits) == ("retry", False, True)
+    assert len(claim("one", QueueDestination.objects.get().next_attempt_at, 10)) == 1
+    assert standing.get(pk=waits) == ("outgoing", True, False)
+
+
+def test_no_more_is_taken_ahead_of_its_turn_for_what_has_to_be_parked(queue, now, monkeypatch):
+    monkeypatch.setattr(claims, "IN_HAND_A_DESTINATION", 4)
+    for number in range(40):
+        queue(*(f"p{number}@a{n}.test" for n in range(10)), sender="shop@example.org")
+    QueueEntry.objects.update(turn=claims.moment(now + timedelta(hours=1)))
+    jobs = claim("one", now, 200, ahead=30)
+    assert all(job.ahead for job in jobs)
+    assert len(claimed(jobs)) <= 30
+
+
 def test_a_probe_that_nobody_hears_of_again_is_made_again(queue, now):
     queue("bob@a.test", "amy@a.test")
     (job,) = claim("one", now, 10)
-    shut([entry.id for entry in job.entries], ["a.test"], "421 Away", now)
+    shut("one", [entry.id for entry in job.entries], ["a.test"], "421 Away", now)
     then = QueueDestination.objects.get().next_attempt_at
     assert claim("killed", then, 10)
     assert claim("two", then + LEASE + timedelta(seconds=1), 10) == []
@@ -197,7 +251,7 @@ def test_one_that_is_paused_gets_nothing_until_the_pause_is_over(queue, now):
 
 def test_what_waits_for_a_destination_that_nobody_knows_of_is_let_go(queue, now):
     queue("bob@a.test")
-    QueueEntry.objects.update(parked=True)
+    QueueEntry.objects.update(parked=Parked.PUT_OFF)
     assert claim("one", now, 10) == []
     assert unpark_strays(now) == 1
     assert claimed(claim("one", now, 10)) == ["bob@a.test"]
@@ -205,7 +259,7 @@ def test_what_waits_for_a_destination_that_nobody_knows_of_is_let_go(queue, now)
 
 def test_held_and_purged_mail_waits_for_no_destination_when_it_is_released(queue, now):
     queue("bob@a.test")
-    QueueEntry.objects.update(parked=True)
+    QueueEntry.objects.update(parked=Parked.PUT_OFF)
     interventions.hold(QueueEntry.objects.all(), now, "me")
     interventions.release(QueueEntry.objects.all(), now, "me")
     assert claimed(claim("one", now, 10)) == ["bob@a.test"]
@@ -214,9 +268,37 @@ def test_held_and_purged_mail_waits_for_no_destination_when_it_is_released(queue
 def test_try_now_looks_whether_one_that_is_away_is_back(queue, now):
     queue("bob@a.test", "amy@a.test")
     (job,) = claim("one", now, 10)
-    shut([entry.id for entry in job.entries], ["a.test"], "421 Away", now)
+    shut("one", [entry.id for entry in job.entries], ["a.test"], "421 Away", now)
     assert interventions.retry(QueueEntry.objects.all(), now, "me") == 2
     assert [job.probe for job in claim("one", now + timedelta(seconds=1), 10)] == [True]
+
+
+def test_what_is_released_looks_whether_one_that_is_away_is_back(queue, now):
+    queue("bob@a.test")
+    (job,) = claim("one", now, 10)
+    shut("one", [entry.id for entry in job.entries], ["a.test"], "421 Away", now)
+    interventions.hold(QueueEntry.objects.all(), now, "me")
+    interventions.release(QueueEntry.objects.all(), now, "me")
+    then = now + timedelta(seconds=1)
+    claim("one", then, 10)  # it is parked, if anything
+    assert interventions.retry(QueueEntry.objects.all(), then, "me") <= 1
+    assert QueueEntry.objects.get().attempts == 0
+    assert [job.probe for job in claim("one", then, 10)] == [True] or QueueEntry.objects.exclude(lease_owner="")
+
+
+def test_mail_for_later_that_is_released_waits_for_its_time_and_tried_now_does_not(queue, now):
+    number = queue("bob@a.test")
+    later = now + timedelta(hours=1)
+    QueuedMessage.objects.update(release_at=later)
+    QueueEntry.objects.update(next_attempt_at=later)
+    interventions.hold(QueueEntry.objects.all(), now, "me")
+    interventions.release(QueueEntry.objects.all(), now, "me")
+    entry = QueueEntry.objects.get()
+    assert (entry.next_attempt_at, entry.turn) == (later, claims.moment(later))
+    assert claim("one", now, 10) == []
+    assert interventions.retry(QueueEntry.objects.all(), now, "me") == 1
+    assert QueuedMessage.objects.get(pk=number).release_at is None
+    assert claimed(claim("one", now + timedelta(seconds=1), 10)) == ["bob@a.test"]
 
 
 def test_looking_costs_the_same_however_much_waits_for_one_destination(queue, now):

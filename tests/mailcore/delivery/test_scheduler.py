@@ -298,8 +298,9 @@ def test_a_host_that_is_slow_without_end_is_given_up(queue, deliver, mx, monkeyp
     assert (attempt.outcome, attempt.enhanced, attempt.reply) == ("deferred", "4.4.2", f"time-out while {phase}")
 
 
-def test_a_dead_destination_costs_one_attempt_however_much_waits_for_it(queue, deliver, settings_of, mx):
-    settings_of(remote_smtp_port=1, destination_concurrency=1)
+@pytest.mark.parametrize("at_once", [1, 20])
+def test_a_dead_destination_costs_one_attempt_however_much_waits_for_it(queue, deliver, settings_of, mx, at_once):
+    settings_of(remote_smtp_port=1, destination_concurrency=at_once)
     for number in range(250):
         queue(f"p{number}@a.test")
     deliver(rounds=4)
@@ -308,7 +309,50 @@ def test_a_dead_destination_costs_one_attempt_however_much_waits_for_it(queue, d
     away = QueueDestination.objects.get()
     assert (away.name, away.failures, away.state) == ("a.test", 1, "away")
     assert "refused" in away.last_reply
-    assert QueueEntry.objects.filter(parked=True, attempts=0, lease_owner="").count() == 249
+    assert QueueEntry.objects.filter(parked__gt=0, attempts=0, lease_owner="").count() == 249
+
+
+def test_a_connection_too_many_is_no_dead_destination(queue, deliver, mx):
+    mx.most = 1
+    mx.read_every = 0.02
+    for number in range(20):
+        queue(f"p{number}@a.test", notify=("NEVER",))
+    deliver()
+    assert not QueueDestination.objects.exists()
+    assert len(mx.messages) == 20
+    assert mx.most_open > 1
+    assert mx.connections <= 4  # it is not tried again and again
+
+
+def test_what_was_delivered_is_written_down_though_it_cannot_be_noted_who_is_there(queue, deliver, mx, monkeypatch):
+    async def stumble(*_args):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(Scheduler, "_learn", stumble)
+    message = queue("bob@a.test", notify=("NEVER",))
+    deliver()
+    assert len(mx.messages) == 1
+    assert kinds(message) == ["received", "queued", "attempt", "sent"]
+    assert not QueueEntry.objects.exists()
+
+
+def test_a_probe_that_is_about_its_message_alone_leaves_it_open_whether_anybody_is_there(
+    queue, deliver, scheduler, settings_of, mx
+):
+    port = mx.port
+    settings_of(remote_smtp_port=1, destination_concurrency=1)
+    queue("bob@a.test")
+    deliver()
+    secured = queue("amy@a.test", requiretls=True)
+    queue("tom@a.test")
+    settings_of(remote_smtp_port=port)
+    deliver()
+    QueueEntry.objects.filter(recipient="bob@a.test").delete()
+    later = QueueDestination.objects.get().next_attempt_at
+    scheduler._now = lambda: later
+    deliver(rounds=4)
+    assert Attempt.objects.filter(message=secured).count() == 1
+    assert [message.recipients for message in mx.messages] == [["tom@a.test"]]
 
 
 def test_when_it_is_back_one_probe_finds_out_and_everything_goes(queue, deliver, scheduler, settings_of, mx):
@@ -320,16 +364,16 @@ def test_when_it_is_back_one_probe_finds_out_and_everything_goes(queue, deliver,
     for failures in (2, 3):
         later += timedelta(hours=2)
         scheduler._now = lambda later=later: later
-        QueueEntry.objects.filter(parked=False).delete()  # those that have been tried
+        QueueEntry.objects.filter(parked=0).delete()  # those that have been tried
         deliver(rounds=3)
         assert QueueDestination.objects.get().failures == failures
         assert Attempt.objects.count() == failures
     settings_of(remote_smtp_port=port)
     later += timedelta(hours=2)
     scheduler._now = lambda: later
-    QueueEntry.objects.filter(parked=False).delete()
+    QueueEntry.objects.filter(parked=0).delete()
     deliver(rounds=4)
-    assert not QueueEntry.objects.filter(parked=True).exists()
+    assert not QueueEntry.objects.filter(parked__gt=0).exists()
     assert len(mx.messages) == len(numbers) - 3
     assert not QueueDestination.objects.exists()
 
@@ -377,7 +421,7 @@ def test_who_waits_for_a_dead_destination_is_told_and_given_up_in_time(
     assert entry.delay_notified_at is not None
     assert entry.last_reply.startswith("4.4.1 a.test has been away since ")
     assert Attempt.objects.filter(message=number).count() == 0  # nobody has tried, and nobody says so
-    QueueEntry.objects.update(parked=True)
+    QueueEntry.objects.update(parked=2)
     tidy(timedelta(days=6))
     assert not QueueEntry.objects.filter(message=number).exists()
     assert (
