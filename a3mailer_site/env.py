@@ -51,6 +51,9 @@ PRODUCTION_LISTEN = {
 _SEND_LIMITS = {"development": "0/0", "production": "1000/5000"}
 
 
+_MOST_DAYS_AHEAD = 3650
+
+
 class SettingError(ValueError):
     """A setting cannot be used. The message names the variable, its value and what is expected."""
 
@@ -247,6 +250,8 @@ class Env:
             self.listen(name)
         _ = self.sending_limits
         _check_networks("A3MAILER_METRICS_ALLOW", "" if self.metrics_allow == "off" else self.metrics_allow)
+        if self.future_release_days > _MOST_DAYS_AHEAD:
+            raise SettingError(f"A3MAILER_FUTURE_RELEASE_DAYS is {self.future_release_days}; it must be at most 3650")
         _check_networks("A3MAILER_MAIL_PROXIES", self.mail_proxies)
         _check_networks("A3MAILER_WEBHOOK_TARGETS", self.webhook_targets)
 

@@ -58,8 +58,7 @@ TOO_MANY_POP3 = b"-ERR [SYS/TEMP] Too many connections, try again later\r\n"
 def smtp_session(peer: Peer, *, submission: bool = False, lmtp: bool = False) -> Session:
     """Begin an SMTP conversation by the rules that are in force now."""
     env = current()
-    longest_hold = env.future_release_days * 24 * 3600
-    latest = datetime.now(UTC) + timedelta(seconds=longest_hold)
+    longest_hold = timedelta(days=env.future_release_days if submission else 0)
     policy = SmtpPolicy(
         hostname=env.host_name,
         submission=submission,
@@ -69,8 +68,8 @@ def smtp_session(peer: Peer, *, submission: bool = False, lmtp: bool = False) ->
         plaintext_auth_ok=env.plaintext_allowed(peer.address),
         message_limit=env.message_limit,
         recipient_limit=env.recipient_limit,
-        longest_hold=longest_hold if submission else 0,
-        latest_hold=latest.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        longest_hold=int(longest_hold.total_seconds()),
+        latest_hold=f"{datetime.now(UTC) + longest_hold:%Y-%m-%dT%H:%M:%SZ}" if longest_hold else "",
     )
     return SmtpSession(policy, peer, Spool)
 

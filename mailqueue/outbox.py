@@ -104,6 +104,15 @@ def take(target: Target, now: datetime, limit: int) -> list[Told]:
 
     What does not concern the webhook's domains is dropped.
     """
+    while True:
+        told, dropped = _look(target, now, limit)
+        WebhookDelivery.objects.filter(pk__in=dropped).delete()
+        if told or not dropped:
+            return told
+
+
+def _look(target: Target, now: datetime, limit: int) -> tuple[list[Told], list[int]]:
+    """Return what is to be told of what waits, and the rows that are not."""
     waiting = WebhookDelivery.objects.filter(webhook=target.id, failed_at=None)
     earlier = waiting.filter(message=OuterRef("message"), pk__lt=OuterRef("pk"))
     rows = list(waiting.filter(~Exists(earlier), next_attempt_at__lte=now).order_by("pk")[:limit])
@@ -118,11 +127,7 @@ def take(target: Target, now: datetime, limit: int) -> list[Told]:
             dropped.append(row.pk)
         else:
             told.append(Told(row.pk, body["id"], json.dumps(body, separators=(",", ":")).encode()))
-    if dropped:
-        WebhookDelivery.objects.filter(pk__in=dropped).delete()
-        if not told:
-            return take(target, now, limit)
-    return told
+    return told, dropped
 
 
 def _body(row: WebhookDelivery, traces: Sequence[MessageTrace]) -> dict[str, Any] | None:
@@ -276,7 +281,7 @@ def _go_on_replaying(webhook: Webhook, now: datetime) -> None:
     """Put the next events of a replay into the box, unless enough is waiting there."""
     if webhook.replay_after is None or webhook.replay_up_to is None:
         return
-    if WebhookDelivery.objects.filter(webhook=webhook, failed_at=None)[:_REPLAYED_AT_ONCE].count() > 1:
+    if WebhookDelivery.objects.filter(webhook=webhook, failed_at=None)[:_REPLAYED_AT_ONCE].count() == _REPLAYED_AT_ONCE:
         return
     with transaction.atomic():
         events = list(

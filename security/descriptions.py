@@ -22,6 +22,7 @@ _TEXTS: dict[str, Text] = {
     "login_failed": gettext_lazy("Failed login attempt for user %(login)s"),
     "message_held": gettext_lazy("Message %(queue_id)s was held: it could not be handled"),
     "sending_limit_reached": gettext_lazy("%(name)s has reached a sending limit; what comes then is held"),
+    "message_sent_as": gettext_lazy("Message %(queue_id)s was sent in the name of %(login)s"),
     "queue_paused": gettext_lazy("Mail for %(destination)s is paused: %(reason)s"),
     "queue_resumed": gettext_lazy("Mail for %(destination)s goes on"),
     "queue_retry": gettext_lazy("Queue entries tried again: %(changed)s"),

@@ -123,6 +123,13 @@ def early_error(request: HttpRequest, status: int) -> JsonResponse:
     return response
 
 
+def early_page(request: HttpRequest, status: int) -> HttpResponse:
+    """Return an error page, of one sentence, from where nobody has looked yet which language the reader wants."""
+    with translation.override(translation.get_language_from_request(request)):
+        text = str(_MEANINGS[status][1])
+        return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
+
+
 def bare_error(
     path: str, headers: Iterable[tuple[bytes, bytes]], status: int
 ) -> tuple[list[tuple[bytes, bytes]], bytes] | None:

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 
-from a3mailer_site.api.errors import RETRY_AFTER, early_error, is_api, plain_error
+from a3mailer_site.api.errors import RETRY_AFTER, early_error, early_page, is_api, plain_error
 from a3mailer_site.api.peers import comes_by_proxy
 from a3mailer_site.api.request_ids import own_or_new
 
@@ -20,6 +20,8 @@ BODY_LIMITS = {
     "/api/v1/users/import": 2 * 1024**2,
     "/api/v1/messages/send": 48 * 1024**2,
 }
+# A page has forms, some of which take a file of that size.
+PAGE_BODY_LIMIT = 2 * 1024**2
 
 # Alpine, which the admin's theme is built on, evaluates expressions in attributes; hence 'unsafe-eval'. Inline scripts
 # stay forbidden, so text of strangers cannot become one.
@@ -78,10 +80,10 @@ class RequestIdMiddleware:
     def _refuse_large(self, request: HttpRequest) -> HttpResponse | None:
         # The REST framework reads the stream itself, past Django's own limit. What has no length has no body in WSGI.
         length = request.META.get("CONTENT_LENGTH") or "0"
-        most = BODY_LIMITS.get(request.path, BODY_LIMIT)
-        if is_api(request) and length.isdecimal() and int(length) > most:
-            return early_error(request, 413)
-        return None
+        most = BODY_LIMITS.get(request.path, BODY_LIMIT) if is_api(request) else PAGE_BODY_LIMIT
+        if not length.isdecimal() or int(length) <= most:
+            return None
+        return early_error(request, 413) if is_api(request) else early_page(request, 413)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer 503 instead of 500 while the database is locked or away."""

@@ -35,11 +35,12 @@ def fingerprint(envelope: Envelope, content: bytes) -> bytes | None:
 async def once(account: int, mark: bytes) -> AsyncIterator[None]:
     """Let one after the other do something with this message."""
     key = account, mark
-    while key in _under_way:
+    mine: list[Deferred[None]] = []
+    # In one step, because in the web process several threads come here.
+    while (first := _under_way.setdefault(key, mine)) is not mine:
         turn: Deferred[None] = Deferred()
-        _under_way[key].append(turn)
+        first.append(turn)
         await turn
-    _under_way[key] = []
     try:
         yield
     finally:

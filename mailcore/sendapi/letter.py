@@ -10,8 +10,11 @@ from email.policy import SMTP
 from email.utils import getaddresses
 from typing import Any, Final
 
-# Every server takes it, and nobody has to convert it on the way.
+from domains.names import to_ascii
+
+# Every server takes it, and nobody has to convert it on the way; but an address may need SMTPUTF8 (RFC 6532).
 _SEVEN_BIT: Final = SMTP.clone(cte_type="7bit")
+_UTF8: Final = SMTP.clone(cte_type="7bit", utf8=True)
 # Fields that a program may set besides those that have a member of their own. Any that begin with X- it may, too.
 OPEN_FIELDS: Final = frozenset(
     {
@@ -57,6 +60,12 @@ class Letter:
     attachments: Sequence[Attachment] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether there is an address that only servers with SMTPUTF8 can write."""
+        addresses = (self.sender, *self.to, *self.cc, *self.reply_to)
+        return not all(bare(address).isascii() for address in addresses)
+
 
 class LetterError(ValueError):
     """A part cannot stand in a message; ``member`` names it."""
@@ -67,7 +76,10 @@ class LetterError(ValueError):
 
 
 def parsed(text: str) -> tuple[str, str]:
-    """Return name and address of ``Jane <jane@example.org>``; raises ``ValueError`` when there is not exactly one."""
+    """Return name and address of ``Jane <jane@example.org>``, the domain in A-labels.
+
+    Raises ``ValueError`` when there is not exactly one.
+    """
     found = getaddresses([text])
     if len(found) != 1 or not text.isprintable():
         raise ValueError("not one address")
@@ -75,7 +87,7 @@ def parsed(text: str) -> tuple[str, str]:
     local, at, domain = address.rpartition("@")
     if not at or not local or not domain or address not in text:
         raise ValueError("no address")
-    return name, address
+    return name, f"{local}@{to_ascii(domain)}"
 
 
 def bare(text: str) -> str:
@@ -85,7 +97,7 @@ def bare(text: str) -> str:
 
 def write(letter: Letter) -> bytes:
     """Write the message, with CRLF; without Date and Message-ID, which submission adds. Raises ``LetterError``."""
-    message = EmailMessage(policy=_SEVEN_BIT)
+    message = EmailMessage(policy=_UTF8 if letter.needs_smtputf8 else _SEVEN_BIT)
     for name, addresses in (
         ("From", [letter.sender]),
         ("To", letter.to),
@@ -98,12 +110,15 @@ def write(letter: Letter) -> bytes:
     for name, value in letter.headers.items():
         _set(message, name, value, "headers")
     _set_content(message, letter)
-    return message.as_bytes(policy=_SEVEN_BIT)
+    try:
+        return message.as_bytes()
+    except UnicodeError as error:
+        raise LetterError("headers", "a header field cannot be written") from error
 
 
 def _set_content(message: EmailMessage, letter: Letter) -> None:
     """Plain text, with an HTML alternative to which its pictures belong, and with attachments."""
-    inline = [each for each in letter.attachments if each.content_id and letter.html is not None]
+    inline = [each for each in letter.attachments if _is_inline(each, letter)]
     if letter.text is not None or letter.html is None:
         message.set_content(letter.text or "")
         if letter.html is not None:
@@ -115,8 +130,12 @@ def _set_content(message: EmailMessage, letter: Letter) -> None:
         for each in inline:
             body.add_related(*_typed(each), cid=f"<{each.content_id}>", disposition="inline", filename=each.filename)
     for each in letter.attachments:
-        if each not in inline:
+        if not _is_inline(each, letter):
             _attach(message, each)
+
+
+def _is_inline(attachment: Attachment, letter: Letter) -> bool:
+    return bool(attachment.content_id) and letter.html is not None
 
 
 def _attach(message: EmailMessage, attachment: Attachment) -> None:

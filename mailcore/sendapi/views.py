@@ -2,7 +2,8 @@
 
 Who sends is the owner of the key, as far as he may write as ``from``; for a key that nobody owns, and for an
 administrator, whoever has that address here. From there on it is submission: the same checks, the same limits, the same
-transaction, and a message that comes twice within the hour is taken once.
+transaction, and a whole message (``raw``) with a Message-ID that comes twice within the hour is taken once. Of one in
+parts a program says so itself: ``Idempotency-Key``.
 """
 
 from collections.abc import Coroutine
@@ -32,6 +33,8 @@ from mailcore.smtp.backend import accept_message, check_recipients, check_sender
 from mailcore.smtp.questions import AcceptMessage, CheckRecipients, CheckSender
 from mailcore.store.commit import run
 from mailcore.store.spool import Spool
+from security.audit import record
+from security.models import AuditEntry
 
 T = TypeVar("T")
 
@@ -114,7 +117,7 @@ class SendView(APIView):
             _client(request, self._account(request, sender)),
             normalize(sender),
             tuple(Recipient(address) for address in recipients),
-            smtputf8=not all(address.isascii() for address in (sender, *recipients)),
+            smtputf8=not all(address.isascii() for address in (sender, *recipients, *_replies_to(data))),
             hold_until=given.hold_until(),
         )
         _check(envelope, {address: where for where, address in _places(data)})
@@ -125,6 +128,7 @@ class SendView(APIView):
             )
         reply = self._hand_in(envelope, content)
         queue_id = queue_id_in(reply)
+        self._note_for_others(request, envelope, queue_id)
         events = f"/api/v1/messages/{queue_id}/events"
         answer = {
             "id": queue_id,
@@ -159,6 +163,13 @@ class SendView(APIView):
             raise problem
         return account
 
+    def _note_for_others(self, request: Request, envelope: Envelope, queue_id: str) -> None:
+        """Write down who has sent in somebody else's name: an administrator, or a key that nobody owns."""
+        login = envelope.client.login if envelope.client else None
+        if login is not None and getattr(request.user, "pk", None) != login.account_id:
+            facts = {"login": login.name, "sender": envelope.sender, "queue_id": queue_id}
+            record("message_sent_as", AuditEntry.EventType.EMAIL, request=request, metadata=facts)
+
     def _hand_in(self, envelope: Envelope, content: bytes) -> Reply:
         body = Spool()
         try:
@@ -177,6 +188,10 @@ class SendView(APIView):
 
 def _places(data: dict[str, Any]) -> list[tuple[str, str]]:
     return [(f"{name}.{n}", bare(each)) for name in ("to", "cc", "bcc") for n, each in enumerate(data.get(name, ()))]
+
+
+def _replies_to(data: dict[str, Any]) -> list[str]:
+    return [bare(each) for each in data.get("reply_to", ())]
 
 
 def _recipients(data: dict[str, Any]) -> list[str]:

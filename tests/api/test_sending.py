@@ -17,6 +17,7 @@ from mailcore.store.models import Message
 from mailqueue.bodies import read_body
 from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
 from mailqueue.timeline import timeline
+from security.models import AuditEntry
 
 pytestmark = pytest.mark.django_db
 SEND = "/api/v1/messages/send"
@@ -168,6 +169,45 @@ def test_what_cannot_be_sent_is_refused_by_name(api, fields, member):
     assert answer.status_code == 400, answer.json()
     assert member in answer.json()["error"]["fields"]
     assert not MessageTrace.objects.exists()
+
+
+def test_addresses_beyond_ascii(api):
+    """A domain is written as A-labels, and a name before the @ needs SMTPUTF8, which the message is then marked for."""
+    answer = send(api, to=["Jürgen <juergen@bücher.test>"])
+    assert answer.status_code == 201, answer.json()
+    assert b"<juergen@xn--bcher-kva.test>" in read_body(QueuedMessage.objects.get().body_id)
+    assert not QueuedMessage.objects.get().smtputf8
+    QueuedMessage.objects.all().delete()
+    answer = send(api, to=["Jürgen <jürgen@bücher.test>"], subject="Grüße")
+    assert answer.status_code == 201, answer.json()
+    message = QueuedMessage.objects.get()
+    assert message.smtputf8
+    assert "<jürgen@xn--bcher-kva.test>".encode() in read_body(message.body_id)
+    answer = send(api, to=["bob@far.test"], reply_to=["jürgen@far.test"], subject="2")
+    assert answer.status_code == 201, answer.json()
+    assert QueuedMessage.objects.latest("pk").smtputf8
+
+
+def test_the_same_file_twice_and_once_as_a_picture(api):
+    picture = {"filename": "a.png", "content": "AAAA", "content_type": "image/png"}
+    html = '<img src="cid:logo">'
+    answer = send(api, html=html, attachments=[picture, picture, {**picture, "content_id": "logo"}])
+    assert answer.status_code == 201, answer.json()
+    kinds = [part.get_content_disposition() for part in arrived().walk() if part.get_content_type() == "image/png"]
+    assert sorted(kinds) == ["attachment", "attachment", "inline"]
+
+
+def test_who_sends_in_the_name_of_somebody_else_is_written_down(people, make_user):
+    alice, _bob = people
+    send(caller("write", owner=alice))
+    assert not AuditEntry.objects.filter(action="message_sent_as").exists()
+    root = make_user("root@example.com", is_superuser=True, is_staff=True)
+    found = send(caller("write", "admin", owner=root), subject="2").json()
+    entry = AuditEntry.objects.get(action="message_sent_as")
+    assert entry.metadata["login"] == "alice@example.com"
+    assert entry.metadata["queue_id"] == found["id"]
+    send(caller("write"), subject="3")
+    assert AuditEntry.objects.filter(action="message_sent_as").count() == 2
 
 
 def test_a_whole_message_of_somebody_else_is_refused(api):

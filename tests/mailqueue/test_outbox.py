@@ -353,6 +353,17 @@ def test_what_the_log_has_forgotten_is_dropped(hook):
     assert WebhookDelivery.objects.count() == 0
 
 
+def test_however_much_is_dropped_what_comes_after_it_is_found(hook):
+    webhook = hook(["accepted"])
+    now = timezone.now()
+    common = {"webhook": webhook, "at": now, "kind": "received", "detail": {}, "queued_at": now, "next_attempt_at": now}
+    WebhookDelivery.objects.bulk_create(WebhookDelivery(message=new_id(), **common) for _ in range(1500))
+    number = accept("bob@far.test", received=LOGGED_IN)
+    (told,) = take(leased()[0], timezone.now(), 1)
+    assert json.loads(told.body)["data"]["queue_id"] == to_text(number)
+    assert WebhookDelivery.objects.count() == 1
+
+
 def test_a_test_says_nothing_and_each_has_an_id_of_its_own(hook):
     webhook = hook([], not_before=timezone.now() + timedelta(hours=1))
     now = timezone.now()

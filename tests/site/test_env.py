@@ -17,6 +17,7 @@ from a3mailer_site.env import SettingError, host_and_port, load, read_env_file
         ("A3MAILER_MESSAGE_LIMIT", "50M", "whole number"),
         ("A3MAILER_MESSAGE_LIMIT", "-1", "whole number"),
         ("A3MAILER_STRICT_PERMISSIONS", "maybe", "true or false"),
+        ("A3MAILER_FUTURE_RELEASE_DAYS", "99999999999", "at most 3650"),
     ],
 )
 def test_a_wrong_value_names_its_variable_and_what_is_expected(tmp_path, name, value, said):

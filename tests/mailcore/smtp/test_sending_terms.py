@@ -118,6 +118,13 @@ def test_far_beyond_it_nothing_is_taken_any_more(alice, setting):
     assert QueueEntry.objects.count() == 15
 
 
+def test_one_large_message_of_somebody_with_a_low_limit_waits_for_somebody_to_look_at_it(alice, setting):
+    setting(send_limits="3/0")
+    assert send(alice, *many(50)).code == 250
+    assert set(QueueEntry.objects.values_list("state", flat=True)) == {"held"}
+    assert send(alice, FAR) == FAR_TOO_MUCH
+
+
 def test_mail_to_mailboxes_here_is_not_counted(alice, bob, setting):
     setting(send_limits="1/1")
     for _ in range(5):
