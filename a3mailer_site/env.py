@@ -150,6 +150,10 @@ class Env:
     # webhook is switched off.
     webhook_lifetime: int = 3 * 24 * 3600
 
+    # Hand on what an alias passes to another server with a sender of this server, which bounces come back to. Without
+    # that the next server may refuse it, because the sender's domain (SPF) does not know this one.
+    rewrite_forwarded: bool = True
+
     # To how many recipients elsewhere one user may send in an hour and in a day, as 1000/5000; 0 for no limit. What is
     # more is held, and the administrator is told. Unset: 1000/5000 with the profile production, else no limits.
     send_limits: str = ""

@@ -26,7 +26,16 @@ class DomainForm(forms.ModelForm):  # type: ignore[type-arg] # no subscript at r
 
     class Meta:
         model = Domain
-        fields = ["name", "enabled", "max_users", "max_quota", "send_limit_hour", "send_limit_day", "separator"]
+        fields = [
+            "name",
+            "enabled",
+            "max_users",
+            "max_quota",
+            "send_limit_hour",
+            "send_limit_day",
+            "track_bounces",
+            "separator",
+        ]
 
     def clean_name(self) -> str:
         """Bring the name into its one form."""

@@ -59,6 +59,14 @@ class Domain(Cached):
         default=0,
         help_text=_("Of all users together. Mail to more recipients elsewhere is held. 0: no limit."),
     )
+    track_bounces = models.BooleanField(
+        _("track bounces"),
+        default=False,
+        help_text=_(
+            "For newsletters: each recipient elsewhere gets a return path of his own, and addresses that bounce for "
+            "good or complain are written to no more (suppression list)."
+        ),
+    )
     separator = models.CharField(
         _("subaddress separator"),
         max_length=1,

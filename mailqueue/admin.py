@@ -22,7 +22,13 @@ from a3mailer_site.ids import to_text
 from a3mailer_site.paging import BoundedPaginator
 from a3mailer_site.trash import restorable_until
 from domains.names import to_ascii
-from mailqueue import destination_admin, interventions, purging, webhook_admin  # noqa: F401 - two register themselves
+from mailqueue import (  # noqa: F401 - three register themselves
+    destination_admin,
+    interventions,
+    purging,
+    suppression_admin,
+    webhook_admin,
+)
 from mailqueue.auditing import into_audit
 from mailqueue.interventions import Noted
 from mailqueue.models import MessageTrace, QueueEntry, QueuePurge, Route

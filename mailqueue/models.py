@@ -185,6 +185,7 @@ class QueueEntry(models.Model):
     trace_id = models.BigIntegerField()  # MessageTrace
     recipient = models.CharField(_("recipient"), max_length=320)
     destination = models.CharField(_("destination"), max_length=253)  # domain as A-labels, lower case
+    return_path = models.CharField(_("return path"), max_length=320, blank=True)  # empty: the message's sender
     orcpt = models.CharField(max_length=500, blank=True)  # RFC 3461 section 4.2, "type;address", decoded
     notify = models.CharField(max_length=30, blank=True)  # RFC 3461 section 4.1: NEVER or a list
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.QUEUED)
@@ -266,6 +267,33 @@ class QueueDestination(models.Model):
 
 
 OPEN_STATES = (QueueEntry.State.QUEUED, QueueEntry.State.HELD)
+
+
+class Suppression(models.Model):
+    """An address that a domain does not write to. See ``suppressions.py``."""
+
+    class Reason(models.TextChoices):
+        """Why."""
+
+        BOUNCE = "bounce", _("Bounced")
+        COMPLAINT = "complaint", _("Complained")
+        HAND = "hand", _("Entered by hand")
+
+    domain = models.CharField(_("domain"), max_length=253, help_text=_("The domain that sends."))  # A-labels
+    address = models.CharField(_("address"), max_length=320)  # canonical: ``suppressions.canonical``
+    reason = models.CharField(_("reason"), max_length=9, choices=Reason, default=Reason.HAND)
+    reply = models.CharField(_("because"), max_length=500, blank=True)
+    message = models.BigIntegerField(_("message"), null=True, blank=True, editable=False)  # the one that came back
+    at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("suppressed address")
+        verbose_name_plural = _("suppression list")
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["domain", "address"], name="suppression_once")]
+
+    def __str__(self) -> str:
+        return self.address
 
 
 class Route(models.Model):
@@ -494,6 +522,8 @@ class MessageEvent(models.Model):
         RETRIED = "retried", _("Retry asked for")
         PURGED = "purged", _("Put into the trash")
         RESTORED = "restored", _("Taken out of the trash")
+        RETURNED = "returned", _("Reported on")  # another server's report came back later
+        COMPLAINED = "complained", _("Complained about")  # a recipient has called it spam (RFC 5965)
         MAILBOX = "mailbox", _("Changed in the mailbox")  # read, moved, deleted
 
     id = models.BigAutoField(primary_key=True)

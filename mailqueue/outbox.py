@@ -160,7 +160,7 @@ def _body(row: WebhookDelivery, traces: Sequence[MessageTrace]) -> dict[str, Any
 
 
 # What is said besides, where the timeline knows it.
-_TOLD: Final = ("login", "peer", "protocol", "mailbox", "reply", "next_attempt_at", "feedback_type")
+_TOLD: Final = ("login", "peer", "protocol", "mailbox", "reply", "next_attempt_at", "feedback_type", "proved")
 
 
 def _facts(row: WebhookDelivery) -> dict[str, Any]:

@@ -102,6 +102,8 @@ def _delivered(event: MessageEvent, recipient: str) -> Step:
 
 def _queued(event: MessageEvent, recipient: str) -> Step:
     text = _("For %(destination)s.") % {"destination": event.detail.get("destination", "")}
+    if path := event.detail.get("return_path"):
+        text += " " + _("Bounces come back to %(address)s.") % {"address": path}
     if (at := parse_datetime(str(event.detail.get("release_at", "")))) is not None:
         text += " " + _("It goes at %(time)s, as was wished.") % {"time": when(at)}
     return Step(event.at, _("Put into the queue"), text, recipient=recipient)
@@ -169,6 +171,40 @@ def _released(event: MessageEvent, recipient: str) -> Step:
 
 def _retried(event: MessageEvent, recipient: str) -> Step:
     return Step(event.at, _("To be tried at once"), _by(event), recipient=recipient)
+
+
+_REPORTED: dict[str, tuple[Callable[[], str], Tone]] = {
+    "failed": (lambda: _("Came back: it could not be delivered"), "bad"),
+    "delayed": (lambda: _("Reported: it is delayed"), "wait"),
+    "delivered": (lambda: _("Reported: it has been delivered"), "good"),
+    "relayed": (lambda: _("Reported: it has been passed on"), "good"),
+    "expanded": (lambda: _("Reported: it has been passed on to several addresses"), "good"),
+}
+
+
+def _returned(event: MessageEvent, recipient: str) -> Step:
+    action = str(event.detail.get("action", ""))
+    title, tone = _REPORTED.get(action, (lambda: _("Something came back"), "plain"))
+    return Step(event.at, title(), _report(event), _reply(event.detail), recipient, tone)
+
+
+def _complained(event: MessageEvent, recipient: str) -> Step:
+    words = _("Reported as %(type)s.") % {"type": event.detail.get("feedback_type") or "–"}
+    return Step(event.at, _("A recipient has complained"), f"{words} {_report(event)}", recipient=recipient, tone="bad")
+
+
+def _report(event: MessageEvent) -> str:
+    """Say who reports it, and whether that can be believed."""
+    lines = [
+        _("By %(who)s, in message %(notice)s.")
+        % {
+            "who": event.detail.get("host") or _("another server"),
+            "notice": event.detail.get("notice", ""),
+        }
+    ]
+    if not event.detail.get("proved"):
+        lines.append(_("Nothing proves that the report is genuine."))
+    return " ".join(lines)
 
 
 def _purged(event: MessageEvent, recipient: str) -> Step:
@@ -240,5 +276,7 @@ _WORDS: dict[str, Callable[[MessageEvent, str], Step]] = {
     MessageEvent.Kind.RETRIED: _retried,
     MessageEvent.Kind.PURGED: _purged,
     MessageEvent.Kind.RESTORED: _restored,
+    MessageEvent.Kind.RETURNED: _returned,
+    MessageEvent.Kind.COMPLAINED: _complained,
     MessageEvent.Kind.MAILBOX: _mailbox,
 }

@@ -29,18 +29,21 @@ SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the beginning of all of them
 OVERLAP: Final = timedelta(hours=24)
 TEST_KIND: Final = "test"
 
-# Which event of the timeline is told as what; ``RECEIVED`` is told apart by its detail.
+# Which event of the timeline is told as what; ``RECEIVED`` and ``RETURNED`` are told apart by their details.
 _NAMES: Mapping[str, str] = {
     Kind.DELIVERED: Event.DELIVERED,
     Kind.SENT: Event.DELIVERED,
     Kind.DEFERRED: Event.DEFERRED,
     Kind.FAILED: Event.BOUNCED,
+    Kind.COMPLAINED: Event.COMPLAINED,
     TEST_KIND: Event.TEST,
 }
 
 
 def name_of(kind: str, detail: Mapping[str, Any]) -> str:
     """Return what an event of the timeline is told as; empty when nobody is told."""
+    if kind == Kind.RETURNED:
+        return Event.BOUNCED if detail.get("proved") and detail.get("action") == "failed" else ""
     if kind != Kind.RECEIVED:
         return _NAMES.get(kind, "")
     if "notice_about" in detail:

@@ -58,6 +58,7 @@ _COMMANDS = "Commands by protocol and name"
 _LOOKUPS = "Lookups in a cache by result"
 _LATENCY = "Time from acceptance to the mailbox, or to the next server"
 _TOLD = "Events told to webhooks, by what came of it"
+_REPORTS = "Recipients of earlier messages that a report is about"
 _LIMITED = "Messages beyond a sending limit, by what became of them"
 _CONNECTS = "Connections to other mail servers by result"
 
@@ -158,6 +159,8 @@ ROWS: tuple[Row, ...] = (
     _row("smtp.message.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="message"),
     _row("sending.held", "counter", "a3mailer_sending_limited_total", _LIMITED, outcome="held"),
     _row("sending.refused", "counter", "a3mailer_sending_limited_total", _LIMITED, outcome="refused"),
+    _row("reports.bounces", "counter", "a3mailer_reports_total", _REPORTS, what="bounce"),
+    _row("reports.complaints", "counter", "a3mailer_reports_total", _REPORTS, what="complaint"),
     # ... and out.
     _row("delivery.sent", "counter", "a3mailer_deliveries_total", _OUTCOMES, outcome="sent"),
     _row("delivery.deferred", "counter", "a3mailer_deliveries_total", _OUTCOMES, outcome="deferred"),

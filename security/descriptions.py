@@ -62,6 +62,7 @@ _THINGS: dict[str, Text] = {
     "apikey": gettext_lazy("API key"),
     "route": gettext_lazy("Route"),
     "webhook": gettext_lazy("Webhook"),
+    "suppression": gettext_lazy("Suppressed address"),
     "custom_metric": gettext_lazy("Metric"),
     "custommetric": gettext_lazy("Metric"),
     "queueentry": gettext_lazy("Queue entry"),

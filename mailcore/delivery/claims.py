@@ -362,13 +362,13 @@ def mend(now: datetime) -> int:
 
 
 def _jobs(ids: list[int], now: datetime, *, probe: bool = False) -> list[Job]:
-    """Group entries by message and nexthop, in the order of ``ids``."""
+    """Group entries by message, nexthop and return path, in the order of ``ids``."""
     turn = moment(now)
     rows = {row.id: row for row in QueueEntry.objects.filter(id__in=ids).select_related("message")}
     nexthops = _nexthops({row.destination for row in rows.values()})
-    groups: dict[tuple[int, Nexthop], list[QueueEntry]] = defaultdict(list)
+    groups: dict[tuple[int, Nexthop, str], list[QueueEntry]] = defaultdict(list)
     for row in (rows[number] for number in ids if number in rows):
-        groups[row.message_id, nexthops[row.destination]].append(row)
+        groups[row.message_id, nexthops[row.destination], row.return_path].append(row)
     return [
         Job(
             _mail(group[0]),
@@ -377,7 +377,7 @@ def _jobs(ids: list[int], now: datetime, *, probe: bool = False) -> list[Job]:
             ahead=group[start].turn > turn,
             probe=probe,
         )
-        for (_message, nexthop), group in groups.items()
+        for (_message, nexthop, _return_path), group in groups.items()
         for start in range(0, len(group), RECIPIENTS_AT_ONCE)
     ]
 
@@ -433,4 +433,5 @@ def _entry(row: QueueEntry) -> Entry:
         row.delay_notified_at is not None,
         row.crashes,
         row.turn,
+        row.return_path,
     )

@@ -40,6 +40,7 @@ class Entry:
     delay_notified: bool = False
     crashes: int = 0  # attempts that ended in an error of ours
     turn: int = 0  # whose turn comes first (``mailqueue/turns.py``)
+    return_path: str = ""  # the sender that it is handed on with; empty: that of the message
 
     @property
     def address(self) -> str:
@@ -68,7 +69,7 @@ class Nexthop:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Recipients of one message that go the same way, in one transaction."""
+    """Recipients of one message that go the same way, in one transaction, and with the same return path."""
 
     mail: Mail
     entries: tuple[Entry, ...]
@@ -92,7 +93,7 @@ class Job:
         mail = self.mail
         return Envelope(
             None,
-            mail.sender,
+            self.entries[0].return_path or mail.sender,
             tuple(Recipient(entry.address, entry.notify, entry.orcpt) for entry in self.entries),
             mail.size,
             "8BITMIME" if mail.eight_bit else "7BIT",

@@ -4,22 +4,24 @@ Only decides. The message goes into the mailbox in the transaction that ends the
 """
 
 from accounts.addresses import resolve
-from mailcore.delivery.jobs import Contact, Entry, Job, Result, own_outcome
-from mailcore.intake.routing import plan, refusal
+from mailcore.delivery.jobs import Contact, Entry, Job, Mail, Result, own_outcome
+from mailcore.intake.routing import plan, refusal, with_return_paths
 from mailcore.message.envelope import Recipient
 from mailcore.smtp.client import Verdict
 
 
 def deliver_here(job: Job) -> list[Result]:
     """Say for each entry what becomes of it on this server. Reads the database."""
-    return [_result(entry, job.mail.size) for entry in job.entries]
+    return [_result(entry, job.mail) for entry in job.entries]
 
 
-def _result(entry: Entry, size: int) -> Result:
+def _result(entry: Entry, mail: Mail) -> Result:
     contact = Contact("this server")
-    refused = refusal(resolve(entry.address), may_relay=True, size=size)
+    refused = refusal(resolve(entry.address), may_relay=True, size=mail.size)
     if refused is not None:
         verdict = Verdict.FAILED if refused.code >= 500 else Verdict.DEFERRED
         return Result(entry, own_outcome(verdict, refused.status, refused.text), contact)
-    here = plan([Recipient(entry.address, entry.notify, entry.orcpt)])
+    here = with_return_paths(
+        plan([Recipient(entry.address, entry.notify, entry.orcpt)]), mail.sender, trace=entry.trace_id
+    )
     return Result(entry, own_outcome(Verdict.SENT, "2.1.5", "delivered here"), contact, here)

@@ -8,7 +8,7 @@ recipient of a message has been settled the message leaves the queue, and its bo
 
 import errno
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,8 +27,17 @@ from mailcore.store.acts import delivered
 from mailcore.store.batch import Batch
 from mailcore.store.mailboxes import forget_inbox
 from mailcore.store.models import FOUND_IN_BODIES, Message
-from mailqueue import holds
-from mailqueue.models import OPEN_STATES, Attempt, Body, MessageEvent, MessageTrace, QueuedMessage, QueueEntry
+from mailqueue import holds, suppressions
+from mailqueue.models import (
+    OPEN_STATES,
+    Attempt,
+    Body,
+    MessageEvent,
+    MessageTrace,
+    QueuedMessage,
+    QueueEntry,
+    Suppression,
+)
 from mailqueue.standing import Standing
 from mailqueue.turns import moment
 from security.audit import record
@@ -58,6 +67,7 @@ class Decision:
     reply: str
     next_attempt_at: datetime | None = None
     crashed: bool = False
+    suppressed: str = ""  # the domain that does not write to the recipient any more
     late: bool = False  # the sender is told of the delay now, if that is wanted and possible; once
 
     @property
@@ -86,7 +96,7 @@ def settle(job: Job, results: Sequence[Result], now: datetime) -> Settlement:
     attempts = max((result.entry.attempts for result in results), default=0) + 1
     again_at = next_attempt(now, pause(attempts, current().retry_first, current().retry_longest), mail.expires_at)
     late = (now - mail.received_at).total_seconds() >= current().delay_notice_after
-    decisions = [_decide(mail, result, now, again_at, late=late) for result in results]
+    decisions = _with_suppressions(mail, [_decide(mail, result, now, again_at, late=late) for result in results])
     try:
         notices = tuple(_notices(mail, decisions, now))
     except Exception as error:
@@ -145,6 +155,19 @@ def _decide(mail: Mail, result: Result, now: datetime, again_at: datetime, *, la
     if now >= mail.expires_at:
         return Decision(result, State.FAILED, Status.FAILED, Kind.FAILED, f"given up, last reply: {outcome.words}")
     return Decision(result, *_LATER, outcome.words, again_at, late=late and not result.entry.delay_notified)
+
+
+def _with_suppressions(mail: Mail, decisions: list[Decision]) -> list[Decision]:
+    """Note which recipients are no mailboxes, for domains that want to know."""
+
+    def is_hard(decision: Decision) -> bool:
+        outcome = decision.result.outcome
+        return decision.state == State.FAILED and outcome.code is not None and suppressions.is_hard(outcome.status)
+
+    if not mail.sender or not any(map(is_hard, decisions)):
+        return decisions
+    domain = suppressions.tracks(mail.sender)
+    return [replace(decision, suppressed=domain) if is_hard(decision) else decision for decision in decisions]
 
 
 def _status_here(plan: Plan) -> str:
@@ -260,6 +283,9 @@ class _Writing:
         if result.here is None or not self._deliver_here(mail, entry, result.here):
             self._event(mail, decision.kind, _detail(decision), entry.trace_id)
         self._trace_rows.append((decision.status, entry.trace_id))
+        if decision.suppressed:
+            reason = Suppression.Reason.BOUNCE
+            suppressions.add(decision.suppressed, entry.recipient, reason, decision.reply, mail.id, self._batch.now)
         if decision.crashed and decision.state == State.HELD:
             self._audit_held(mail, entry, decision)
         if state is None:
@@ -334,6 +360,7 @@ class _Writing:
                     destination=relay.destination,
                     orcpt=relay.orcpt,
                     notify=",".join(sorted(relay.notify)),
+                    return_path=relay.return_path or entry.return_path,
                     next_attempt_at=self._batch.now,
                     turn=entry.turn,
                 )

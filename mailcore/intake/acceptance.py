@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from a3mailer_site.env import current
+from mailcore.intake.returned import Returned
 from mailcore.intake.routing import Delivery, Plan, Relay
 from mailcore.store.acts import delivered
 from mailcore.store.batch import Batch, OverQuotaError, Work
@@ -43,6 +44,7 @@ class Acceptance:
     hold: str = ""  # why its recipients elsewhere are held: a code of ``mailqueue/holds.py``
     counted: Sequence[tuple[str, int]] = ()  # whose sending it is counted as: kinds and numbers of ``SendingTally``
     mark: bytes | None = None  # what tells it from all others, for ``Submission``
+    returned: Sequence[Returned] = ()  # what it says of messages that were sent before
 
     @property
     def users(self) -> Collection[int]:
@@ -73,6 +75,8 @@ class Acceptance:
             self._queue(batch)
             for kind, number in self.counted:
                 batch.count_sending(kind, number, self.plan.elsewhere, held=bool(self.hold))
+        for came_back in self.returned:
+            came_back.write(batch, self.message)
         if self.mark is not None and self.submitter_id is not None:
             batch.add_object(Submission(user=self.submitter_id, mark=self.mark, message=self.message, at=batch.now))
         return self.message
@@ -131,7 +135,9 @@ class Acceptance:
         for relay in self.plan.relays:
             batch.add_entry(self._entry(batch, relay))
             self._trace(batch, relay.trace_id, relay.recipient, status)
-            batch.add_event(self.message, Kind.QUEUED, {"destination": relay.destination, **later}, relay.trace_id)
+            other = {"return_path": relay.return_path} if relay.return_path else {}
+            facts = {"destination": relay.destination, **other, **later}
+            batch.add_event(self.message, Kind.QUEUED, facts, relay.trace_id)
             if self.hold:
                 batch.add_event(self.message, Kind.HELD, {"reason": self.hold}, relay.trace_id)
 
@@ -143,6 +149,7 @@ class Acceptance:
             destination=relay.destination,
             orcpt=relay.orcpt,
             notify=",".join(sorted(relay.notify)),
+            return_path=relay.return_path,
             state=QueueEntry.State.HELD if self.hold else QueueEntry.State.QUEUED,
             hold_reason=self.hold,
             next_attempt_at=self.release_at or batch.now,

@@ -4,12 +4,13 @@ Whether an address is ours, and what it stands for, is said by ``accounts/addres
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from a3mailer_site.env import current
 from a3mailer_site.ids import new_id
-from accounts.addresses import LocalUser, Resolution, resolve, resolve_cached, resolve_many
+from accounts.addresses import LocalUser, Resolution, is_local_domain, resolve, resolve_cached, resolve_many
 from domains.names import to_ascii
+from mailcore.intake import return_path
 from mailcore.message.envelope import Recipient, Reply
 from mailcore.store.mailboxes import cached_inbox_id, inbox_id
 
@@ -43,6 +44,8 @@ class Relay:
     destination: str  # domain as A-labels, or an address literal in brackets
     orcpt: str = ""
     notify: frozenset[str] = frozenset()
+    alias: str = ""  # the address here that stands for it
+    return_path: str = ""  # the sender that it is handed on with; empty: that of the message
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def resolve_now(addresses: Iterable[str]) -> dict[str, Resolution] | None:
     found: dict[str, Resolution] = {}
     for address in addresses:
         resolution = resolve_cached(catch_all or address)
-        if resolution is None:
+        if resolution is None or return_path.read(address) is not None:
             return None
         found[address] = resolution
     return found
@@ -103,7 +106,9 @@ def resolve_all(addresses: Iterable[str]) -> dict[str, Resolution]:
     """Resolve with the database. With ``A3MAILER_CATCH_ALL`` every address leads to that mailbox."""
     if catch_all := current().catch_all:
         return dict.fromkeys(addresses, resolve(catch_all))
-    return resolve_many(addresses)
+    addresses = list(addresses)
+    bounces = {address: found for address in addresses if (found := return_path.resolved(address)) is not None}
+    return {**resolve_many([address for address in addresses if address not in bounces]), **bounces}
 
 
 def plan_now(recipients: Iterable[Recipient]) -> Plan | None:
@@ -148,7 +153,7 @@ def _build(recipients: Iterable[Recipient], resolutions: Mapping[str, Resolution
                 address = recipient.address if alone else user.address
                 deliveries[user.id] = Delivery(new_id(), address, user.id, inboxes[user.id], user.quota)
         for address in resolution.external:
-            _add_relay(relays, address, recipient)
+            _add_relay(relays, address, recipient, alias=recipient.address)
     return Plan(tuple(deliveries.values()), tuple(relays.values()), tuple(expansions), len(relays))
 
 
@@ -167,6 +172,34 @@ def plan_later(recipients: Iterable[Recipient], domain: str) -> Plan:
     return Plan((), tuple(relays.values()), (), elsewhere)
 
 
-def _add_relay(relays: dict[str, Relay], address: str, asked: Recipient) -> None:
+def _add_relay(relays: dict[str, Relay], address: str, asked: Recipient, alias: str = "") -> None:
     if address not in relays:
-        relays[address] = Relay(new_id(), address, destination_of(address), asked.orcpt, asked.notify)
+        relays[address] = Relay(new_id(), address, destination_of(address), asked.orcpt, asked.notify, alias)
+
+
+def with_return_paths(plan: Plan, sender: str, tracked: str = "", trace: int | None = None) -> Plan:
+    """Give recipients elsewhere return paths of our own: those of ``tracked``, a domain, or of what an alias passes on.
+
+    A bounce keeps its null sender. A sender that is ours needs no other for SPF. ``trace`` is the one that they all
+    belong to, else each has its own. May read the database.
+    """
+    if not sender or not plan.relays:
+        return plan
+    if tracked:
+        paths = dict.fromkeys(plan.relays, tracked)
+    elif current().rewrite_forwarded and not is_local_domain(sender.rpartition("@")[2]):
+        paths = {relay: _domain(relay.alias) for relay in plan.relays if relay.alias}
+    else:
+        return plan
+    relays = (
+        replace(relay, return_path=return_path.write(trace or relay.trace_id, paths[relay]))
+        if paths.get(relay)
+        else relay
+        for relay in plan.relays
+    )
+    return replace(plan, relays=tuple(relays))
+
+
+def _domain(alias: str) -> str:
+    name = alias.rpartition("@")[2]  # nothing before it in "postmaster"
+    return to_ascii(name) if "@" in alias else ""

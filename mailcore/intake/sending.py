@@ -19,7 +19,7 @@ from mailcore.intake.internal import accept_internal
 from mailcore.message.dates import format_date
 from mailcore.message.envelope import Reply
 from mailcore.message.writer import HeaderWriter
-from mailqueue import holds, sending
+from mailqueue import holds, sending, suppressions
 from mailqueue.sending import Excess, Limit
 from security.audit import record
 from security.models import AuditEntry
@@ -39,6 +39,7 @@ class Terms:
     undo_seconds: int = 0
     counted: tuple[tuple[str, int], ...] = ()  # as whose sending it counts
     excess: Excess | None = None  # a limit that it passes: it is held
+    tracked: str = ""  # the sender's domain, if that wants to know which addresses bounce
 
     @property
     def hold(self) -> str:
@@ -51,7 +52,7 @@ class Terms:
         return now + timedelta(seconds=wanted - now.timestamp()) if wanted > now.timestamp() else None
 
 
-def terms(account: int, elsewhere: int, now: datetime) -> Terms | Reply:
+def terms(account: int, sender: str, elsewhere: int, now: datetime) -> Terms | Reply:
     """Return the terms for a message to so many recipients elsewhere, or a refusal. Reads the database."""
     user = User.objects.filter(pk=account).select_related("domain").first()
     if user is None:
@@ -72,7 +73,8 @@ def terms(account: int, elsewhere: int, now: datetime) -> Terms | Reply:
         figures.count("sending.refused")
         return FAR_TOO_MUCH
     counted = tuple((limit.kind, limit.number) for limit in limits) if elsewhere else ()
-    return Terms(user.undo_seconds, counted, excess)
+    tracked = suppressions.tracks(sender) if elsewhere else ""
+    return Terms(user.undo_seconds, counted, excess, tracked)
 
 
 def alarm(account: int, message: int, excess: Excess, now: datetime) -> Acceptance | None:

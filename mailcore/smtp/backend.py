@@ -2,9 +2,10 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -15,9 +16,11 @@ from a3mailer_site.figures import figures
 from a3mailer_site.ids import new_id, to_text
 from accounts.addresses import may_send_as
 from mailcore.dialogue import NoSpaceError, Question
+from mailcore.intake import return_path
 from mailcore.intake.acceptance import Acceptance, Direction, Together
 from mailcore.intake.login import verify_password
 from mailcore.intake.once import fingerprint, once
+from mailcore.intake.returned import Returned, find_returned, may_be_report
 from mailcore.intake.routing import (
     BAD_DESTINATION,
     MAILBOX_FULL,
@@ -29,6 +32,7 @@ from mailcore.intake.routing import (
     refusal,
     resolve_all,
     resolve_now,
+    with_return_paths,
 )
 from mailcore.intake.sending import Terms, alarm
 from mailcore.intake.sending import terms as terms_of
@@ -43,7 +47,8 @@ from mailcore.smtp.replies import TOO_FAR_AHEAD
 from mailcore.store.batch import GoneError, OverQuotaError
 from mailcore.store.prepared import INLINE_LIMIT, Prepared, prepare
 from mailcore.store.spool import Spool
-from mailqueue.models import Submission
+from mailqueue import suppressions
+from mailqueue.models import Submission, Suppression
 from mailqueue.sending import Excess
 
 log = structlog.get_logger("mailcore.smtp.backend")
@@ -53,6 +58,7 @@ NOT_YOURS = Reply(553, "5.7.1", "This address does not belong to your login")
 FROM_NOT_YOURS = Reply(550, "5.7.1", "The From field names an address that does not belong to your login")
 FROM_MISSING = Reply(550, "5.6.0", "The message needs exactly one From field (RFC 5322 section 3.6)")
 HEADER_TOO_LARGE = Reply(550, "5.6.0", "The header of the message is too large")
+ONLY_BOUNCES = Reply(550, "5.7.1", "This address is for bounces only")
 LOOP = Reply(554, "5.4.6", f"More than {HOP_LIMIT} Received fields: this message goes in circles")
 _QUEUED_AS = "Ok: queued as "
 VANISHED = Reply(451, "4.3.0", "A recipient has just been changed here, try again")
@@ -111,9 +117,16 @@ async def check_recipients(question: CheckRecipients, doors: Any) -> Sequence[Re
     found = resolve_now(addresses)
     if found is None:
         found = await doors.database(resolve_all, addresses)
-    may_relay = bool(question.envelope.client and question.envelope.client.login)
+    envelope = question.envelope
+    may_relay = bool(envelope.client and envelope.client.login)
+    suppressed: Mapping[str, Suppression] = {}
+    if may_relay and envelope.sender:
+        suppressed = await doors.database(suppressions.find, envelope.sender, addresses)
     verdicts = [
-        refusal(found[address], may_relay=may_relay, size=question.envelope.size) or _destination_problem(address)
+        refusal(found[address], may_relay=may_relay, size=envelope.size)
+        or _destination_problem(address)
+        or _return_path_problem(envelope, address)
+        or _suppression_problem(suppressed.get(address))
         for address in addresses
     ]
     for verdict in verdicts:
@@ -130,6 +143,18 @@ def _destination_problem(address: str) -> Reply | None:
     except ValueError:
         return BAD_DESTINATION
     return None
+
+
+def _return_path_problem(envelope: Envelope, address: str) -> Reply | None:
+    """Only bounces come back: anybody who has seen a message knows its return path."""
+    return ONLY_BOUNCES if envelope.sender and return_path.read(address) is not None else None
+
+
+def _suppression_problem(row: Suppression | None) -> Reply | None:
+    if row is None:
+        return None
+    why = {"bounce": "it has bounced", "complaint": "its owner has complained"}.get(row.reason, "it was entered")
+    return Reply(550, "5.7.1", f"Address is on the suppression list of your domain: {why} on {row.at:%Y-%m-%d}")
 
 
 async def accept_message(question: AcceptMessage, doors: Any) -> Reply:
@@ -181,22 +206,19 @@ async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None 
     if where is None:
         where = await doors.database(plan, envelope.recipients)
     message, account = new_id(), _login(envelope)
-    terms, release_at = Terms(), None
-    if account is not None:
-        now = timezone.now()
-        found = await doors.database(terms_of, account, where.elsewhere, now)
-        if isinstance(found, Reply):
-            return found
-        terms, release_at = found, found.release_at(envelope.hold_for, envelope.hold_until, now)
-        if release_at is not None:
-            domain = envelope.sender.rpartition("@")[2] or current().host_name
-            where = await doors.database(plan_later, envelope.recipients, domain)
+    agreed = await _agree(envelope, where, doors)
+    if isinstance(agreed, Reply):
+        return agreed
+    terms, release_at, where = agreed
     if body.size <= INLINE_LIMIT and body.in_memory and account is None:
         ready = _make_ready(envelope, body, where, message)
     else:
         ready = await doors.database(_make_ready, envelope, body, where, message)
     if isinstance(ready, Reply):
         return ready
+    returned: Sequence[Returned] = ()
+    if account is None and may_be_report(envelope, ready):
+        returned = await doors.database(_find_returned, envelope, body)
     acceptance = Acceptance(
         message=message,
         prepared=ready,
@@ -214,6 +236,7 @@ async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None 
         hold=terms.hold,
         counted=terms.counted,
         mark=mark,
+        returned=returned,
     )
     notice = None
     if envelope.sender and any("SUCCESS" in recipient.notify for recipient in envelope.recipients):
@@ -228,6 +251,23 @@ async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None 
     if account is not None and terms.excess is not None:
         await _raise_alarm(account, message, terms.excess, doors)
     return _queued(message)
+
+
+async def _agree(envelope: Envelope, where: Plan, doors: Any) -> tuple[Terms, datetime | None, Plan] | Reply:
+    """Return on which terms the message is taken, before when nobody gets it, and where it goes then."""
+    account, terms, release_at = _login(envelope), Terms(), None
+    if account is not None:
+        now = timezone.now()
+        found = await doors.database(terms_of, account, envelope.sender, where.elsewhere, now)
+        if isinstance(found, Reply):
+            return found
+        terms, release_at = found, found.release_at(envelope.hold_for, envelope.hold_until, now)
+        if release_at is not None:
+            domain = envelope.sender.rpartition("@")[2] or current().host_name
+            where = await doors.database(plan_later, envelope.recipients, domain)
+    if where.relays and (account is None or terms.tracked):
+        where = await doors.database(with_return_paths, where, envelope.sender, terms.tracked)
+    return terms, release_at, where
 
 
 def _queued(message: int, suffix: str = "") -> Reply:
@@ -289,6 +329,10 @@ def _count(envelope: Envelope, where: Plan, size: int, seconds: float) -> None:
 
 def _login(envelope: Envelope) -> int | None:
     return envelope.client.login.account_id if envelope.client and envelope.client.login else None
+
+
+def _find_returned(envelope: Envelope, body: Spool) -> Sequence[Returned]:
+    return find_returned(envelope, body.read())
 
 
 def _make_ready(envelope: Envelope, body: Spool, where: Plan, message: int) -> Prepared | Reply:

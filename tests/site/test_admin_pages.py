@@ -23,6 +23,7 @@ from mailqueue.models import (
     QueueEntry,
     QueuePurge,
     Route,
+    Suppression,
     Webhook,
     WebhookDelivery,
 )
@@ -58,6 +59,7 @@ OURS = [
     QueueEntry,
     QueuePurge,
     Route,
+    Suppression,
     Tally,
     User,
     Webhook,
@@ -91,6 +93,7 @@ def three(make_user, domain, root):
         AliasTarget.objects.create(alias=row, address="x@example.org")
         ApiKey.issue(NASTY, ["read"])
         Route.objects.create(domain=f"r{n}.example", host="relay.example")
+        Suppression.objects.create(domain="example.com", address=f"{NASTY}{n}@far.test", reason="bounce", message=n)
         QueueDestination.objects.create(name=f"q{n}.example", failures=n, last_reply=NASTY, paused=n == 2, reason=NASTY)
         hook = Webhook.objects.create(url=f"https://{n}.example/{NASTY}", events=["bounced"], last_error=NASTY)
         WebhookDelivery.objects.create(webhook=hook, message=0, at=now, kind="failed", last_error=NASTY)
