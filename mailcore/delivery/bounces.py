@@ -13,7 +13,8 @@ from a3mailer_site.ids import new_id, to_text
 from mailcore.delivery.jobs import Entry, Mail, Result
 from mailcore.intake.acceptance import Acceptance
 from mailcore.intake.internal import accept_internal
-from mailcore.message.dsn import Action, Notification, RecipientReport, build
+from mailcore.message.dsn import Notification, RecipientReport, build
+from mailcore.message.dsn_actions import Action
 from mailqueue.bodies import open_body
 from mailqueue.models import MessageEvent
 
@@ -63,6 +64,7 @@ def make_notice(mail: Mail, results: Sequence[tuple[Result, Action]], now: datet
         envelope_id=mail.envid,
         arrived_at=int(mail.received_at.timestamp()),
         utf8=mail.smtputf8,
+        language=current().language,
     )
     acceptance = accept_internal(
         mail.sender,

@@ -21,7 +21,7 @@ from mailcore.delivery.backoff import next_attempt, pause
 from mailcore.delivery.bounces import Notice, make_notice
 from mailcore.delivery.jobs import Entry, Job, Mail, Result, own_outcome
 from mailcore.intake.routing import Plan
-from mailcore.message.dsn import Action
+from mailcore.message.dsn_actions import Action
 from mailcore.smtp.client import Verdict
 from mailcore.store.acts import delivered
 from mailcore.store.batch import Batch

@@ -14,7 +14,8 @@ from accounts.addresses import resolve
 from mailcore.intake.acceptance import Acceptance
 from mailcore.intake.internal import accept_internal
 from mailcore.intake.routing import Plan
-from mailcore.message.dsn import Action, Notification, RecipientReport, build
+from mailcore.message.dsn import Notification, RecipientReport, build
+from mailcore.message.dsn_actions import Action
 from mailcore.message.envelope import Envelope
 from mailcore.store.prepared import Prepared
 
@@ -49,6 +50,7 @@ def success_notice(envelope: Envelope, plan: Plan, message: int, ready: Prepared
         envelope_id=envelope.envid,
         arrived_at=now,
         utf8=envelope.smtputf8,
+        language=current().language,
     )
     return accept_internal(
         envelope.sender,

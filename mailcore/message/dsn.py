@@ -9,10 +9,11 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from mailcore.message.dates import format_date
+from mailcore.message.dsn_actions import Action
+from mailcore.message.dsn_words import Words, in_language
 from mailcore.message.headers import header_end
 from mailcore.message.writer import HeaderWriter, printable
 
@@ -21,16 +22,6 @@ _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _NOT_QCHAR: Final = re.compile(r"[^\x21-\x2a\x2c-\x3c\x3e-\x5b\x5d-\x7e]")
 _ESCAPED: Final = "\\x"
 _DIAGNOSTIC_LIMIT: Final = 800
-
-
-class Action(StrEnum):
-    """What became of the message for one recipient (RFC 3464 section 2.3.3)."""
-
-    FAILED = "failed"
-    DELAYED = "delayed"
-    DELIVERED = "delivered"
-    RELAYED = "relayed"
-    EXPANDED = "expanded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,30 +54,13 @@ class Notification:
     return_full: bool = False  # RET=FULL: give back the message, not only its header
     envelope_id: str = ""  # ENVID decoded
     arrived_at: int | None = None
+    language: str = "en"  # what people read; one that is not there is English
     utf8: bool = False  # the message came with SMTPUTF8, so its sender can read such mail
 
     @property
     def smtputf8(self) -> bool:
         """Whether the report can only be sent with SMTPUTF8 (RFC 6531)."""
         return not self.recipient.isascii() or (self.utf8 and not all(r.address.isascii() for r in self.reports))
-
-
-_SUBJECTS: Final = {
-    Action.FAILED: "Undelivered mail: your message could not be delivered",
-    Action.DELAYED: "Delayed mail: your message has not been delivered yet",
-    Action.DELIVERED: "Delivered mail: your message has arrived",
-    Action.RELAYED: "Relayed mail: your message was passed on",
-    Action.EXPANDED: "Delivered mail: your message was passed on to several addresses",
-}
-_EXPLANATIONS: Final = {
-    Action.FAILED: "Your message could not be delivered to the following recipients.\nIt will not be tried again.",
-    Action.DELAYED: "Your message has not been delivered to the following recipients yet.\n"
-    "You do not need to send it again: it is still being tried.",
-    Action.DELIVERED: "Your message was delivered to the following recipients.",
-    Action.RELAYED: "Your message was passed on to a mail server that does not confirm\n"
-    "delivery, for the following recipients. No further report will come.",
-    Action.EXPANDED: "Your message was delivered to the following addresses, which pass\nit on to several others.",
-}
 
 
 def build(notification: Notification) -> bytes:
@@ -96,17 +70,18 @@ def build(notification: Notification) -> bytes:
     are made harmless instead.
     """
     utf8 = notification.smtputf8
+    words = in_language(notification.language)[0]
     parts = [_explanation(notification), _status(notification), _returned(notification)]
     boundary = _boundary(notification, parts)
     kind = "global-delivery-status" if utf8 else "delivery-status"
     gravest = min((report.action for report in notification.reports), key=list(Action).index, default=Action.FAILED)
     header = (
         HeaderWriter(utf8=utf8)
-        .mailbox("From", notification.sender, "Mail Delivery System")
+        .mailbox("From", notification.sender, words.sender)
         .mailbox("To", notification.recipient)
         .structured("Date", format_date(notification.at, notification.offset))
         .structured("Message-ID", notification.message_id)
-        .text("Subject", _SUBJECTS[gravest])
+        .text("Subject", words.subjects[gravest])
         .structured("Auto-Submitted", "auto-replied")
         .structured("MIME-Version", "1.0")
         .structured("Content-Type", f'multipart/report; report-type={kind}; boundary="{boundary}"')
@@ -135,29 +110,40 @@ def _part(content_type: str, description: str, content: bytes, encoding: str = "
 
 
 def _explanation(notification: Notification) -> bytes:
-    """Write the part for people."""
-    lines = [f"This is the mail server {notification.reporting_mta}."]
-    for action, words in _EXPLANATIONS.items():
-        reports = [report for report in notification.reports if report.action is action]
-        if reports:
-            lines += ["", *words.split("\n")]
-        for report in reports:
-            lines += ["", f"  <{printable(report.address)}>", *_reason(report)]
-            if report.retry_until is not None:
-                lines.append(f"    It will be tried until {format_date(report.retry_until, notification.offset)}.")
-    what = "The message" if notification.return_full else "The header of your message"
-    lines += ["", "Details for mail administrators are in the second part of this report.", f"{what} follows.", ""]
-    text = "\n".join(lines)
+    """Write the part for people, in each language one after the other."""
+    text = "\n\n".join(_in_words(notification, words) for words in in_language(notification.language)) + "\n"
     charset = "us-ascii" if text.isascii() else "utf-8"
     content, encoding = _encoded_text(text.encode(), eight_bit=notification.smtputf8)
     return _part(f"text/plain; charset={charset}", "Notification", content, encoding)
 
 
-def _reason(report: RecipientReport) -> list[str]:
+def _in_words(notification: Notification, words: Words) -> str:
+    lines = [words.this_is.format(host=notification.reporting_mta)]
+    for action, explanation in words.explanations.items():
+        reports = [report for report in notification.reports if report.action is action]
+        if reports:
+            lines += ["", *explanation.split("\n")]
+        for report in reports:
+            lines += ["", f"  <{printable(report.address)}>", *_reason(report, words)]
+            if report.retry_until is not None:
+                lines.append("    " + words.until.format(time=format_date(report.retry_until, notification.offset)))
+    what = words.whole if notification.return_full else words.header
+    return "\n".join([*lines, "", words.details, what])
+
+
+def _reason(report: RecipientReport, words: Words) -> list[str]:
+    """Say why: in plain words, and in those of the other server."""
     said = _one_line(report.diagnostic)
-    if not said:
-        return [f"    Status: {printable(report.status)}"] if report.action is Action.FAILED else []
-    return [f"    {printable(report.remote_mta)} said:", f"    {said}"] if report.remote_mta else [f"    {said}"]
+    lines = []
+    if report.action in {Action.FAILED, Action.DELAYED} and (plain := words.reason(report.status)):
+        lines.append(f"    {plain}")
+    if said and report.remote_mta:
+        lines += ["    " + words.said.format(host=printable(report.remote_mta)), f"    {said}"]
+    elif said:
+        lines.append(f"    {said}")
+    elif report.action is Action.FAILED:
+        lines.append("    " + words.status.format(status=printable(report.status)))
+    return lines
 
 
 def _one_line(diagnostic: str) -> str:

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailcore.message.dsn import Action, Notification, RecipientReport, build
+from mailcore.message.dsn import Notification, RecipientReport, build
+from mailcore.message.dsn_actions import Action
+from mailcore.message.dsn_words import LANGUAGES
 from mailcore.message.structure import scan, walk
 
 ORIGINAL = b"From: alice@example.com\r\nSubject: hello\r\n\r\nthe body\r\n"
@@ -72,9 +74,10 @@ def test_a_failure_is_told_to_people_and_to_programs():
     assert message["to"] == "alice@example.com"
     text, status, returned = message.iter_parts()
     assert "could not be delivered" in text.get_content()
-    assert "<bob@example.net>\n    mx.example.net said:\n    550 5.1.1 No such user" in text.get_content().replace(
-        "\r", ""
-    )
+    assert (
+        "<bob@example.net>\n    There is no such mailbox. Look for a mistake in the address.\n"
+        "    mx.example.net said:\n    550 5.1.1 No such user"
+    ) in text.get_content().replace("\r", "")
     about, bob = status.get_payload()
     assert dict(about.items()) == {
         "Original-Envelope-Id": "QQ314159",
@@ -101,6 +104,37 @@ def test_each_action_has_its_own_words(action):
     assert message not in others
     assert f"\r\nAction: {action.value}\r\n".encode() in message
     assert (b"Will-Retry-Until: Wed, 15 Nov 2023 12:06:40 +0000" in message) is (action is Action.DELAYED)
+
+
+def test_in_chinese_with_english_below():
+    message = parse(build(notification(report(diagnostic="550 5.1.1 No"), language="zh-hans")))
+    assert message["subject"] == "退信：您的邮件未能送达"
+    assert message["from"] == "邮件投递系统 <MAILER-DAEMON@mx.example.com>"
+    text = next(message.iter_parts()).get_content()
+    assert "该邮箱不存在" in text
+    assert text.index("您的邮件未能送达") < text.index("Your message could not be delivered")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("5.1.1", "no such mailbox"),
+        ("4.2.2", "is full"),
+        ("5.7.1", "by its rules"),
+        ("5.7.30", "cannot prove"),
+        ("5.0.0", "Status: 5.0.0"),
+        ("nonsense", "Status: nonsense"),
+    ],
+)
+def test_why_is_said_in_plain_words(status, words):
+    assert words in next(parse(build(notification(report(status=status)))).iter_parts()).get_content()
+
+
+def test_every_language_has_every_word():
+    first, *others = LANGUAGES["zh-hans"]
+    for words in others:
+        for name in ("subjects", "explanations", "reasons"):
+            assert getattr(words, name).keys() == getattr(first, name).keys()
 
 
 def test_the_worst_gives_the_subject():
