@@ -33,6 +33,7 @@ class Meeting:
             "example.test": self.server.ports["smtp"],
             "verified.test": f"verified:{self.server.ports['smtp']}",
             "cut.test": self.inwards.port,
+            "letters.test": self.server.ports["smtp"],
         }
         self.peer = stack.enter_context(PEERS[kind](f"{kind}.test", relay))
         self.outwards = stack.enter_context(Between(self.peer.port))
@@ -395,3 +396,40 @@ def all_is_there(arrived, contents):
     for what, copies in arrived.items():
         assert len(copies) == 1 or (what == LOSE_REPLY and len(copies) == 2), (what, len(copies))
         assert all(copy.endswith(contents[what]) for copy in copies), what
+
+
+# -- What comes back ---------------------------------------------------------------------------------------------------
+
+TRACKED = """
+from domains.models import Domain
+Domain.objects.filter(name="letters.test").update(track_bounces=True)
+"""
+RETURNED = """
+import json
+from a3mailer_site.ids import from_text
+from mailqueue.models import MessageEvent, Suppression
+found = MessageEvent.objects.filter(message=from_text({queue_id!r}), kind="returned").values_list("detail", flat=True)
+print(json.dumps([list(found), list(Suppression.objects.values_list("domain", "address", "reason"))]))
+"""
+
+
+def test_what_a_real_server_sends_back_later_is_known_by_its_return_path(meetings, strangers):
+    meeting = meetings("postfix")
+    server = meeting.server
+    server.manage("adddomain", "letters.test")
+    server.manage("shell", "--no-imports", "-c", ADD_PEOPLE, stdin=json.dumps([PASSWORD, ["news@letters.test"]]))
+    server.manage("shell", "--no-imports", "-c", TRACKED)
+    news = Person(server, "news@letters.test")
+    recipient = f"moved@{meeting.peer.domain}"
+    queue_id = meeting.submit(news, recipient, letter(news.address, recipient, b"hello"))
+    meeting.internet.until_tried(queue_id, "sent")
+    (notice,) = news.wait_for()
+    assert b"Return-Path: <>" in notice
+    told = server.manage("shell", "--no-imports", "-c", RETURNED.format(queue_id=queue_id))
+    (detail,), suppressed = json.loads(told.splitlines()[-1])
+    assert (detail["proved"], detail["action"], detail["enhanced"]) == (True, "failed", "5.1.1")
+    assert detail["host"] == f"mx.{meeting.peer.domain}"
+    assert suppressed == [["letters.test", recipient, "bounce"]]
+    with news.submission() as smtp:
+        assert smtp.envelope(news.address).startswith(b"250")
+        assert smtp.say(b"RCPT TO:<%s>" % recipient.encode()).startswith(b"550 5.7.1 ")

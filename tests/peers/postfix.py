@@ -3,7 +3,7 @@
 ``relay`` says to which port of this machine a domain's mail goes; with ``lmtp:`` before the port it goes there by LMTP,
 with ``verified:`` only with TLS and a certificate for localhost by the authority of the tests (``certificates.ROOT``).
 Whoever connects to ``broken[kind]`` is shown a certificate that is not valid. ``grey0@…`` and so on are told 451,
-``closing0@…`` 421, until ``open_door`` was called for them.
+``closing0@…`` 421, until ``open_door`` was called for them. Mail for ``moved@…`` is taken, and comes back.
 
     with Postfix("postfix.test", relay={"example.test": 2525}) as postfix:
         carol = postfix.new_user()
@@ -92,6 +92,7 @@ lmtp_tls_security_level = may
 virtual_mailbox_domains = {domains}
 virtual_mailbox_base = {dir}/mail
 virtual_mailbox_maps = texthash:{dir}/mailboxes
+virtual_alias_maps = texthash:{dir}/aliases
 virtual_transport = virtual
 virtual_uid_maps = static:{owner}
 virtual_gid_maps = static:{owner}
@@ -186,6 +187,7 @@ class Postfix:
             "passwords": f"{LOGIN}:{{PLAIN}}{SECRET}\n",
             "transport": "".join(f"{name} {_transport(str(port))}\n" for name, port in relay.items()),
             "mailboxes": "".join(f"{user}@{name} {user}/\n" for name in self.domains for user in self._names()),
+            "aliases": f"moved@{self.domain} nobody-there@{self.domain}\n",
             "tls": "".join(
                 f"[localhost]:{port[9:]} secure match=localhost\n"
                 for port in map(str, relay.values())
