@@ -10,9 +10,9 @@ import threading
 import time
 
 _EPOCH = 1_704_067_200_000_000  # 2024-01-01T00:00:00Z in microseconds
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing to mistake for something else
-_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # ten bits at a time: every mail needs it
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing to mistake for something else
+_VALUES = {letter: value for value, letter in enumerate(ALPHABET)}
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]  # ten bits at a time: every mail needs it
 _TEXT_LENGTH = 13
 
 _process = secrets.randbits(13)
@@ -41,7 +41,7 @@ def made_at(number: int) -> float:
 def to_text(number: int) -> str:
     """Write an id as 13 letters and digits, the form of queue ids in logs and replies."""
     return (
-        _ALPHABET[number >> 60]
+        ALPHABET[number >> 60]
         + _PAIRS[number >> 50 & 1023]
         + _PAIRS[number >> 40 & 1023]
         + _PAIRS[number >> 30 & 1023]
