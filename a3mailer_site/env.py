@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -52,6 +52,10 @@ _SEND_LIMITS = {"development": "0/0", "production": "1000/5000"}
 
 
 _MOST_DAYS_AHEAD = 3650
+
+# How much of something one host may do, and one network.
+Allowance: TypeAlias = tuple[int, int]
+ALLOWANCES = ("inbound_connections", "inbound_messages", "inbound_recipients", "inbound_errors")
 
 
 class SettingError(ValueError):
@@ -170,6 +174,16 @@ class Env:
     # The most recipients in one message.
     recipient_limit: int = 1000
 
+    # What hosts elsewhere may do on the SMTP port: each of them, and all of one network (of the size block_prefix_v4 or
+    # block_prefix_v6) together, as 50/200; 0 for no limit. Connections at once; and in inbound_window seconds messages,
+    # recipients, and errors (wrong commands and refused recipients). What is more is put off with a temporary refusal.
+    # Never for clients on this machine or on the allow-list.
+    inbound_connections: str = "50/200"
+    inbound_messages: str = "1000/10000"
+    inbound_recipients: str = "5000/50000"
+    inbound_errors: str = "100/1000"
+    inbound_window: int = 600
+
     # Seconds before the greeting on the SMTP port. Whoever speaks in them is refused: programs that send junk often do.
     # Never for clients on this machine or on the allow-list. 0: greet at once; 2 to 5 keep many out.
     greet_delay: int = 0
@@ -253,6 +267,10 @@ class Env:
         for name in DEVELOPMENT_LISTEN:
             self.listen(name)
         _ = self.sending_limits
+        for name in ALLOWANCES:
+            self.allowance(name)
+        if self.inbound_window < 1:
+            raise SettingError("A3MAILER_INBOUND_WINDOW is 0; it must be at least 1")
         _check_networks("A3MAILER_METRICS_ALLOW", "" if self.metrics_allow == "off" else self.metrics_allow)
         if self.future_release_days > _MOST_DAYS_AHEAD:
             raise SettingError(f"A3MAILER_FUTURE_RELEASE_DAYS is {self.future_release_days}; it must be at most 3650")
@@ -272,12 +290,11 @@ class Env:
     @property
     def sending_limits(self) -> tuple[int, int]:
         """Recipients an hour and a day that one user may send to; 0: no limit."""
-        hour, slash, day = (self.send_limits or _SEND_LIMITS[self.profile]).partition("/")
-        if not slash or not hour.isdecimal() or not day.isdecimal():
-            raise SettingError(
-                f"A3MAILER_SEND_LIMITS is {self.send_limits!r}; it must be two numbers such as 1000/5000"
-            )
-        return int(hour), int(day)
+        return _two_numbers("A3MAILER_SEND_LIMITS", self.send_limits or _SEND_LIMITS[self.profile])
+
+    def allowance(self, name: str) -> Allowance:
+        """Return what one host and what one network may do, of those named in ``ALLOWANCES``; 0: no limit."""
+        return _two_numbers(f"A3MAILER_{name.upper()}", getattr(self, name))
 
     def listen(self, name: str) -> list[tuple[str, int]]:
         """Return the addresses for the listener ``name`` ("smtp", "imaps", …); none when it is switched off."""
@@ -298,6 +315,14 @@ class Env:
     def plaintext_allowed(self, address: str) -> bool:
         """Say whether a client at this IP address may send its password without TLS."""
         return self.plaintext_auth == "loopback" and ipaddress.ip_address(address).is_loopback
+
+
+@lru_cache(maxsize=64)
+def _two_numbers(variable: str, text: str) -> tuple[int, int]:
+    first, slash, second = text.partition("/")
+    if not slash or not first.isdecimal() or not second.isdecimal():
+        raise SettingError(f"{variable} is {text!r}; it must be two numbers such as 1000/5000")
+    return int(first), int(second)
 
 
 def _check_networks(variable: str, text: str) -> None:

@@ -5,7 +5,6 @@ order things end.
 """
 
 import contextlib
-import ipaddress
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -37,6 +36,7 @@ from mailcore.pop3.session import Pop3Session
 from mailcore.smtp import backend as smtp_backend
 from mailcore.smtp.session import Policy as SmtpPolicy
 from mailcore.smtp.session import SmtpSession
+from mailcore.smtp.strangers import is_exempt
 from mailcore.store import commit
 from mailcore.store.eyes import Eyes
 from mailcore.store.notices import doorbells
@@ -58,12 +58,14 @@ TOO_MANY_POP3 = b"-ERR [SYS/TEMP] Too many connections, try again later\r\n"
 def smtp_session(peer: Peer, *, submission: bool = False, lmtp: bool = False) -> Session:
     """Begin an SMTP conversation by the rules that are in force now."""
     env = current()
+    stranger = not (submission or lmtp or is_exempt(peer.address))
     longest_hold = timedelta(days=env.future_release_days if submission else 0)
     policy = SmtpPolicy(
         hostname=env.host_name,
         submission=submission,
         lmtp=lmtp,
-        greet_delay=0.0 if submission or lmtp or is_exempt(peer.address) else float(env.greet_delay),
+        stranger=stranger,
+        greet_delay=float(env.greet_delay) if stranger else 0.0,
         tls_available=True,
         plaintext_auth_ok=env.plaintext_allowed(peer.address),
         message_limit=env.message_limit,
@@ -72,11 +74,6 @@ def smtp_session(peer: Peer, *, submission: bool = False, lmtp: bool = False) ->
         latest_hold=f"{datetime.now(UTC) + longest_hold:%Y-%m-%dT%H:%M:%SZ}" if longest_hold else "",
     )
     return SmtpSession(policy, peer, Spool)
-
-
-def is_exempt(address: str) -> bool:
-    """Say whether somebody at this address is let in at once: from this machine, or on the allow-list."""
-    return ipaddress.ip_address(address).is_loopback or blocklist.guard.allows(address)
 
 
 def imap_session(peer: Peer) -> Session:

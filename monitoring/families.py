@@ -52,6 +52,7 @@ _HTTP_REQUESTS = "Total HTTP requests"
 _TURNED_AWAY = "Requests turned away before they were looked at"
 _BYTES = "Bytes of connections that have ended, by direction"
 _REFUSED = "What SMTP refused after the greeting, by enhanced status code"
+_PUT_OFF = "What limits on strangers put off, by what it was and whose limit it was"
 _OUTCOMES = "Recipients of queued mail by the outcome of an attempt"
 _LOGINS = "Logins by protocol and result"
 _COMMANDS = "Commands by protocol and name"
@@ -157,6 +158,7 @@ ROWS: tuple[Row, ...] = (
     _row("smtp.sender.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="sender"),
     _row("smtp.recipient.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="recipient"),
     _row("smtp.message.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="message"),
+    _row("smtp.limited.{what}.{whose}", "counter", "a3mailer_strangers_limited_total", _PUT_OFF),
     _row("sending.held", "counter", "a3mailer_sending_limited_total", _LIMITED, outcome="held"),
     _row("sending.refused", "counter", "a3mailer_sending_limited_total", _LIMITED, outcome="refused"),
     _row("reports.bounces", "counter", "a3mailer_reports_total", _REPORTS, what="bounce"),

@@ -37,6 +37,7 @@ class Client:
     helo: str = ""  # what it called itself; believed by nobody
     protocol: str = "SMTP"  # or ESMTP, LMTP: by how it said hello; HTTP over the API
     login: Login | None = None
+    stranger: bool = False  # from outside, on the port for mail from outside: what it does is counted and limited
 
 
 @dataclass(frozen=True, slots=True)

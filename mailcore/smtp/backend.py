@@ -42,8 +42,17 @@ from mailcore.message.headers import Headers
 from mailcore.message.received import HOP_LIMIT, Hop, received_line, return_path_line
 from mailcore.message.submission import HeaderTooLargeError, fix_up, from_addresses
 from mailcore.sasl.questions import VerifyPassword
-from mailcore.smtp.questions import AcceptForEach, AcceptMessage, BeginSession, CheckRecipients, CheckSender
+from mailcore.smtp.questions import (
+    AcceptForEach,
+    AcceptMessage,
+    BeginSession,
+    CheckRecipients,
+    CheckSender,
+    CountError,
+    EndSession,
+)
 from mailcore.smtp.replies import TOO_FAR_AHEAD
+from mailcore.smtp.strangers import MISTAKES_LATELY, TOO_MANY_ADDRESSES, TOO_MANY_MESSAGES, Act, strangers
 from mailcore.store.batch import GoneError, OverQuotaError
 from mailcore.store.prepared import INLINE_LIMIT, Prepared, prepare
 from mailcore.store.spool import Spool
@@ -84,9 +93,22 @@ free_space = _FreeSpace()
 
 
 async def begin_session(question: BeginSession, doors: Any) -> Reply | None:
-    """Welcome everybody, after a while where that is wished; the transport has already refused whom it must."""
+    """Welcome whom the limits let in, after a while where that is wished; the transport has refused whom it must."""
+    if question.client.stranger and (refusal := strangers.enter(question.client.peer)):
+        return refusal
     if question.delay:
         await doors.pause(question.delay)
+    return None
+
+
+async def end_session(question: EndSession, doors: Any) -> None:  # noqa: ARG001
+    """Give the place of a stranger to somebody else."""
+    strangers.leave(question.client.peer)
+
+
+async def count_error(question: CountError, doors: Any) -> Reply | None:  # noqa: ARG001
+    """Count a mistake, so that who makes too many finds the door closed for a while."""
+    strangers.count(Act.ERROR, question.client.peer.address)
     return None
 
 
@@ -95,10 +117,22 @@ async def check_sender(question: CheckSender, doors: Any) -> Reply | None:
     verdict = await _sender_problem(question, doors)
     if verdict is not None:
         figures.count(f"smtp.sender.refused.{verdict.status}")
+    elif address := _stranger(question.envelope):
+        strangers.count(Act.MESSAGE, address)
     return verdict
 
 
+def _stranger(envelope: Envelope) -> str:
+    """Return the address of a stranger; "" for everybody else."""
+    return envelope.client.peer.address if envelope.client and envelope.client.stranger else ""
+
+
 async def _sender_problem(question: CheckSender, doors: Any) -> Reply | None:
+    if address := _stranger(question.envelope):
+        if strangers.excess(Act.ERROR, address):
+            return MISTAKES_LATELY
+        if strangers.excess(Act.MESSAGE, address):
+            return TOO_MANY_MESSAGES
     if not free_space.enough(time.monotonic()):
         return DISK_FULL
     if question.envelope.hold_until > time.time() + current().future_release_days * 24 * 3600:
@@ -129,10 +163,20 @@ async def check_recipients(question: CheckRecipients, doors: Any) -> Sequence[Re
         or _suppression_problem(suppressed.get(address))
         for address in addresses
     ]
+    if stranger := _stranger(question.envelope):
+        verdicts = [verdict or _one_too_many(stranger) for verdict in verdicts]
     for verdict in verdicts:
         if verdict is not None:
             figures.count(f"smtp.recipient.refused.{verdict.status}")
     return verdicts
+
+
+def _one_too_many(stranger: str) -> Reply | None:
+    """Count a recipient that would be taken, or put it off."""
+    if strangers.excess(Act.RECIPIENT, stranger):
+        return TOO_MANY_ADDRESSES
+    strangers.count(Act.RECIPIENT, stranger)
+    return None
 
 
 def _destination_problem(address: str) -> Reply | None:
@@ -407,6 +451,8 @@ def _facts(envelope: Envelope, size: int) -> dict[str, Any]:
 
 ANSWERS: dict[type[Question], Any] = {
     BeginSession: begin_session,
+    EndSession: end_session,
+    CountError: count_error,
     CheckSender: check_sender,
     CheckRecipients: check_recipients,
     VerifyPassword: verify_password,

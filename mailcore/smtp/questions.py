@@ -21,6 +21,24 @@ class BeginSession(Question):
 
 
 @dataclass(frozen=True, slots=True)
+class EndSession(Question):
+    """This client, a stranger, has gone. Nobody hears the answer."""
+
+    client: Client
+
+
+@dataclass(frozen=True, slots=True)
+class CountError(Question):
+    """A stranger's mistake is about to be answered; it is the ``number``-th in this session.
+
+    The answer is ``None``, or a ``Reply`` to give instead before closing.
+    """
+
+    client: Client
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class CheckSender(Question):
     """May this client send from this address? The answer is ``None`` for yes, or the ``Reply`` that refuses.
 

@@ -8,13 +8,14 @@ what it says in ``replies.py``; whether somebody is welcome, and what becomes of
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import ClassVar, TypeAlias
 
 from a3mailer_site.figures import figures
 from mailcore.conversation import CommandRefusedError, Conversation, Handler, UnansweredError
-from mailcore.dialogue import Action, Login, Peer, TlsFacts
+from mailcore.dialogue import Action, Ask, Login, Peer, TlsFacts
 from mailcore.lines import LineTooLongError
 from mailcore.message.envelope import BodyRefusedError, BodySink, Client, Envelope, Recipient, Reply
 from mailcore.sasl.mechanisms import (
@@ -40,7 +41,15 @@ from mailcore.smtp.grammar import (
     parse_recipient,
     parse_sender,
 )
-from mailcore.smtp.questions import AcceptForEach, AcceptMessage, BeginSession, CheckRecipients, CheckSender
+from mailcore.smtp.questions import (
+    AcceptForEach,
+    AcceptMessage,
+    BeginSession,
+    CheckRecipients,
+    CheckSender,
+    CountError,
+    EndSession,
+)
 
 # RFC 5321 section 4.5.3.1.4 asks for at least 512; the parameters of extensions need more.
 COMMAND_LINE_LIMIT = 4096
@@ -70,6 +79,7 @@ class Policy:
     hostname: str  # how we call ourselves
     submission: bool = False  # AUTH is offered, and required before MAIL
     lmtp: bool = False  # LHLO, and a reply for each recipient at the end
+    stranger: bool = False  # what this client does is counted and limited
     tls_available: bool = False  # there is a certificate: STARTTLS can be offered
     plaintext_auth_ok: bool = False  # this client may send its password without TLS
     greet_delay: float = 0.0  # seconds before the greeting, in which nothing may be said
@@ -121,7 +131,7 @@ class SmtpSession(Conversation):
         super().__init__()
         self._policy = policy
         self._new_body = new_body
-        self._client = Client(peer, peer.tls)
+        self._client = Client(peer, peer.tls, stranger=policy.stranger)
         self._state = State.CONNECTED
         self._envelope = Envelope(None, "")
         self._body: BodyReader | None = None
@@ -158,7 +168,7 @@ class SmtpSession(Conversation):
         self._lines.clear()
         self._end_transaction()
         self._state = State.CONNECTED
-        self._client = Client(self._client.peer, facts)
+        self._client = Client(self._client.peer, facts, stranger=self._policy.stranger)
         return self._proceed()
 
     def timed_out(self) -> list[Action]:
@@ -172,10 +182,10 @@ class SmtpSession(Conversation):
         return self._flush()
 
     def lost(self) -> list[Action]:
-        """Let go of a body that was not finished."""
+        """Let go of a body that was not finished, and of the place that a stranger had."""
         self._close()
         self._end_transaction()
-        return []
+        return [Ask(EndSession(self._client))] if self._policy.stranger else []
 
     # What Conversation calls.
 
@@ -201,7 +211,7 @@ class SmtpSession(Conversation):
 
     def _finish(self, result: Reply | None) -> None:
         if result is not None:
-            self._say(result)
+            self._reply(result)
 
     def _unanswered(self) -> None:
         self._say(replies.NOT_NOW)
@@ -217,9 +227,9 @@ class SmtpSession(Conversation):
     def _refuse_long_line(self) -> None:
         if handler := self._unhand():
             handler.close()
-            self._say(replies.AUTH_LINE_TOO_LONG)
+            self._reply(replies.AUTH_LINE_TOO_LONG)
         else:
-            self._say(replies.LINE_TOO_LONG)
+            self._reply(replies.LINE_TOO_LONG)
 
     def _command(self, line: bytes) -> None:
         try:
@@ -231,7 +241,7 @@ class SmtpSession(Conversation):
                 self._say(refused.reply)
                 self._close()
         if isinstance(result, Reply):
-            self._say(result)
+            self._reply(result)
         elif result is not None:
             self._begin(result)
 
@@ -258,6 +268,20 @@ class SmtpSession(Conversation):
                 return replies.LHLO_FIRST if self._policy.lmtp else replies.HELLO_FIRST
             return command.otherwise
         return command.run(self, argument)
+
+    def _reply(self, reply: Reply) -> None:
+        """Say the last word about a command."""
+        if reply.code >= 500 and self._policy.stranger and not self._closing:
+            self._begin(self._own_up(reply))
+        else:
+            self._say(reply)
+
+    def _own_up(self, reply: Reply) -> Handler:
+        """Say it, and have a stranger's mistake counted first: the answer may take its time."""
+        if reply.code >= 500 and self._policy.stranger and not self._closing:
+            with suppress(UnansweredError):
+                reply = (yield CountError(self._client, self._errors + 1)) or reply
+        self._say(reply)
 
     def _say(self, reply: Reply) -> None:
         """Say it, unless the connection is being closed; count errors, and close after too many (or after any 421)."""
@@ -428,7 +452,7 @@ class SmtpSession(Conversation):
         for one in given:
             reply = one if isinstance(one, Reply) else next(in_order) or replies.RECIPIENT_OK
             self._room -= reply.code < 500  # the others are limited as errors
-            self._say(reply)
+            yield from self._own_up(reply)
         return None
 
     def _read_recipient(self, argument: str) -> Recipient | Reply:
@@ -524,7 +548,7 @@ class SmtpSession(Conversation):
             self._end_transaction()
             self._state = State.CHUNKS_REFUSED
         if refusal is not None:
-            self._say(refusal)
+            self._reply(refusal)
 
     def _end_of_message(self, body: BodyReader) -> Handler:
         """Have the message taken; say so once, or over LMTP once for each recipient that was taken."""
@@ -547,7 +571,7 @@ class SmtpSession(Conversation):
         if any(reply.positive for reply in verdicts):
             self._errors = self._idle_commands = 0
         for reply in verdicts:
-            self._say(reply)
+            yield from self._own_up(reply)
         return None
 
     def _end_transaction(self) -> None:

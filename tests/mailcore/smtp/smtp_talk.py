@@ -6,11 +6,19 @@ from dataclasses import dataclass, field
 from mailcore.dialogue import Action, Ask, Close, Login, Peer, Question, Send, StartTls, TlsFacts
 from mailcore.message.envelope import BodyRefusedError, Envelope, Reply
 from mailcore.sasl.questions import LoginRefusal, VerifyPassword
-from mailcore.smtp.questions import AcceptForEach, AcceptMessage, BeginSession, CheckRecipients, CheckSender
+from mailcore.smtp.questions import (
+    AcceptForEach,
+    AcceptMessage,
+    BeginSession,
+    CheckRecipients,
+    CheckSender,
+    CountError,
+)
 from mailcore.smtp.session import Policy, SmtpSession
 
 TLS = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384")
 MX = Policy(hostname="mx.example.com", tls_available=True)
+STRANGER = Policy(hostname="mx.example.com", tls_available=True, stranger=True)
 SUBMISSION = Policy(hostname="mx.example.com", submission=True, tls_available=True)
 QUEUED = Reply(250, "2.0.0", "Ok: queued")
 NO_MAILBOX = Reply(550, "5.1.1", "No such mailbox")
@@ -42,7 +50,7 @@ class MemoryBody:
 def answer_kindly(question: Question) -> object:
     """Everybody is welcome, except recipients whose address begins with "no", and every password but "secret"."""
     match question:
-        case BeginSession() | CheckSender():
+        case BeginSession() | CheckSender() | CountError():
             return None
         case CheckRecipients(recipients=recipients):
             return tuple(NO_MAILBOX if one.address.startswith("no") else None for one in recipients)

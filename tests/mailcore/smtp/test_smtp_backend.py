@@ -25,11 +25,29 @@ from mailcore.smtp.backend import (
     VANISHED,
     accept_for_each,
     accept_message,
+    begin_session,
     check_recipients,
     check_sender,
+    count_error,
+    end_session,
 )
 from mailcore.smtp.grammar import parse_recipient, parse_sender
-from mailcore.smtp.questions import AcceptForEach, AcceptMessage, CheckRecipients, CheckSender
+from mailcore.smtp.questions import (
+    AcceptForEach,
+    AcceptMessage,
+    BeginSession,
+    CheckRecipients,
+    CheckSender,
+    CountError,
+    EndSession,
+)
+from mailcore.smtp.strangers import (
+    MISTAKES_LATELY,
+    TOO_MANY_ADDRESSES,
+    TOO_MANY_CONNECTIONS,
+    TOO_MANY_MESSAGES,
+    TOO_MANY_MISTAKES,
+)
 from mailcore.store import spool
 from mailcore.store.batch import GoneError
 from mailcore.store.commit import run
@@ -440,3 +458,58 @@ def test_marks_that_nobody_looks_for_are_removed(alice):
     hand_in(alice)
     Submission.objects.update(at=timezone.now() - timedelta(hours=2))
     assert Submission.objects.forget_outlived(3600) == 1
+
+
+STRANGER = dataclasses.replace(OUTSIDE, stranger=True)
+
+
+def may_send(client):
+    return now(check_sender(CheckSender(Envelope(client, "s@example.net")), Doors()))
+
+
+def verdicts(client, *addresses):
+    recipients = tuple(map(Recipient, addresses))
+    return now(check_recipients(CheckRecipients(Envelope(client, "s@example.net"), recipients), Doors()))
+
+
+@pytest.fixture
+def limits(monkeypatch):
+    """Put settings in force."""
+    return lambda **changes: monkeypatch.setattr(env, "_current", dataclasses.replace(env.current(), **changes))
+
+
+@pytest.mark.parametrize(("client", "expected"), [(OUTSIDE, None), (STRANGER, TOO_MANY_MESSAGES)])
+def test_only_strangers_have_a_limit_of_messages(limits, client, expected):
+    limits(inbound_messages="2/0")
+    assert [may_send(client) for _ in range(3)] == [None, None, expected]
+
+
+def test_after_too_many_errors_a_stranger_starts_no_more_messages(limits):
+    limits(inbound_errors="2/0")
+    assert may_send(STRANGER) is None
+    for number in (1, 2):
+        assert now(count_error(CountError(STRANGER, number), Doors())) is None
+    assert may_send(STRANGER) == MISTAKES_LATELY
+    assert may_send(OUTSIDE) is None
+    assert now(begin_session(BeginSession(STRANGER), Doors())) == TOO_MANY_MISTAKES
+    assert now(begin_session(BeginSession(OUTSIDE), Doors())) is None
+
+
+def test_recipients_beyond_the_limit_are_put_off_and_only_those_that_would_be_taken_count(alice, limits):
+    limits(inbound_recipients="3/0")
+    mine = ["alice@example.com", "nobody@example.com", "x@elsewhere.example", "alice+b@example.com"]
+    assert [verdict and verdict.code for verdict in verdicts(STRANGER, *mine)] == [None, 550, 550, None]
+    assert verdicts(STRANGER, "alice@example.com", "alice@example.com") == [None, TOO_MANY_ADDRESSES]
+    assert verdicts(STRANGER, "nobody@example.com")[0].code == 550
+    assert verdicts(OUTSIDE, "alice@example.com") == [None]
+
+
+def test_a_place_is_given_back_at_the_end(limits):
+    limits(inbound_connections="1/0")
+    first, second = (dataclasses.replace(STRANGER, peer=Peer("192.0.2.1", port)) for port in (1, 2))
+    assert now(begin_session(BeginSession(first), Doors())) is None
+    assert now(begin_session(BeginSession(second), Doors())) == TOO_MANY_CONNECTIONS
+    now(end_session(EndSession(second), Doors()))
+    assert now(begin_session(BeginSession(second), Doors())) == TOO_MANY_CONNECTIONS
+    now(end_session(EndSession(first), Doors()))
+    assert now(begin_session(BeginSession(second), Doors())) is None

@@ -1,0 +1,160 @@
+"""How much a host that nobody knows may ask for on the port for mail from outside.
+
+Counted for its address and for the network around it, whose size is that of the widest block: who has a network gets
+little more by using all of it. Beyond a limit the answer is temporary, and what is refused is not counted, so that
+whoever waits gets in. Everything is in the memory of this process and belongs to the reactor's thread.
+
+Who is from this machine or on the allow-list, has logged in, or comes over LMTP, is no stranger.
+"""
+
+import ipaddress
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from enum import Enum
+from functools import lru_cache
+
+import structlog
+
+from a3mailer_site.env import Allowance, current
+from a3mailer_site.figures import figures
+from mailcore.dialogue import Peer
+from mailcore.message.envelope import Reply
+from security import blocklist
+from security.sliding import SlidingCounts
+
+log = structlog.get_logger("mailcore.smtp.strangers")
+
+TOO_MANY_CONNECTIONS = Reply(421, "4.7.0", "Too many connections from your network, try again later")
+TOO_MANY_MISTAKES = Reply(421, "4.7.0", "Too many errors from your network lately, try again later")
+MISTAKES_LATELY = Reply(450, "4.7.1", "Too many errors from your network lately, try again later")
+TOO_MANY_MESSAGES = Reply(450, "4.7.1", "Too many messages from your network lately, try again later")
+TOO_MANY_ADDRESSES = Reply(450, "4.7.1", "Too many recipients from your network lately, send the rest later")
+
+# Addresses and networks that are remembered for each thing that is counted. Some 200 bytes each.
+REMEMBERED = 20_000
+# Counted as one address: who has an IPv6 network has 2^64 addresses in it.
+_V6_HOST = 64
+
+
+class Act(Enum):
+    """What is counted. The value is its name in figures and in the log."""
+
+    CONNECTION = "connections"
+    MESSAGE = "messages"
+    RECIPIENT = "recipients"
+    ERROR = "errors"
+
+
+def is_exempt(address: str) -> bool:
+    """Say whether somebody at this address is no stranger: from this machine, or on the allow-list."""
+    return ipaddress.ip_address(address).is_loopback or blocklist.guard.allows(address)
+
+
+class Strangers:
+    """What strangers have done lately, and whether it was too much."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._counts = {act: SlidingCounts(REMEMBERED) for act in Act}
+        self._here: dict[Peer, tuple[str, str]] = {}
+        self._open: Counter[str] = Counter()
+        self._told: OrderedDict[tuple[Act, str], float] = OrderedDict()
+
+    def enter(self, peer: Peer) -> Reply | None:
+        """Count a connection that has begun, or say why it is one too many. ``leave`` ends it."""
+        if self.excess(Act.ERROR, peer.address):
+            return TOO_MANY_MISTAKES
+        if self.excess(Act.CONNECTION, peer.address):
+            return TOO_MANY_CONNECTIONS
+        if peer not in self._here:
+            places = self._here[peer] = _places(peer.address)
+            self._open.update(places)
+        return None
+
+    def leave(self, peer: Peer) -> None:
+        """Forget a connection, if it was let in."""
+        for place in self._here.pop(peer, ()):
+            self._open[place] -= 1
+            if not self._open[place]:
+                del self._open[place]
+
+    def count(self, act: Act, address: str) -> None:
+        """Note that a stranger at this address did something."""
+        now, seconds = self._clock(), current().inbound_window
+        for place in _places(address):
+            self._counts[act].add(place, 1, now=now, seconds=seconds)
+
+    def excess(self, act: Act, address: str) -> bool:
+        """Say whether no more of this may come from here now. Who asks refuses: it is counted, and logged at times."""
+        allowance, now, seconds = _allowance(act), self._clock(), current().inbound_window
+        for whose, place, limit in zip(("address", "network"), _places(address), allowance, strict=True):
+            if not limit:
+                continue
+            if act is Act.CONNECTION:
+                used: float = self._open[place]
+            else:
+                used = self._counts[act].count(place, now=now, seconds=seconds)
+            # A hair's breadth for what floating point makes of whole numbers.
+            if used + 1e-6 >= limit:
+                figures.count(f"smtp.limited.{act.value}.{whose}")
+                self._tell(act, place, limit, address, now, seconds)
+                return True
+        return False
+
+    def forget(self) -> None:
+        """Forget everything (tests)."""
+        for counts in self._counts.values():
+            counts.clear()
+        self._here.clear()
+        self._open.clear()
+        self._told.clear()
+
+    def _tell(self, act: Act, place: str, limit: int, address: str, now: float, seconds: int) -> None:
+        """Say it in the log, once in each window: a flood of refusals is no flood of lines."""
+        if now - self._told.get((act, place), float("-inf")) < seconds:
+            return
+        self._told[act, place] = now
+        self._told.move_to_end((act, place))
+        if len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        log.warning(
+            "a limit of the SMTP port is reached; more is put off",
+            what=act.value,
+            source=place,
+            limit=limit,
+            peer=address,
+        )
+
+
+def _allowance(act: Act) -> Allowance:
+    env = current()
+    match act:
+        case Act.CONNECTION:
+            return env.allowance("inbound_connections")
+        case Act.MESSAGE:
+            return env.allowance("inbound_messages")
+        case Act.RECIPIENT:
+            return env.allowance("inbound_recipients")
+        case Act.ERROR:
+            return env.allowance("inbound_errors")
+
+
+def _places(address: str) -> tuple[str, str]:
+    """Return under which names a host and its network are counted."""
+    env = current()
+    return _named(address, env.block_prefix_v4, env.block_prefix_v6)
+
+
+@lru_cache(maxsize=4096)
+def _named(address: str, prefix_v4: int, prefix_v6: int) -> tuple[str, str]:
+    ip = ipaddress.ip_address(address)
+    host, network = (_V6_HOST, prefix_v6) if ip.version == 6 else (32, prefix_v4)
+    # With the length of the prefix in both, so that a host and a network are never the same.
+    return str(
+        ipaddress.ip_network((ip, host), strict=False)
+    ), f"around {ipaddress.ip_network((ip, network), strict=False)}"
+
+
+# Those of this process.
+strangers = Strangers()

@@ -1,0 +1,124 @@
+"""Hosts elsewhere on the SMTP port: they come through the balancer, each test from a network of its own."""
+
+import itertools
+import json
+
+import pytest
+from running import quick_retries, running
+
+from wire import Smtp, Wire, until
+
+pytestmark = [pytest.mark.flow, pytest.mark.xdist_group("strict_server")]
+
+BALANCER = "127.0.9.25"
+NETWORKS = (f"100.{number}" for number in itertools.count(64))
+
+
+@pytest.fixture(scope="module")
+def strict(fake_dns):
+    """A server that allows little."""
+    environment = {
+        **quick_retries(fake_dns),
+        "A3MAILER_MAIL_PROXIES": BALANCER,
+        "A3MAILER_INBOUND_CONNECTIONS": "3/4",
+        "A3MAILER_INBOUND_MESSAGES": "4/6",
+        "A3MAILER_INBOUND_RECIPIENTS": "6/100",
+        "A3MAILER_INBOUND_ERRORS": "8/100",
+    }
+    with running("strict", environment, people=10) as one:
+        yield one
+
+
+@pytest.fixture
+def people(strict):
+    return [person.address for person in strict.people]
+
+
+@pytest.fixture
+def network():
+    """The first two numbers of addresses that no other test uses."""
+    return next(NETWORKS)
+
+
+class Stranger(Smtp):
+    """Somebody at this address, as the balancer says."""
+
+    def __init__(self, server, address, **options):
+        self.header = b"PROXY TCP4 %b 127.0.0.1 %d 25\r\n" % (address.encode(), next(PORTS))
+        super().__init__(server.ports["smtp"], source=BALANCER, **options)
+
+    def reply(self):
+        if self.header:
+            header, self.header = self.header, b""
+            self.send(header)
+        return super().reply()
+
+
+PORTS = itertools.count(20000)
+
+
+def greeting(server, address):
+    """What somebody hears first."""
+    with Wire(server.ports["smtp"], source=BALANCER) as wire:
+        wire.send(b"PROXY TCP4 %b 127.0.0.1 %d 25\r\n" % (address.encode(), next(PORTS)))
+        return wire.line()
+
+
+def lines(server, what, source):
+    """Lines of the log that say that a limit was reached."""
+    said = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in said if line.get("what") == what and line.get("source", "").endswith(source)]
+
+
+def figure(server, name):
+    return server.control("figures")["counters"].get(name, 0)
+
+
+def test_one_connection_too_many_is_refused_until_another_ends(strict, network):
+    with Stranger(strict, f"{network}.1.1"), Stranger(strict, f"{network}.1.1"):
+        third = Stranger(strict, f"{network}.1.1")
+        assert greeting(strict, f"{network}.1.1").startswith(b"421 4.7.0 ")
+        with Stranger(strict, f"{network}.2.2"):
+            assert greeting(strict, f"{network}.3.3").startswith(b"421 4.7.0 ")
+        third.close()
+        until(lambda: greeting(strict, f"{network}.1.1").startswith(b"220 "), 5)
+    assert len(until(lambda: lines(strict, "connections", f"{network}.1.1/32"), 10)) == 1
+
+
+def test_messages_and_recipients_beyond_the_limits_are_put_off(strict, network, people):
+    with Stranger(strict, f"{network}.1.1") as smtp:
+        assert smtp.envelope("a@example.net", *people[:6]).startswith(b"250")
+        assert smtp.say(b"RCPT TO:<%b>" % people[6].encode()).startswith(b"450 4.7.1 ")
+        assert smtp.data(b"Subject: x\r\n\r\nx\r\n").startswith(b"250")
+        for _ in range(3):
+            assert smtp.say(b"MAIL FROM:<a@example.net>").startswith(b"250")
+            smtp.say(b"RSET")
+        for _ in range(3):
+            assert smtp.say(b"MAIL FROM:<a@example.net>").startswith(b"450 4.7.1 ")
+    with Stranger(strict, f"{network}.1.2") as smtp:
+        assert smtp.envelope("a@example.net", people[0]).startswith(b"250")
+    assert len(until(lambda: lines(strict, "messages", f"{network}.1.1/32"), 10)) == 1
+    until(lambda: figure(strict, "smtp.limited.messages.address") >= 3, 10)
+
+
+def test_after_too_many_errors_the_door_is_closed_for_a_while(strict, network, people):
+    for _ in range(2):
+        with Stranger(strict, f"{network}.1.1") as smtp:
+            smtp.envelope("a@example.net")
+            for _ in range(4):
+                assert smtp.say(b"RCPT TO:<x@elsewhere.example>").startswith(b"550 5.7.1")
+    assert greeting(strict, f"{network}.1.1").startswith(b"421 4.7.0 ")
+    assert greeting(strict, f"{network}.1.2").startswith(b"220 ")
+
+
+def test_who_is_no_stranger_has_none_of_these_limits(strict, people):
+    with Smtp(strict.ports["smtp"]) as smtp:
+        for _ in range(10):
+            assert smtp.say(b"NONSENSE").startswith(b"500 ")
+        for _ in range(3):
+            assert smtp.envelope("a@example.net", *people).startswith(b"250")
+            assert smtp.data(b"Subject: x\r\n\r\nx\r\n").startswith(b"250")
+    with strict.people[0].submission() as smtp:
+        for _ in range(8):
+            assert smtp.envelope(people[0], *people[:8]).startswith(b"250")
+            smtp.say(b"RSET")
