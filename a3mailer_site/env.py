@@ -53,6 +53,9 @@ _SEND_LIMITS = {"development": "0/0", "production": "1000/5000"}
 
 _MOST_DAYS_AHEAD = 3650
 
+# Within the time that a process has for its last answers.
+_LONGEST_TARPIT = 25
+
 # How much of something one host may do, and one network.
 Allowance: TypeAlias = tuple[int, int]
 ALLOWANCES = ("inbound_connections", "inbound_messages", "inbound_recipients", "inbound_errors")
@@ -184,6 +187,11 @@ class Env:
     inbound_errors: str = "100/1000"
     inbound_window: int = 600
 
+    # After so many errors in one session a host elsewhere waits for the answer to each further one: a second, then
+    # twice as long each time, up to tarpit_longest seconds. 0: never.
+    tarpit_after: int = 3
+    tarpit_longest: int = 10
+
     # Seconds before the greeting on the SMTP port. Whoever speaks in them is refused: programs that send junk often do.
     # Never for clients on this machine or on the allow-list. 0: greet at once; 2 to 5 keep many out.
     greet_delay: int = 0
@@ -269,6 +277,10 @@ class Env:
         _ = self.sending_limits
         for name in ALLOWANCES:
             self.allowance(name)
+        if self.tarpit_longest > _LONGEST_TARPIT:
+            raise SettingError(
+                f"A3MAILER_TARPIT_LONGEST is {self.tarpit_longest}; it must be at most {_LONGEST_TARPIT}"
+            )
         if self.inbound_window < 1:
             raise SettingError("A3MAILER_INBOUND_WINDOW is 0; it must be at least 1")
         _check_networks("A3MAILER_METRICS_ALLOW", "" if self.metrics_allow == "off" else self.metrics_allow)

@@ -36,7 +36,7 @@ from mailcore.pop3.session import Pop3Session
 from mailcore.smtp import backend as smtp_backend
 from mailcore.smtp.session import Policy as SmtpPolicy
 from mailcore.smtp.session import SmtpSession
-from mailcore.smtp.strangers import is_exempt
+from mailcore.smtp.strangers import is_exempt, strangers
 from mailcore.store import commit
 from mailcore.store.eyes import Eyes
 from mailcore.store.notices import doorbells
@@ -145,6 +145,7 @@ class MailProcess:
             self.child.listen(name, server)
             figures.gauge(f"{name}.open", partial(self._open, name))
         figures.gauge("sessions.authenticated", self._logged_in)
+        figures.gauge("smtp.held", lambda: strangers.held)
         if database.vendor == "sqlite":
             figures.gauge("database.wal_bytes", wal_bytes)
         self.child.on_start(self._start)

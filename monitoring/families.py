@@ -159,6 +159,8 @@ ROWS: tuple[Row, ...] = (
     _row("smtp.recipient.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="recipient"),
     _row("smtp.message.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="message"),
     _row("smtp.limited.{what}.{whose}", "counter", "a3mailer_strangers_limited_total", _PUT_OFF),
+    _row("smtp.slowed", "counter", "a3mailer_strangers_slowed_total", "Answers that strangers had to wait for"),
+    _row("smtp.held", "gauge", "a3mailer_strangers_waiting", "Strangers who wait for the answer to a mistake"),
     _row("sending.held", "counter", "a3mailer_sending_limited_total", _LIMITED, outcome="held"),
     _row("sending.refused", "counter", "a3mailer_sending_limited_total", _LIMITED, outcome="refused"),
     _row("reports.bounces", "counter", "a3mailer_reports_total", _REPORTS, what="bounce"),

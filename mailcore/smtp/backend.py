@@ -51,8 +51,8 @@ from mailcore.smtp.questions import (
     CountError,
     EndSession,
 )
-from mailcore.smtp.replies import TOO_FAR_AHEAD
-from mailcore.smtp.strangers import MISTAKES_LATELY, TOO_MANY_ADDRESSES, TOO_MANY_MESSAGES, Act, strangers
+from mailcore.smtp.replies import TOO_FAR_AHEAD, TOO_MANY_ERRORS
+from mailcore.smtp.strangers import MISTAKES_LATELY, TOO_MANY_ADDRESSES, TOO_MANY_MESSAGES, Act, strangers, tarpit
 from mailcore.store.batch import GoneError, OverQuotaError
 from mailcore.store.prepared import INLINE_LIMIT, Prepared, prepare
 from mailcore.store.spool import Spool
@@ -106,9 +106,12 @@ async def end_session(question: EndSession, doors: Any) -> None:  # noqa: ARG001
     strangers.leave(question.client.peer)
 
 
-async def count_error(question: CountError, doors: Any) -> Reply | None:  # noqa: ARG001
-    """Count a mistake, so that who makes too many finds the door closed for a while."""
+async def count_error(question: CountError, doors: Any) -> Reply | None:
+    """Count a mistake, so that who makes too many finds the door closed for a while; the answer takes its time."""
     strangers.count(Act.ERROR, question.client.peer.address)
+    seconds = tarpit(question.number)
+    if seconds and not await strangers.hold(seconds, doors.pause):
+        return TOO_MANY_ERRORS
     return None
 
 

@@ -10,7 +10,8 @@ Who is from this machine or on the allow-list, has logged in, or comes over LMTP
 import ipaddress
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
@@ -33,6 +34,8 @@ TOO_MANY_ADDRESSES = Reply(450, "4.7.1", "Too many recipients from your network 
 
 # Addresses and networks that are remembered for each thing that is counted. Some 200 bytes each.
 REMEMBERED = 20_000
+# Sessions that wait for the answer to a mistake, at once: who comes then is told to go, and holds nothing.
+HELD_AT_ONCE = 200
 # Counted as one address: who has an IPv6 network has 2^64 addresses in it.
 _V6_HOST = 64
 
@@ -44,6 +47,24 @@ class Act(Enum):
     MESSAGE = "messages"
     RECIPIENT = "recipients"
     ERROR = "errors"
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A limit that is reached: where, how much that is, and whether this is the first that the log hears of it."""
+
+    place: str
+    limit: int
+    news: bool
+
+
+def tarpit(number: int) -> float:
+    """Return how many seconds the answer to the ``number``-th mistake of a session waits."""
+    env = current()
+    beyond = number - env.tarpit_after
+    if not env.tarpit_after or beyond <= 0:
+        return 0.0
+    return float(min(2 ** min(beyond - 1, 30), env.tarpit_longest))
 
 
 def is_exempt(address: str) -> bool:
@@ -60,6 +81,7 @@ class Strangers:
         self._here: dict[Peer, tuple[str, str]] = {}
         self._open: Counter[str] = Counter()
         self._told: OrderedDict[tuple[Act, str], float] = OrderedDict()
+        self.held = 0  # sessions that wait in ``hold``
 
     def enter(self, peer: Peer) -> Reply | None:
         """Count a connection that has begun, or say why it is one too many. ``leave`` ends it."""
@@ -85,8 +107,8 @@ class Strangers:
         for place in _places(address):
             self._counts[act].add(place, 1, now=now, seconds=seconds)
 
-    def excess(self, act: Act, address: str) -> bool:
-        """Say whether no more of this may come from here now. Who asks refuses: it is counted, and logged at times."""
+    def excess(self, act: Act, address: str) -> Excess | None:
+        """Say if no more of this may come from here now. Who asks refuses: it is counted, and logged at times."""
         allowance, now, seconds = _allowance(act), self._clock(), current().inbound_window
         for whose, place, limit in zip(("address", "network"), _places(address), allowance, strict=True):
             if not limit:
@@ -98,9 +120,20 @@ class Strangers:
             # A hair's breadth for what floating point makes of whole numbers.
             if used + 1e-6 >= limit:
                 figures.count(f"smtp.limited.{act.value}.{whose}")
-                self._tell(act, place, limit, address, now, seconds)
-                return True
-        return False
+                return Excess(place, limit, self._tell(act, place, limit, address, now, seconds))
+        return None
+
+    async def hold(self, seconds: float, pause: Callable[[float], Awaitable[None]]) -> bool:
+        """Let a stranger wait; ``False`` at once when too many wait already."""
+        if self.held >= HELD_AT_ONCE:
+            return False
+        figures.count("smtp.slowed")
+        self.held += 1
+        try:
+            await pause(seconds)
+        finally:
+            self.held -= 1
+        return True
 
     def forget(self) -> None:
         """Forget everything (tests)."""
@@ -110,10 +143,10 @@ class Strangers:
         self._open.clear()
         self._told.clear()
 
-    def _tell(self, act: Act, place: str, limit: int, address: str, now: float, seconds: int) -> None:
+    def _tell(self, act: Act, place: str, limit: int, address: str, now: float, seconds: int) -> bool:
         """Say it in the log, once in each window: a flood of refusals is no flood of lines."""
         if now - self._told.get((act, place), float("-inf")) < seconds:
-            return
+            return False
         self._told[act, place] = now
         self._told.move_to_end((act, place))
         if len(self._told) > REMEMBERED:
@@ -125,6 +158,7 @@ class Strangers:
             limit=limit,
             peer=address,
         )
+        return True
 
 
 def _allowance(act: Act) -> Allowance:

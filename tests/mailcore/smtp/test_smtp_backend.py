@@ -16,6 +16,7 @@ from mailcore.intake.once import once
 from mailcore.lines import LineBuffer
 from mailcore.message.envelope import Client, Envelope, Recipient
 from mailcore.message.headers import Headers
+from mailcore.smtp import strangers as strangers_module
 from mailcore.smtp.backend import (
     FROM_MISSING,
     FROM_NOT_YOURS,
@@ -41,6 +42,7 @@ from mailcore.smtp.questions import (
     CountError,
     EndSession,
 )
+from mailcore.smtp.replies import TOO_MANY_ERRORS
 from mailcore.smtp.strangers import (
     MISTAKES_LATELY,
     TOO_MANY_ADDRESSES,
@@ -513,3 +515,28 @@ def test_a_place_is_given_back_at_the_end(limits):
     assert now(begin_session(BeginSession(second), Doors())) == TOO_MANY_CONNECTIONS
     now(end_session(EndSession(first), Doors()))
     assert now(begin_session(BeginSession(second), Doors())) is None
+
+
+class SlowDoors(Doors):
+    """Writes down how long somebody has to wait."""
+
+    def __init__(self):
+        self.waits = []
+
+    async def pause(self, seconds):
+        self.waits.append(seconds)
+
+
+def test_who_makes_many_mistakes_waits_for_the_answers(limits):
+    limits(tarpit_after=2, tarpit_longest=3)
+    doors = SlowDoors()
+    assert [now(count_error(CountError(STRANGER, number), doors)) for number in range(1, 7)] == [None] * 6
+    assert doors.waits == [1, 2, 3, 3]
+
+
+def test_where_too_many_wait_already_there_is_no_more_answer(limits, monkeypatch):
+    monkeypatch.setattr(strangers_module, "HELD_AT_ONCE", 0)
+    doors = SlowDoors()
+    assert now(count_error(CountError(STRANGER, 3), doors)) is None
+    assert now(count_error(CountError(STRANGER, 4), doors)) == TOO_MANY_ERRORS
+    assert doors.waits == []

@@ -4,12 +4,13 @@ import dataclasses
 
 import pytest
 from structlog.testing import capture_logs
+from twisted.internet.defer import Deferred
 
 from a3mailer_site import env
 from a3mailer_site.figures import figures
 from mailcore.dialogue import Peer
 from mailcore.smtp import strangers as module
-from mailcore.smtp.strangers import TOO_MANY_CONNECTIONS, TOO_MANY_MISTAKES, Act, Strangers, is_exempt
+from mailcore.smtp.strangers import TOO_MANY_CONNECTIONS, TOO_MANY_MISTAKES, Act, Strangers, is_exempt, tarpit
 from security.blocklist import Blocklist, guard
 
 WINDOW = 600
@@ -73,7 +74,7 @@ COUNTED = [Act.MESSAGE, Act.RECIPIENT, Act.ERROR]
 def test_up_to_the_limit_of_a_host_and_of_its_network_there_is_more(strangers, act, done, asks, put_off):
     for address in done:
         strangers.count(act, address)
-    assert strangers.excess(act, asks) is put_off
+    assert bool(strangers.excess(act, asks)) is put_off
 
 
 @pytest.mark.parametrize("act", COUNTED)
@@ -160,3 +161,43 @@ def test_a_setting_that_is_no_pair_of_numbers_is_named(tmp_path, value):
         env.load({"A3MAILER_DATA_DIR": str(tmp_path), "A3MAILER_INBOUND_ERRORS": value})
     with pytest.raises(env.SettingError, match="A3MAILER_INBOUND_WINDOW"):
         env.load({"A3MAILER_DATA_DIR": str(tmp_path), "A3MAILER_INBOUND_WINDOW": "0"})
+
+
+@pytest.mark.parametrize(
+    ("after", "longest", "waits"),
+    [
+        (3, 10, [0, 0, 0, 1, 2, 4, 8, 10, 10]),
+        (1, 3, [0, 1, 2, 3, 3]),
+        (0, 10, [0] * 30),
+        (3, 0, [0] * 9),
+    ],
+)
+def test_the_answer_to_a_mistake_waits_longer_each_time_up_to_a_bound(setting, after, longest, waits):
+    setting(tarpit_after=after, tarpit_longest=longest)
+    assert [tarpit(number) for number in range(1, len(waits) + 1)] == waits
+    assert tarpit(10**6) <= longest
+
+
+def test_no_more_than_a_bounded_number_of_sessions_waits(strangers, monkeypatch):
+    monkeypatch.setattr(module, "HELD_AT_ONCE", 3)
+    waiting, answers = [], []
+
+    def pause(seconds):
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    def come():
+        Deferred.fromCoroutine(strangers.hold(1.0, pause)).addCallback(answers.append)
+
+    for _ in range(5):
+        come()
+    assert answers == [False, False]
+    assert (strangers.held, len(waiting)) == (3, 3)
+    waiting[0].callback(None)
+    assert answers[2:] == [True]
+    come()
+    assert (strangers.held, len(waiting)) == (3, 4)
+    for each in waiting[1:]:
+        each.callback(None)
+    assert strangers.held == 0
+    assert answers.count(True) == 4

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 
 import pytest
 from running import quick_retries, running
@@ -24,6 +25,8 @@ def strict(fake_dns):
         "A3MAILER_INBOUND_MESSAGES": "4/6",
         "A3MAILER_INBOUND_RECIPIENTS": "6/100",
         "A3MAILER_INBOUND_ERRORS": "8/100",
+        "A3MAILER_TARPIT_AFTER": "4",
+        "A3MAILER_TARPIT_LONGEST": "2",
     }
     with running("strict", environment, people=10) as one:
         yield one
@@ -109,6 +112,26 @@ def test_after_too_many_errors_the_door_is_closed_for_a_while(strict, network, p
                 assert smtp.say(b"RCPT TO:<x@elsewhere.example>").startswith(b"550 5.7.1")
     assert greeting(strict, f"{network}.1.1").startswith(b"421 4.7.0 ")
     assert greeting(strict, f"{network}.1.2").startswith(b"220 ")
+
+
+def test_the_answers_to_mistakes_are_slow_and_nobody_else_has_to_wait_for_them(strict, network, people):
+    with Stranger(strict, f"{network}.1.1") as slow, Stranger(strict, f"{network}.1.2") as other:
+        took = []
+        for _ in range(7):
+            began = time.monotonic()
+            slow.send(b"NONSENSE\r\n")
+            assert other.say(b"NOOP").startswith(b"250")
+            noop_took = time.monotonic() - began
+            assert slow.reply().startswith(b"500 ")
+            took.append(time.monotonic() - began)
+        assert [seconds >= wait for seconds, wait in zip(took, [0, 0, 0, 0, 1, 2, 2], strict=True)] == [True] * 7
+        assert noop_took < took[-1]
+        # All in one packet is no way around it.
+        began = time.monotonic()
+        slow.send(b"NONSENSE\r\n" * 2)
+        assert [slow.reply()[:3] for _ in range(2)] == [b"500"] * 2
+        assert time.monotonic() - began >= 4
+    until(lambda: figure(strict, "smtp.slowed") >= 5, 10)
 
 
 def test_who_is_no_stranger_has_none_of_these_limits(strict, people):
