@@ -58,7 +58,7 @@ _LONGEST_TARPIT = 25
 
 # How much of something one host may do, and one network.
 Allowance: TypeAlias = tuple[int, int]
-ALLOWANCES = ("inbound_connections", "inbound_messages", "inbound_recipients", "inbound_errors")
+ALLOWANCES = ("inbound_connections", "inbound_messages", "inbound_recipients", "inbound_errors", "inbound_unknown")
 
 
 class SettingError(ValueError):
@@ -186,6 +186,10 @@ class Env:
     inbound_recipients: str = "5000/50000"
     inbound_errors: str = "100/1000"
     inbound_window: int = 600
+
+    # The same for recipients that do not exist here: who tries out which addresses there are is slowed down at half of
+    # this, and then gets one temporary answer about all recipients, whether they exist or not.
+    inbound_unknown: str = "30/300"
 
     # After so many errors in one session a host elsewhere waits for the answer to each further one: a second, then
     # twice as long each time, up to tarpit_longest seconds. 0: never.

@@ -44,6 +44,7 @@ _TEXTS: dict[str, Text] = {
     "address_unblocked": gettext_lazy("The block of %(ip_address)s was lifted"),
     "network_allowed": gettext_lazy("%(ip_address)s was put on the allow-list"),
     "network_disallowed": gettext_lazy("%(ip_address)s was taken off the allow-list"),
+    "addresses_probed": gettext_lazy("Mail addresses were probed from %(source)s: %(limit)s or more that do not exist"),
     "rate_limits_updated": gettext_lazy("The rate limits were changed"),
     "mailbox_access_changed": gettext_lazy("Rights of %(identifier)s in %(owner)s's mailbox %(mailbox)s: %(rights)s"),
     "webhook_secret_rotated": gettext_lazy("The webhook %(name)s got a new secret"),

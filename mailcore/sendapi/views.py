@@ -29,8 +29,9 @@ from mailcore.dialogue import Login, Peer
 from mailcore.message.envelope import BodyRefusedError, Client, Envelope, Recipient, Reply
 from mailcore.sendapi.letter import Letter, LetterError, bare, write
 from mailcore.sendapi.serializers import SendSerializer, SentSerializer
-from mailcore.smtp.backend import accept_message, check_recipients, check_sender, queue_id_in
+from mailcore.smtp.backend import accept_message, check_sender, queue_id_in
 from mailcore.smtp.questions import AcceptMessage, CheckRecipients, CheckSender
+from mailcore.smtp.recipients import check_recipients
 from mailcore.store.commit import run
 from mailcore.store.spool import Spool
 from security.audit import record

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -16,22 +16,16 @@ from a3mailer_site.figures import figures
 from a3mailer_site.ids import new_id, to_text
 from accounts.addresses import may_send_as
 from mailcore.dialogue import NoSpaceError, Question
-from mailcore.intake import return_path
 from mailcore.intake.acceptance import Acceptance, Direction, Together
 from mailcore.intake.login import verify_password
 from mailcore.intake.once import fingerprint, once
 from mailcore.intake.returned import Returned, find_returned, may_be_report
 from mailcore.intake.routing import (
-    BAD_DESTINATION,
     MAILBOX_FULL,
     Plan,
-    destination_of,
     plan,
     plan_later,
     plan_now,
-    refusal,
-    resolve_all,
-    resolve_now,
     with_return_paths,
 )
 from mailcore.intake.sending import Terms, alarm
@@ -51,13 +45,13 @@ from mailcore.smtp.questions import (
     CountError,
     EndSession,
 )
+from mailcore.smtp.recipients import check_recipients
 from mailcore.smtp.replies import TOO_FAR_AHEAD, TOO_MANY_ERRORS
-from mailcore.smtp.strangers import MISTAKES_LATELY, TOO_MANY_ADDRESSES, TOO_MANY_MESSAGES, Act, strangers, tarpit
+from mailcore.smtp.strangers import MISTAKES_LATELY, TOO_MANY_MESSAGES, Act, stranger_of, strangers, tarpit
 from mailcore.store.batch import GoneError, OverQuotaError
 from mailcore.store.prepared import INLINE_LIMIT, Prepared, prepare
 from mailcore.store.spool import Spool
-from mailqueue import suppressions
-from mailqueue.models import Submission, Suppression
+from mailqueue.models import Submission
 from mailqueue.sending import Excess
 
 log = structlog.get_logger("mailcore.smtp.backend")
@@ -67,7 +61,6 @@ NOT_YOURS = Reply(553, "5.7.1", "This address does not belong to your login")
 FROM_NOT_YOURS = Reply(550, "5.7.1", "The From field names an address that does not belong to your login")
 FROM_MISSING = Reply(550, "5.6.0", "The message needs exactly one From field (RFC 5322 section 3.6)")
 HEADER_TOO_LARGE = Reply(550, "5.6.0", "The header of the message is too large")
-ONLY_BOUNCES = Reply(550, "5.7.1", "This address is for bounces only")
 LOOP = Reply(554, "5.4.6", f"More than {HOP_LIMIT} Received fields: this message goes in circles")
 _QUEUED_AS = "Ok: queued as "
 VANISHED = Reply(451, "4.3.0", "A recipient has just been changed here, try again")
@@ -120,18 +113,13 @@ async def check_sender(question: CheckSender, doors: Any) -> Reply | None:
     verdict = await _sender_problem(question, doors)
     if verdict is not None:
         figures.count(f"smtp.sender.refused.{verdict.status}")
-    elif address := _stranger(question.envelope):
+    elif address := stranger_of(question.envelope):
         strangers.count(Act.MESSAGE, address)
     return verdict
 
 
-def _stranger(envelope: Envelope) -> str:
-    """Return the address of a stranger; "" for everybody else."""
-    return envelope.client.peer.address if envelope.client and envelope.client.stranger else ""
-
-
 async def _sender_problem(question: CheckSender, doors: Any) -> Reply | None:
-    if address := _stranger(question.envelope):
+    if address := stranger_of(question.envelope):
         if strangers.excess(Act.ERROR, address):
             return MISTAKES_LATELY
         if strangers.excess(Act.MESSAGE, address):
@@ -146,62 +134,6 @@ async def _sender_problem(question: CheckSender, doors: Any) -> Reply | None:
     if await doors.database(may_send_as, login.account_id, question.envelope.sender):
         return None
     return NOT_YOURS
-
-
-async def check_recipients(question: CheckRecipients, doors: Any) -> Sequence[Reply | None]:
-    """Say of each recipient whether it is here and has room; who has logged in may also write elsewhere."""
-    addresses = [recipient.address for recipient in question.recipients]
-    found = resolve_now(addresses)
-    if found is None:
-        found = await doors.database(resolve_all, addresses)
-    envelope = question.envelope
-    may_relay = bool(envelope.client and envelope.client.login)
-    suppressed: Mapping[str, Suppression] = {}
-    if may_relay and envelope.sender:
-        suppressed = await doors.database(suppressions.find, envelope.sender, addresses)
-    verdicts = [
-        refusal(found[address], may_relay=may_relay, size=envelope.size)
-        or _destination_problem(address)
-        or _return_path_problem(envelope, address)
-        or _suppression_problem(suppressed.get(address))
-        for address in addresses
-    ]
-    if stranger := _stranger(question.envelope):
-        verdicts = [verdict or _one_too_many(stranger) for verdict in verdicts]
-    for verdict in verdicts:
-        if verdict is not None:
-            figures.count(f"smtp.recipient.refused.{verdict.status}")
-    return verdicts
-
-
-def _one_too_many(stranger: str) -> Reply | None:
-    """Count a recipient that would be taken, or put it off."""
-    if strangers.excess(Act.RECIPIENT, stranger):
-        return TOO_MANY_ADDRESSES
-    strangers.count(Act.RECIPIENT, stranger)
-    return None
-
-
-def _destination_problem(address: str) -> Reply | None:
-    if "@" not in address:
-        return None  # postmaster
-    try:
-        destination_of(address)
-    except ValueError:
-        return BAD_DESTINATION
-    return None
-
-
-def _return_path_problem(envelope: Envelope, address: str) -> Reply | None:
-    """Only bounces come back: anybody who has seen a message knows its return path."""
-    return ONLY_BOUNCES if envelope.sender and return_path.read(address) is not None else None
-
-
-def _suppression_problem(row: Suppression | None) -> Reply | None:
-    if row is None:
-        return None
-    why = {"bounce": "it has bounced", "complaint": "its owner has complained"}.get(row.reason, "it was entered")
-    return Reply(550, "5.7.1", f"Address is on the suppression list of your domain: {why} on {row.at:%Y-%m-%d}")
 
 
 async def accept_message(question: AcceptMessage, doors: Any) -> Reply:

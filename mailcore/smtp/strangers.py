@@ -10,7 +10,7 @@ Who is from this machine or on the allow-list, has logged in, or comes over LMTP
 import ipaddress
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -20,7 +20,7 @@ import structlog
 from a3mailer_site.env import Allowance, current
 from a3mailer_site.figures import figures
 from mailcore.dialogue import Peer
-from mailcore.message.envelope import Reply
+from mailcore.message.envelope import Envelope, Reply
 from security import blocklist
 from security.sliding import SlidingCounts
 
@@ -30,12 +30,16 @@ TOO_MANY_CONNECTIONS = Reply(421, "4.7.0", "Too many connections from your netwo
 TOO_MANY_MISTAKES = Reply(421, "4.7.0", "Too many errors from your network lately, try again later")
 MISTAKES_LATELY = Reply(450, "4.7.1", "Too many errors from your network lately, try again later")
 TOO_MANY_MESSAGES = Reply(450, "4.7.1", "Too many messages from your network lately, try again later")
+TOO_MANY_UNKNOWN = Reply(450, "4.7.1", "Too many unknown recipients from your network lately, try again later")
 TOO_MANY_ADDRESSES = Reply(450, "4.7.1", "Too many recipients from your network lately, send the rest later")
 
 # Addresses and networks that are remembered for each thing that is counted. Some 200 bytes each.
 REMEMBERED = 20_000
 # Sessions that wait for the answer to a mistake, at once: who comes then is told to go, and holds nothing.
 HELD_AT_ONCE = 200
+# Seconds that each question about recipients waits once a source has used this share of its unknown ones.
+SUSPECT_SHARE = 0.5
+SUSPECT_WAITS = 1.0
 # Counted as one address: who has an IPv6 network has 2^64 addresses in it.
 _V6_HOST = 64
 
@@ -47,6 +51,7 @@ class Act(Enum):
     MESSAGE = "messages"
     RECIPIENT = "recipients"
     ERROR = "errors"
+    UNKNOWN = "unknown"  # recipients that are not here
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,11 @@ def tarpit(number: int) -> float:
 def is_exempt(address: str) -> bool:
     """Say whether somebody at this address is no stranger: from this machine, or on the allow-list."""
     return ipaddress.ip_address(address).is_loopback or blocklist.guard.allows(address)
+
+
+def stranger_of(envelope: Envelope) -> str:
+    """Return the address of the stranger who sends this; "" when it is somebody else."""
+    return envelope.client.peer.address if envelope.client and envelope.client.stranger else ""
 
 
 class Strangers:
@@ -109,19 +119,27 @@ class Strangers:
 
     def excess(self, act: Act, address: str) -> Excess | None:
         """Say if no more of this may come from here now. Who asks refuses: it is counted, and logged at times."""
-        allowance, now, seconds = _allowance(act), self._clock(), current().inbound_window
-        for whose, place, limit in zip(("address", "network"), _places(address), allowance, strict=True):
-            if not limit:
-                continue
-            if act is Act.CONNECTION:
-                used: float = self._open[place]
-            else:
-                used = self._counts[act].count(place, now=now, seconds=seconds)
+        for whose, place, limit, used in self._uses(act, address):
             # A hair's breadth for what floating point makes of whole numbers.
             if used + 1e-6 >= limit:
                 figures.count(f"smtp.limited.{act.value}.{whose}")
-                return Excess(place, limit, self._tell(act, place, limit, address, now, seconds))
+                return Excess(place, limit, self._tell(act, place, limit, address))
         return None
+
+    def suspects(self, address: str) -> bool:
+        """Say whether this source seems to try out which addresses there are."""
+        return any(used >= limit * SUSPECT_SHARE for _whose, _place, limit, used in self._uses(Act.UNKNOWN, address))
+
+    def _uses(self, act: Act, address: str) -> Iterator[tuple[str, str, int, float]]:
+        """Give each limit that holds here: whose, for what place, how much it is, and how much of it is used."""
+        now, seconds = self._clock(), current().inbound_window
+        for whose, place, limit in zip(("address", "network"), _places(address), _allowance(act), strict=True):
+            if not limit:
+                continue
+            if act is Act.CONNECTION:
+                yield whose, place, limit, self._open[place]
+            else:
+                yield whose, place, limit, self._counts[act].count(place, now=now, seconds=seconds)
 
     async def hold(self, seconds: float, pause: Callable[[float], Awaitable[None]]) -> bool:
         """Let a stranger wait; ``False`` at once when too many wait already."""
@@ -143,8 +161,9 @@ class Strangers:
         self._open.clear()
         self._told.clear()
 
-    def _tell(self, act: Act, place: str, limit: int, address: str, now: float, seconds: int) -> bool:
+    def _tell(self, act: Act, place: str, limit: int, address: str) -> bool:
         """Say it in the log, once in each window: a flood of refusals is no flood of lines."""
+        now, seconds = self._clock(), current().inbound_window
         if now - self._told.get((act, place), float("-inf")) < seconds:
             return False
         self._told[act, place] = now
@@ -172,6 +191,8 @@ def _allowance(act: Act) -> Allowance:
             return env.allowance("inbound_recipients")
         case Act.ERROR:
             return env.allowance("inbound_errors")
+        case Act.UNKNOWN:
+            return env.allowance("inbound_unknown")
 
 
 def _places(address: str) -> tuple[str, str]:

@@ -25,6 +25,7 @@ def strict(fake_dns):
         "A3MAILER_INBOUND_MESSAGES": "4/6",
         "A3MAILER_INBOUND_RECIPIENTS": "6/100",
         "A3MAILER_INBOUND_ERRORS": "8/100",
+        "A3MAILER_INBOUND_UNKNOWN": "4/100",
         "A3MAILER_TARPIT_AFTER": "4",
         "A3MAILER_TARPIT_LONGEST": "2",
     }
@@ -132,6 +133,25 @@ def test_the_answers_to_mistakes_are_slow_and_nobody_else_has_to_wait_for_them(s
         assert [slow.reply()[:3] for _ in range(2)] == [b"500"] * 2
         assert time.monotonic() - began >= 4
     until(lambda: figure(strict, "smtp.slowed") >= 5, 10)
+
+
+def test_who_tries_out_addresses_learns_nothing_more_and_is_written_down(strict, network, people):
+    with Stranger(strict, f"{network}.1.1") as smtp:
+        assert smtp.envelope("a@example.net", people[0]).startswith(b"250")
+        for number in range(4):
+            assert smtp.say(b"RCPT TO:<who%d@example.test>" % number).startswith(b"550 5.1.1")
+        unknown = smtp.say(b"RCPT TO:<who9@example.test>")
+        assert unknown.startswith(b"450 4.7.1 ")
+        assert smtp.say(b"RCPT TO:<%b>" % people[1].encode()) == unknown
+        # What was taken before is delivered all the same.
+        assert smtp.data(b"Subject: x\r\n\r\nx\r\n").startswith(b"250")
+    with Stranger(strict, f"{network}.1.1") as smtp:
+        assert smtp.envelope("a@example.net", people[0]) == unknown
+    with Stranger(strict, f"{network}.1.2") as smtp:
+        assert smtp.envelope("a@example.net", people[0]).startswith(b"250")
+    look = "print(*AuditEntry.objects.filter(action='addresses_probed').values_list('source_ip', flat=True))"
+    shell = ("shell", "--verbosity", "0", "-c", f"from security.models import AuditEntry\n{look}")
+    assert strict.manage(*shell).split() == [f"{network}.1.1"]
 
 
 def test_who_is_no_stranger_has_none_of_these_limits(strict, people):

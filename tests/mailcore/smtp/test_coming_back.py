@@ -10,8 +10,9 @@ from mailcore.dialogue import Login, Peer, TlsFacts
 from mailcore.intake import return_path
 from mailcore.intake.routing import NO_SUCH_USER
 from mailcore.message.envelope import Client, Envelope, Recipient
-from mailcore.smtp.backend import ONLY_BOUNCES, accept_message, check_recipients
+from mailcore.smtp.backend import accept_message
 from mailcore.smtp.questions import AcceptMessage, CheckRecipients
+from mailcore.smtp.recipients import ONLY_BOUNCES, check_recipients
 from mailcore.store import spool
 from mailcore.store.commit import run
 from mailcore.store.models import Message

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from a3mailer_site import env
 from accounts.models import Alias, AliasTarget, User
 from mailcore.conversation import CommandRefusedError
-from mailcore.dialogue import Login, Peer, TlsFacts
+from mailcore.dialogue import Login, Peer, TlsFacts, UnavailableError
 from mailcore.intake import once as once_module
 from mailcore.intake.once import once
 from mailcore.lines import LineBuffer
@@ -27,7 +27,6 @@ from mailcore.smtp.backend import (
     accept_for_each,
     accept_message,
     begin_session,
-    check_recipients,
     check_sender,
     count_error,
     end_session,
@@ -42,6 +41,7 @@ from mailcore.smtp.questions import (
     CountError,
     EndSession,
 )
+from mailcore.smtp.recipients import check_recipients
 from mailcore.smtp.replies import TOO_MANY_ERRORS
 from mailcore.smtp.strangers import (
     MISTAKES_LATELY,
@@ -49,6 +49,7 @@ from mailcore.smtp.strangers import (
     TOO_MANY_CONNECTIONS,
     TOO_MANY_MESSAGES,
     TOO_MANY_MISTAKES,
+    TOO_MANY_UNKNOWN,
 )
 from mailcore.store import spool
 from mailcore.store.batch import GoneError
@@ -56,6 +57,7 @@ from mailcore.store.commit import run
 from mailcore.store.models import Message
 from mailqueue.bodies import read_body
 from mailqueue.models import Body, MessageTrace, QueuedMessage, Submission
+from security.models import AuditEntry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -540,3 +542,49 @@ def test_where_too_many_wait_already_there_is_no_more_answer(limits, monkeypatch
     assert now(count_error(CountError(STRANGER, 3), doors)) is None
     assert now(count_error(CountError(STRANGER, 4), doors)) == TOO_MANY_ERRORS
     assert doors.waits == []
+
+
+def test_beyond_the_limit_nobody_learns_which_addresses_there_are(alice, limits):
+    limits(inbound_unknown="4/0")
+    doors = SlowDoors()
+
+    def codes(client, *addresses):
+        question = CheckRecipients(Envelope(client, "s@example.net"), tuple(map(Recipient, addresses)))
+        return now(check_recipients(question, doors))
+
+    assert [verdict and verdict.code for verdict in codes(STRANGER, "a1@example.com", "alice@example.com")] == [
+        550,
+        None,
+    ]
+    assert doors.waits == []
+    assert codes(STRANGER, "a2@example.com")[0].code == 550
+    assert doors.waits == []
+    # Half of it is used: now each answer takes its time, whatever it says.
+    assert codes(STRANGER, "alice@example.com") == [None]
+    assert doors.waits == [1]
+    mixed = codes(STRANGER, "a3@example.com", "a4@example.com", "alice@example.com", "a5@example.com")
+    assert [verdict.code for verdict in mixed] == [550, 550, 450, 450]
+    everybody = ("alice@example.com", "a6@example.com", "x@elsewhere.example", "postmaster", "x@")
+    assert codes(STRANGER, *everybody) == [TOO_MANY_UNKNOWN] * 5
+    assert codes(STRANGER, *everybody) == [TOO_MANY_UNKNOWN] * 5
+    (entry,) = AuditEntry.objects.filter(action="addresses_probed")
+    assert (entry.source_ip, entry.event_type, entry.severity) == ("192.0.2.1", "security_violation", "warning")
+    assert entry.metadata == {"source": "192.0.2.1/32", "limit": 4, "seconds": 600, "protocol": "smtp"}
+    assert codes(OUTSIDE, "alice@example.com") == [None]
+    elsewhere = dataclasses.replace(STRANGER, peer=Peer("198.51.100.1", 1))
+    assert codes(elsewhere, "alice@example.com") == [None]
+
+
+def test_an_audit_log_that_is_away_changes_no_answer(alice, limits):
+    limits(inbound_unknown="1/0")
+
+    class Away(SlowDoors):
+        async def database(self, function, *args, **kwargs):
+            if function.__name__ == "_record_probing":
+                raise UnavailableError("x")
+            return function(*args, **kwargs)
+
+    recipients = tuple(map(Recipient, ("a1@example.com", "alice@example.com")))
+    found = now(check_recipients(CheckRecipients(Envelope(STRANGER, "s@example.net"), recipients), Away()))
+    assert [verdict.code for verdict in found] == [550, 450]
+    assert not AuditEntry.objects.filter(action="addresses_probed").exists()

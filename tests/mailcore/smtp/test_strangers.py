@@ -42,6 +42,7 @@ def setting(monkeypatch):
         inbound_messages="3/5",
         inbound_recipients="3/5",
         inbound_errors="3/5",
+        inbound_unknown="3/5",
         inbound_window=WINDOW,
     )
     return put
@@ -52,7 +53,7 @@ def strangers(setting, time):
     return Strangers(time)
 
 
-COUNTED = [Act.MESSAGE, Act.RECIPIENT, Act.ERROR]
+COUNTED = [Act.MESSAGE, Act.RECIPIENT, Act.ERROR, Act.UNKNOWN]
 
 
 @pytest.mark.parametrize("act", COUNTED)
@@ -161,6 +162,15 @@ def test_a_setting_that_is_no_pair_of_numbers_is_named(tmp_path, value):
         env.load({"A3MAILER_DATA_DIR": str(tmp_path), "A3MAILER_INBOUND_ERRORS": value})
     with pytest.raises(env.SettingError, match="A3MAILER_INBOUND_WINDOW"):
         env.load({"A3MAILER_DATA_DIR": str(tmp_path), "A3MAILER_INBOUND_WINDOW": "0"})
+
+
+@pytest.mark.parametrize(("limit", "unknown", "suspected"), [("4/0", 1, False), ("4/0", 2, True), ("0/0", 99, False)])
+def test_who_has_used_half_of_the_unknown_recipients_is_suspected(strangers, setting, limit, unknown, suspected):
+    setting(inbound_unknown=limit)
+    for _ in range(unknown):
+        strangers.count(Act.UNKNOWN, HOST)
+    assert strangers.suspects(HOST) is suspected
+    assert not strangers.suspects(ELSEWHERE)
 
 
 @pytest.mark.parametrize(
