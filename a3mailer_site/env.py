@@ -196,6 +196,18 @@ class Env:
     tarpit_after: int = 3
     tarpit_longest: int = 10
 
+    # Look up the names of hosts elsewhere that bring mail. They are noted with each message, with what else looks like
+    # a program that only sends junk. Nobody is refused for that alone.
+    reverse_lookups: bool = True
+
+    # Refuse a host elsewhere that says in EHLO that it is this server: it is not.
+    refuse_own_name: bool = True
+
+    # In domains with greylisting: how long a first message waits, in seconds, and from how many points on a host is
+    # suspicious (a message's timeline tells its points).
+    greylist_wait: int = 300
+    suspicious_from: int = 3
+
     # Seconds before the greeting on the SMTP port. Whoever speaks in them is refused: programs that send junk often do.
     # Never for clients on this machine or on the allow-list. 0: greet at once; 2 to 5 keep many out.
     greet_delay: int = 0

@@ -34,6 +34,7 @@ class DomainForm(forms.ModelForm):  # type: ignore[type-arg] # no subscript at r
             "send_limit_hour",
             "send_limit_day",
             "track_bounces",
+            "greylisting",
             "separator",
         ]
 

@@ -39,6 +39,13 @@ class Domain(Cached):
     no domain can be called. ``objects`` are the domains that are here, ``everything`` has the deleted ones too.
     """
 
+    class Greylisting(models.TextChoices):
+        """Whose first message has to wait."""
+
+        OFF = "off", _("nobody's")
+        SUSPICIOUS = "suspicious", _("of hosts that look suspicious")
+        ALWAYS = "always", _("everybody's")
+
     cached_under = "addresses"
 
     name = models.CharField(_("domain"), max_length=253, unique=True, validators=[validate_domain])
@@ -66,6 +73,13 @@ class Domain(Cached):
             "For newsletters: each recipient elsewhere gets a return path of his own, and addresses that bounce for "
             "good or complain are written to no more (suppression list)."
         ),
+    )
+    greylisting = models.CharField(
+        _("greylisting"),
+        max_length=10,
+        choices=Greylisting,
+        default=Greylisting.OFF,
+        help_text=_("Whose first message for this domain has to come twice, some minutes apart. Junk seldom does."),
     )
     separator = models.CharField(
         _("subaddress separator"),

@@ -33,7 +33,10 @@ from mailcore.imap.talk import Policy as ImapPolicy
 from mailcore.pop3 import backend as pop3_backend
 from mailcore.pop3.session import Policy as Pop3Policy
 from mailcore.pop3.session import Pop3Session
+from mailcore.resolver.servers import configured
+from mailcore.resolver.stub import Resolver
 from mailcore.smtp import backend as smtp_backend
+from mailcore.smtp.reverse_names import reverse_names
 from mailcore.smtp.session import Policy as SmtpPolicy
 from mailcore.smtp.session import SmtpSession
 from mailcore.smtp.strangers import is_exempt, strangers
@@ -65,6 +68,7 @@ def smtp_session(peer: Peer, *, submission: bool = False, lmtp: bool = False) ->
         submission=submission,
         lmtp=lmtp,
         stranger=stranger,
+        refuse_own_name=stranger and env.refuse_own_name,
         greet_delay=float(env.greet_delay) if stranger else 0.0,
         tls_available=True,
         plaintext_auth_ok=env.plaintext_allowed(peer.address),
@@ -122,6 +126,8 @@ class MailProcess:
         self._committer = commit.Committer(way_back)
         self._doors = DatabaseDoors(way_back, passwords.verify, self._committer, reactor)
         self._tuning = Tuning(reactor, way_back, polled=True)
+        self._resolver = Resolver(reactor, configured(current()))
+        reverse_names.use(self._resolver, reactor)
         self._connections = Connections(limits, blocklist.guard.refuses)
         self._blocked = BlockedHere(reactor, self._doors, self._connections)
         # Before the first connection is accepted.
@@ -153,6 +159,7 @@ class MailProcess:
         self.child.serve_tls(self._certificates)
         self.child.command("cut", self._shut_out)
         self.child.on_reload(lambda _: self._tuning.look())
+        self.child.on_reload(lambda env: self._resolver.use(configured(env)))
         self.child.on_drain(self._blocked.write_down)
         self.child.command("connections", self._list)
         reactor.addSystemEventTrigger("during", "shutdown", self._close)

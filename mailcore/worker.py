@@ -33,7 +33,7 @@ from mailcore.threads import WayBack
 from mailcore.tuning import Tuning
 from mailqueue import counts, outbox, sending
 from mailqueue.models import StsPolicy, Submission
-from security import posture, tallies
+from security import greylisting, posture, tallies
 from security.sealing import HeadLog, seal
 
 log = structlog.get_logger("mailcore.worker")
@@ -52,6 +52,7 @@ FOLD_COUNTS_EVERY = 5.0
 INDEX_EVERY = 0.25
 SCAN_EVERY = 15 * 60.0
 PURGE_TALLIES_EVERY = 3600.0
+PURGE_GREYLIST_EVERY = 3600.0
 
 
 class WorkerProcess:
@@ -99,6 +100,7 @@ class WorkerProcess:
         self._regularly(INDEX_EVERY, lambda: self._indexer.turn(time.time()))
         self._regularly(SCAN_EVERY, posture.scan)
         self._regularly(PURGE_TALLIES_EVERY, lambda: tallies.purge(timezone.now()))
+        self._regularly(PURGE_GREYLIST_EVERY, lambda: greylisting.outlived(timezone.now()).delete())
 
     def _regularly(self, seconds: float, work: Callable[[], Any]) -> None:
         """Do this in a database thread now and then, never twice at once."""

@@ -288,7 +288,7 @@ class Suppression(models.Model):
 
     class Meta:
         verbose_name = _("suppressed address")
-        verbose_name_plural = _("suppression list")
+        verbose_name_plural = _("suppressed addresses")
         ordering = ["-id"]
         constraints = [models.UniqueConstraint(fields=["domain", "address"], name="suppression_once")]
 

@@ -10,7 +10,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from a3mailer_site.ids import to_text
 from mailqueue.acts import with_acts
@@ -87,12 +87,34 @@ def _received(event: MessageEvent, recipient: str) -> Step:
     lines.append(_("Encrypted: %(tls)s.") % {"tls": encrypted} if encrypted else _("Not encrypted."))
     if detail.get("login"):
         lines.append(_("Logged in as %(login)s.") % {"login": detail["login"]})
+    lines += _seen(detail)
     count = detail.get("recipients")
     if isinstance(count, int):
         lines.append(ngettext("%(count)d recipient.", "%(count)d recipients.", count) % {"count": count})
     if isinstance(detail.get("size"), int):
         lines.append(filesizeformat(detail["size"]))
     return Step(event.at, _("Received and safely stored"), " ".join(lines), recipient=recipient)
+
+
+def _seen(detail: Mapping[str, Any]) -> Iterable[str]:
+    """Say what was known of a host elsewhere that brought the message."""
+    if detail.get("reverse_name"):
+        yield _("Its address has the name %(name)s.") % {"name": detail["reverse_name"]}
+    suspicion = detail.get("suspicion")
+    if isinstance(suspicion, Mapping) and suspicion.get("points"):
+        reasons = [str(_SUSPICIONS.get(reason, reason)) for reason in suspicion.get("reasons", ())]
+        facts = {"points": suspicion["points"], "reasons": "; ".join(reasons)}
+        yield _("Points that speak against it: %(points)s (%(reasons)s).") % facts
+
+
+# Why a host looks suspicious: the keys are those of the mail core.
+_SUSPICIONS = {
+    "helo_not_qualified": gettext_lazy("it calls itself by no full name"),
+    "helo_is_ours": gettext_lazy("it calls itself by a name or an address of ours"),
+    "no_reverse_name": gettext_lazy("its address has no name"),
+    "reverse_name_unconfirmed": gettext_lazy("the name of its address does not lead back to it"),
+    "reverse_name_dynamic": gettext_lazy("the name of its address looks like that of a home"),
+}
 
 
 def _delivered(event: MessageEvent, recipient: str) -> Step:

@@ -53,6 +53,7 @@ _TURNED_AWAY = "Requests turned away before they were looked at"
 _BYTES = "Bytes of connections that have ended, by direction"
 _REFUSED = "What SMTP refused after the greeting, by enhanced status code"
 _PUT_OFF = "What limits on strangers put off, by what it was and whose limit it was"
+_GREYLISTED = "Recipients that greylisting looked at, by what came of it"
 _OUTCOMES = "Recipients of queued mail by the outcome of an attempt"
 _LOGINS = "Logins by protocol and result"
 _COMMANDS = "Commands by protocol and name"
@@ -159,6 +160,8 @@ ROWS: tuple[Row, ...] = (
     _row("smtp.recipient.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="recipient"),
     _row("smtp.message.refused.{status}", "counter", "a3mailer_refused_total", _REFUSED, what="message"),
     _row("smtp.limited.{what}.{whose}", "counter", "a3mailer_strangers_limited_total", _PUT_OFF),
+    _row("smtp.greylisted.deferred", "counter", "a3mailer_greylisted_total", _GREYLISTED, outcome="deferred"),
+    _row("smtp.greylisted.passed", "counter", "a3mailer_greylisted_total", _GREYLISTED, outcome="passed"),
     _row("smtp.slowed", "counter", "a3mailer_strangers_slowed_total", "Answers that strangers had to wait for"),
     _row("smtp.held", "gauge", "a3mailer_strangers_waiting", "Strangers who wait for the answer to a mistake"),
     _row("sending.held", "counter", "a3mailer_sending_limited_total", _LIMITED, outcome="held"),

@@ -25,6 +25,7 @@ from security.models import (
     AuditCheckpoint,
     AuditEntry,
     BlockedAddress,
+    Greylisted,
     LoginFailure,
     PostureResult,
     Tally,
@@ -66,6 +67,16 @@ class AuditCheckpointAdmin(ReadOnlyAdmin):
     """Where the audit log begins after a purge."""
 
     list_display = ["seq", "hash", "purged_at"]
+
+
+@admin.register(Greylisted)
+class GreylistedAdmin(ReadOnlyAdmin):
+    """Whose first message had to come again, and whether it did."""
+
+    paginator = BoundedPaginator
+    list_display = ["network", "sender", "recipient", "first_at", "passed_at", "last_at"]
+    search_fields = ["=network", "=sender", "=recipient"]
+    search_help_text = _("Network, sender or recipient, as a whole.")
 
 
 @admin.register(LoginFailure)

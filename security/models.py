@@ -247,3 +247,33 @@ class PostureResult(models.Model):
 
     def __str__(self) -> str:
         return self.check_id
+
+
+class GreylistedQuerySet(models.QuerySet["Greylisted"]):
+    """Questions asked of those who had to come again."""
+
+    def outlived(self, passed_before: datetime, first_before: datetime) -> "GreylistedQuerySet":
+        """Rows that mean nothing any more: forgotten after they came again, or never come again."""
+        return self.filter(Q(last_at__lt=passed_before) | Q(passed_at__isnull=True, first_at__lt=first_before))
+
+
+class Greylisted(models.Model):
+    """A network, a sender and a recipient whose first message had to come again. See ``greylisting.py``."""
+
+    network = models.CharField(_("network"), max_length=43)
+    sender = models.CharField(_("sender"), max_length=254, blank=True)
+    recipient = models.CharField(_("recipient"), max_length=254)
+    first_at = models.DateTimeField(_("first seen"))
+    passed_at = models.DateTimeField(_("came again"), null=True, blank=True)
+    last_at = models.DateTimeField(_("last seen"), db_index=True)
+
+    objects = GreylistedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("greylisted sender")
+        verbose_name_plural = _("greylisted senders")
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["network", "sender", "recipient"], name="greylisted_once")]
+
+    def __str__(self) -> str:
+        return f"{self.network} {self.sender} {self.recipient}"

@@ -47,7 +47,9 @@ from mailcore.smtp.questions import (
 )
 from mailcore.smtp.recipients import check_recipients
 from mailcore.smtp.replies import TOO_FAR_AHEAD, TOO_MANY_ERRORS
-from mailcore.smtp.strangers import MISTAKES_LATELY, TOO_MANY_MESSAGES, Act, stranger_of, strangers, tarpit
+from mailcore.smtp.reverse_names import reverse_names
+from mailcore.smtp.strangers import MISTAKES_LATELY, TOO_MANY_MESSAGES, Act, ours, stranger_of, strangers, tarpit
+from mailcore.smtp.suspicion import judge
 from mailcore.store.batch import GoneError, OverQuotaError
 from mailcore.store.prepared import INLINE_LIMIT, Prepared, prepare
 from mailcore.store.spool import Spool
@@ -87,8 +89,11 @@ free_space = _FreeSpace()
 
 async def begin_session(question: BeginSession, doors: Any) -> Reply | None:
     """Welcome whom the limits let in, after a while where that is wished; the transport has refused whom it must."""
-    if question.client.stranger and (refusal := strangers.enter(question.client.peer)):
-        return refusal
+    if question.client.stranger:
+        if refusal := strangers.enter(question.client.peer):
+            return refusal
+        if current().reverse_lookups:
+            reverse_names.begin(question.client.peer.address)
     if question.delay:
         await doors.pause(question.delay)
     return None
@@ -204,7 +209,7 @@ async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None 
         plan=where,
         sender=envelope.sender,
         direction=Direction.INBOUND if account is None else Direction.SUBMITTED,
-        received=_facts(envelope, ready.size),
+        received=_facts(envelope, ready.size, doors),
         ret=envelope.ret,
         envid=envelope.envid,
         smtputf8=envelope.smtputf8,
@@ -360,6 +365,7 @@ def _trace_fields(client: Client, envelope: Envelope, where: Plan, message: int)
             queue_id=to_text(message),
             at=int(time.time()),
             tls=f"{client.tls.version} {client.tls.cipher}" if client.tls else "",
+            reverse_name=reverse_names.known(client.peer.address).confirmed,
             recipient=only,
         )
     )
@@ -367,7 +373,7 @@ def _trace_fields(client: Client, envelope: Envelope, where: Plan, message: int)
     return (return_path_line(envelope.sender) if where.deliveries else b"") + received
 
 
-def _facts(envelope: Envelope, size: int) -> dict[str, Any]:
+def _facts(envelope: Envelope, size: int, doors: Any) -> dict[str, Any]:
     client = envelope.client
     if client is None:
         return {}
@@ -381,6 +387,17 @@ def _facts(envelope: Envelope, size: int) -> dict[str, Any]:
         "sender": envelope.sender,
         "recipients": len(envelope.recipients),
         "size": size,
+        **(_seen(client, doors) if client.stranger else {}),
+    }
+
+
+def _seen(client: Client, doors: Any) -> dict[str, Any]:
+    """Say what is known by now of a stranger."""
+    reverse = reverse_names.known(client.peer.address)
+    suspicion = judge(client.helo, client.peer.address, reverse, ours(doors))
+    return {
+        "reverse_name": reverse.confirmed or next(iter(reverse.names), None),
+        "suspicion": {"points": suspicion.points, "reasons": list(suspicion.reasons)},
     }
 
 

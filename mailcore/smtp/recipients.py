@@ -4,31 +4,40 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
+from django.utils import timezone
 
 from a3mailer_site.env import current
 from a3mailer_site.figures import figures
+from domains import greylisting as greylisting_of
+from domains.models import Domain
+from domains.names import to_ascii
 from mailcore.dialogue import UnavailableError
 from mailcore.intake import return_path
 from mailcore.intake.routing import BAD_DESTINATION, NO_SUCH_USER, destination_of, refusal, resolve_all, resolve_now
 from mailcore.message.envelope import Envelope, Reply
 from mailcore.smtp.questions import CheckRecipients
+from mailcore.smtp.reverse_names import reverse_names
 from mailcore.smtp.strangers import (
     SUSPECT_WAITS,
     TOO_MANY_ADDRESSES,
     TOO_MANY_UNKNOWN,
     Act,
     Excess,
+    ours,
     stranger_of,
     strangers,
 )
+from mailcore.smtp.suspicion import judge
 from mailqueue import suppressions
 from mailqueue.models import Suppression
+from security import greylisting
 from security.audit import record
 from security.models import AuditEntry
 
 log = structlog.get_logger("mailcore.smtp.recipients")
 
 ONLY_BOUNCES = Reply(550, "5.7.1", "This address is for bounces only")
+Greylisting = Domain.Greylisting
 
 
 async def check_recipients(question: CheckRecipients, doors: Any) -> Sequence[Reply | None]:
@@ -99,8 +108,50 @@ async def _check_for_stranger(question: CheckRecipients, stranger: str, doors: A
             continue
         if verdict == NO_SUCH_USER:
             strangers.count(Act.UNKNOWN, stranger)
-        verdicts.append(verdict or _one_too_many(stranger))
+        verdicts.append(verdict)
+    # What is put off is not counted.
+    return [verdict or _one_too_many(stranger) for verdict in await _greylist(question, stranger, verdicts, doors)]
+
+
+async def _greylist(
+    question: CheckRecipients, stranger: str, verdicts: list[Reply | None], doors: Any
+) -> list[Reply | None]:
+    """Put off a first message to those recipients whose domains want that."""
+    policies = greylisting_of.policies_now()
+    if policies is None:
+        policies = await doors.database(greylisting_of.policies)
+    wanted = {
+        position: _policy(recipient.address, policies)
+        for position, (recipient, verdict) in enumerate(zip(question.recipients, verdicts, strict=True))
+        if verdict is None
+    }
+    network = greylisting.network_of(stranger)
+    if not any(policy != Greylisting.OFF for policy in wanted.values()) or greylisting.is_let_in(network):
+        return verdicts
+    client = question.envelope.client
+    if client is not None and Greylisting.SUSPICIOUS in wanted.values():
+        suspicion = judge(client.helo, stranger, await reverse_names.find(stranger), ours(doors))
+        if suspicion.points < current().suspicious_from:
+            wanted = {
+                at: Greylisting.OFF if policy == Greylisting.SUSPICIOUS else policy for at, policy in wanted.items()
+            }
+    positions = [position for position, policy in wanted.items() if policy != Greylisting.OFF]
+    if positions:
+        addresses = [question.recipients[position].address for position in positions]
+        sender, seconds = question.envelope.sender, current().greylist_wait
+        waits = await doors.database(greylisting.check, network, sender, addresses, timezone.now(), seconds)
+        for position, wait in zip(positions, waits, strict=True):
+            figures.count("smtp.greylisted.deferred" if wait else "smtp.greylisted.passed")
+            verdicts[position] = Reply(450, "4.7.1", f"Greylisted, try again in {wait} seconds") if wait else None
     return verdicts
+
+
+def _policy(address: str, policies: Mapping[str, str]) -> str:
+    """Return the policy of the domain that an address is in."""
+    try:
+        return policies.get(to_ascii(address.rpartition("@")[2]), Greylisting.OFF)
+    except ValueError:
+        return Greylisting.OFF
 
 
 def _one_too_many(stranger: str) -> Reply | None:

@@ -62,6 +62,7 @@ NOT_A_WEB_SERVER = Reply(554, "5.5.1", "This is a mail server")
 LOGIN_FIRST = Reply(530, "5.7.0", "Authentication required")
 TLS_FIRST = Reply(530, "5.7.0", "Say STARTTLS first, then authenticate")
 AUTH_NEEDS_TLS = Reply(538, "5.7.11", "Say STARTTLS first: passwords are taken over TLS only")
+NOT_OUR_NAME = Reply(550, "5.7.1", "That is the name of this server: say your own")
 WRONG_LOGIN = Reply(535, "5.7.8", "Authentication credentials invalid")
 
 # Permanent, about what was sent

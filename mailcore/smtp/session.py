@@ -80,6 +80,7 @@ class Policy:
     submission: bool = False  # AUTH is offered, and required before MAIL
     lmtp: bool = False  # LHLO, and a reply for each recipient at the end
     stranger: bool = False  # what this client does is counted and limited
+    refuse_own_name: bool = False  # nobody at this address can be us
     tls_available: bool = False  # there is a certificate: STARTTLS can be offered
     plaintext_auth_ok: bool = False  # this client may send its password without TLS
     greet_delay: float = 0.0  # seconds before the greeting, in which nothing may be said
@@ -320,6 +321,8 @@ class SmtpSession(Conversation):
         if self._policy.lmtp is not (protocol == "LMTP"):  # RFC 2033 section 4.1
             return replies.LHLO_ONLY if self._policy.lmtp else replies.UNKNOWN_COMMAND
         name = parse_hello(argument)
+        if self._policy.refuse_own_name and name.lower().removesuffix(".") == self._policy.hostname.lower():
+            return replies.NOT_OUR_NAME
         self._end_transaction()
         self._state = State.GREETED
         self._client = replace(self._client, helo=name, protocol=protocol)

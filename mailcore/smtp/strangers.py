@@ -14,13 +14,16 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from typing import Any
 
 import structlog
 
 from a3mailer_site.env import Allowance, current
 from a3mailer_site.figures import figures
+from domains import greylisting
 from mailcore.dialogue import Peer
 from mailcore.message.envelope import Envelope, Reply
+from mailcore.smtp.suspicion import Ours
 from security import blocklist
 from security.sliding import SlidingCounts
 
@@ -80,6 +83,13 @@ def is_exempt(address: str) -> bool:
 def stranger_of(envelope: Envelope) -> str:
     """Return the address of the stranger who sends this; "" when it is somebody else."""
     return envelope.client.peer.address if envelope.client and envelope.client.stranger else ""
+
+
+def ours(doors: Any) -> Ours:
+    """Return what nobody else may call himself: our names, and the address of ours that the connection came to."""
+    connection = doors.connection
+    host = connection.transport.getHost() if connection is not None else None
+    return Ours(current().host_name, {host.host} if host is not None else (), greylisting.policies_now() or ())
 
 
 class Strangers:

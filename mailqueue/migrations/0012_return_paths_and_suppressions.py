@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'suppressed address',
-                'verbose_name_plural': 'suppression list',
+                'verbose_name_plural': 'suppressed addresses',
                 'ordering': ['-id'],
                 'constraints': [models.UniqueConstraint(fields=('domain', 'address'), name='suppression_once')],
             },

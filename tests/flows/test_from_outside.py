@@ -26,6 +26,7 @@ def strict(fake_dns):
         "A3MAILER_INBOUND_RECIPIENTS": "6/100",
         "A3MAILER_INBOUND_ERRORS": "8/100",
         "A3MAILER_INBOUND_UNKNOWN": "4/100",
+        "A3MAILER_GREYLIST_WAIT": "2",
         "A3MAILER_TARPIT_AFTER": "4",
         "A3MAILER_TARPIT_LONGEST": "2",
     }
@@ -152,6 +153,51 @@ def test_who_tries_out_addresses_learns_nothing_more_and_is_written_down(strict,
     look = "print(*AuditEntry.objects.filter(action='addresses_probed').values_list('source_ip', flat=True))"
     shell = ("shell", "--verbosity", "0", "-c", f"from security.models import AuditEntry\n{look}")
     assert strict.manage(*shell).split() == [f"{network}.1.1"]
+
+
+@pytest.fixture
+def policy(strict):
+    """Give the domain a policy, and wait until the server keeps to it."""
+
+    def put(value):
+        code = f"from domains.models import Domain\nd = Domain.objects.get()\nd.greylisting = '{value}'\nd.save()"
+        strict.manage("shell", "--verbosity", "0", "-c", code)
+
+    yield put
+    put("off")
+
+
+def test_a_first_message_waits_where_the_domain_wants_that(strict, network, people, policy):
+    recipient = b"RCPT TO:<%b>" % people[0].encode()
+    with Stranger(strict, f"{network}.1.1") as smtp:
+        assert smtp.envelope("a@example.net", people[0]).startswith(b"250")
+    policy("always")
+    with Stranger(strict, f"{network}.2.1") as first, Stranger(strict, f"{network}.2.2") as second:
+        for smtp in (first, second):
+            assert smtp.say(b"MAIL FROM:<b@example.net>").startswith(b"250")
+        until(lambda: first.say(recipient).startswith(b"450 4.7.1 Greylisted, try again in "), 10)
+        assert first.say(recipient).startswith(b"450 4.7.1 ")
+        # Another machine of the same network may come again.
+        until(lambda: second.say(recipient).startswith(b"250"), 10)
+        assert second.data(b"Subject: x\r\n\r\nx\r\n").startswith(b"250")
+    with Smtp(strict.ports["smtp"]) as smtp:
+        assert smtp.envelope("a@example.net", people[0]).startswith(b"250")
+
+
+def test_the_timeline_tells_what_is_known_of_a_host_and_only_our_own_name_is_refused(strict, network, fake_dns, people):
+    first, second = network.split(".")
+    fake_dns.add(f"1.1.{second}.{first}.in-addr.arpa", "PTR", "mx.outside.example.")
+    fake_dns.add("mx.outside.example", "A", f"{network}.1.1")
+    with Stranger(strict, f"{network}.1.1") as smtp:
+        assert smtp.say(b"EHLO mail.example.test").startswith(b"550 5.7.1 ")
+        assert smtp.say(b"EHLO user").startswith(b"250")
+        assert smtp.envelope("a@example.net", people[9]).startswith(b"250")
+        assert smtp.data(b"Subject: x\r\n\r\nfrom outside\r\n").startswith(b"250")
+    content = strict.people[9].wait_for(1)[-1]
+    assert b"from user (mx.outside.example [%b.1.1])" % network.encode() in content.replace(b"\r\n\t", b" ")
+    look = "print(MessageEvent.objects.filter(kind='received').order_by('-pk').first().detail['suspicion'])"
+    said = strict.manage("shell", "--verbosity", "0", "-c", f"from mailqueue.models import MessageEvent\n{look}")
+    assert said.strip() == "{'points': 2, 'reasons': ['helo_not_qualified']}"
 
 
 def test_who_is_no_stranger_has_none_of_these_limits(strict, people):

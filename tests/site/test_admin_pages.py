@@ -362,6 +362,7 @@ def test_a_domain_is_added_in_any_spelling_once(browser):
         "max_quota": "0",
         "send_limit_hour": "0",
         "send_limit_day": "0",
+        "greylisting": "always",
         "separator": "+",
     }
     assert browser.post(url(Domain, "add"), data).status_code == 302

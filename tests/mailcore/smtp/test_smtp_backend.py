@@ -9,13 +9,16 @@ from twisted.internet.defer import Deferred
 
 from a3mailer_site import env
 from accounts.models import Alias, AliasTarget, User
+from domains import greylisting as policies_module
 from mailcore.conversation import CommandRefusedError
 from mailcore.dialogue import Login, Peer, TlsFacts, UnavailableError
 from mailcore.intake import once as once_module
 from mailcore.intake.once import once
 from mailcore.lines import LineBuffer
-from mailcore.message.envelope import Client, Envelope, Recipient
+from mailcore.message.envelope import Client, Envelope, Recipient, Reply
 from mailcore.message.headers import Headers
+from mailcore.smtp import backend as backend_module
+from mailcore.smtp import recipients as recipients_module
 from mailcore.smtp import strangers as strangers_module
 from mailcore.smtp.backend import (
     FROM_MISSING,
@@ -43,6 +46,7 @@ from mailcore.smtp.questions import (
 )
 from mailcore.smtp.recipients import check_recipients
 from mailcore.smtp.replies import TOO_MANY_ERRORS
+from mailcore.smtp.reverse_names import ReverseNames
 from mailcore.smtp.strangers import (
     MISTAKES_LATELY,
     TOO_MANY_ADDRESSES,
@@ -51,13 +55,16 @@ from mailcore.smtp.strangers import (
     TOO_MANY_MISTAKES,
     TOO_MANY_UNKNOWN,
 )
+from mailcore.smtp.suspicion import UNKNOWN, Reverse
 from mailcore.store import spool
 from mailcore.store.batch import GoneError
 from mailcore.store.commit import run
 from mailcore.store.models import Message
 from mailqueue.bodies import read_body
-from mailqueue.models import Body, MessageTrace, QueuedMessage, Submission
-from security.models import AuditEntry
+from mailqueue.models import Body, MessageEvent, MessageTrace, QueuedMessage, Submission
+from mailqueue.timeline import steps
+from security import greylisting as security_greylisting
+from security.models import AuditEntry, Greylisted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -588,3 +595,95 @@ def test_an_audit_log_that_is_away_changes_no_answer(alice, limits):
     found = now(check_recipients(CheckRecipients(Envelope(STRANGER, "s@example.net"), recipients), Away()))
     assert [verdict.code for verdict in found] == [550, 450]
     assert not AuditEntry.objects.filter(action="addresses_probed").exists()
+
+
+@pytest.fixture
+def greylisting(domain, limits):
+    """Give the domain a policy."""
+    security_greylisting.forget()
+    policies_module.forget()
+    limits(greylist_wait=300, suspicious_from=3)
+
+    def put(policy):
+        domain.greylisting = policy
+        domain.save()
+        policies_module.policies()
+
+    yield put
+    security_greylisting.forget()
+    policies_module.forget()
+
+
+def knows(monkeypatch, reverse):
+    names = ReverseNames()
+    names._known.put("192.0.2.1", reverse)
+    for module in (recipients_module, backend_module):
+        monkeypatch.setattr(module, "reverse_names", names)
+
+
+HONEST = Reverse(known=True, names=("mx.example.net",), confirmed="mx.example.net")
+DUBIOUS = Reverse(known=True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "reverse", "client", "waits"),
+    [
+        ("off", DUBIOUS, STRANGER, False),
+        ("suspicious", HONEST, STRANGER, False),
+        ("suspicious", UNKNOWN, STRANGER, False),
+        ("suspicious", DUBIOUS, STRANGER, True),
+        ("suspicious", HONEST, dataclasses.replace(STRANGER, helo="mail.test.invalid"), False),
+        ("suspicious", HONEST, dataclasses.replace(STRANGER, helo="example.com"), True),
+        ("always", HONEST, STRANGER, True),
+        ("always", DUBIOUS, OUTSIDE, False),
+    ],
+)
+def test_greylisting_is_for_strangers_as_the_domain_wants_it(
+    alice, monkeypatch, greylisting, policy, reverse, client, waits
+):
+    greylisting(policy)
+    knows(monkeypatch, reverse)
+    (verdict,) = verdicts(client, "alice@example.com")
+    assert (verdict == Reply(450, "4.7.1", "Greylisted, try again in 300 seconds")) is waits
+    assert (verdict is None) is not waits
+    assert Greylisted.objects.count() == int(waits)
+
+
+def test_a_message_that_comes_again_after_its_time_comes_in(alice, greylisting):
+    greylisting("always")
+    assert [verdict and verdict.code for verdict in verdicts(STRANGER, "alice@example.com", "nobody@example.com")] == [
+        450,
+        550,
+    ]
+    assert Greylisted.objects.get().recipient == "alice@example.com"
+    assert verdicts(STRANGER, "alice@example.com")[0].code == 450
+    Greylisted.objects.update(first_at=timezone.now() - timedelta(seconds=301))
+    assert verdicts(STRANGER, "ALICE@EXAMPLE.COM") == [None]
+    assert verdicts(dataclasses.replace(STRANGER, peer=Peer("192.0.2.99", 1)), "alice@example.com") == [None]
+    assert verdicts(dataclasses.replace(STRANGER, peer=Peer("192.0.3.1", 1)), "alice@example.com")[0].code == 450
+
+
+def test_the_event_of_a_message_says_what_is_known_of_a_stranger(alice, monkeypatch):
+    knows(monkeypatch, dataclasses.replace(HONEST, names=("dyn-1.isp.example",), confirmed="dyn-1.isp.example"))
+    assert send(dataclasses.replace(STRANGER, helo="user"), b"Subject: x\r\n\r\nx\r\n", "alice@example.com").code == 250
+    detail = MessageEvent.objects.get(kind="received").detail
+    assert detail["reverse_name"] == "dyn-1.isp.example"
+    assert detail["suspicion"] == {"points": 4, "reasons": ["helo_not_qualified", "reverse_name_dynamic"]}
+    assert b"Received: from user (dyn-1.isp.example [192.0.2.1])" in delivered()
+    step = next(iter(steps(MessageEvent.objects.filter(kind="received"), {})))
+    assert "Its address has the name dyn-1.isp.example." in step.text
+    assert "Points that speak against it: 4 (it calls itself by no full name; " in step.text
+
+
+def test_of_others_nothing_of_the_kind_is_said(alice):
+    send(OUTSIDE, b"Subject: x\r\n\r\nx\r\n", "alice@example.com")
+    assert not {"reverse_name", "suspicion"} & set(MessageEvent.objects.get(kind="received").detail)
+
+
+def test_a_recipient_that_is_greylisted_is_not_counted(alice, greylisting, limits):
+    greylisting("always")
+    limits(inbound_recipients="1/0")
+    assert {verdicts(STRANGER, "alice@example.com")[0].text[:10] for _ in range(3)} == {"Greylisted"}
+    Greylisted.objects.update(first_at=timezone.now() - timedelta(seconds=301))
+    assert verdicts(STRANGER, "alice@example.com") == [None]
+    assert verdicts(STRANGER, "alice@example.com") == [TOO_MANY_ADDRESSES]

@@ -115,3 +115,24 @@ def test_a_stranger_is_one_inside_tls_too():
     (asked,) = [question for question in one.asked if isinstance(question, CheckSender)]
     assert asked.envelope.client.stranger
     assert not dataclasses.replace(STRANGER, stranger=False).stranger
+
+
+@pytest.mark.parametrize(
+    ("name", "refuses", "code"),
+    [
+        (b"mx.example.com", True, b"550 5.7.1"),
+        (b"MX.Example.Com.", True, b"550 5.7.1"),
+        (b"mx.example.com", False, b"250"),
+        (b"example.com", True, b"250"),
+        (b"mx.example.com.example.net", True, b"250"),
+        (b"[192.0.2.1]", True, b"250"),
+    ],
+)
+@pytest.mark.parametrize("verb", [b"EHLO", b"HELO"])
+def test_nobody_elsewhere_is_this_server(verb, name, refuses, code):
+    policy = dataclasses.replace(STRANGER, refuse_own_name=refuses)
+    one = talk(verb + b" " + name + b"\r\n", policy=policy)
+    assert one.replies[-1].startswith(code)
+    said = one.feed(b"MAIL FROM:<a@example.net>\r\n").last
+    assert said.startswith(b"250" if code == b"250" else b"503")
+    assert one.feed(b"EHLO honest.example\r\nMAIL FROM:<a@example.net>\r\n").last.startswith(b"250 2.1.0")
