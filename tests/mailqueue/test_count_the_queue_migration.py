@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
 from mailqueue.counts import check, counts
@@ -18,9 +18,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def before():
     """The tables as they were; afterwards they are as they are now, and empty."""
-    executor = MigrationExecutor(connection)
-    executor.migrate([("mailqueue", "0001_initial")])
-    yield executor.loader.project_state([("mailqueue", "0001_initial")]).apps
+    call_command("migrate", "mailqueue", "0001_initial", verbosity=0)
+    yield MigrationLoader(connection).project_state([("mailqueue", "0001_initial")]).apps
     call_command("migrate", verbosity=0)
     call_command("flush", interactive=False, verbosity=0)
 
