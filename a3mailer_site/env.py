@@ -208,6 +208,11 @@ class Env:
     greylist_wait: int = 300
     suspicious_from: int = 3
 
+    # Seconds that an SMTP client has until it logs in or begins its first message; and that a host elsewhere has for
+    # each message then, besides the time to send it at 512 bytes a second. 0: as long as it likes.
+    begin_within: int = 300
+    message_within: int = 1800
+
     # Seconds before the greeting on the SMTP port. Whoever speaks in them is refused: programs that send junk often do.
     # Never for clients on this machine or on the allow-list. 0: greet at once; 2 to 5 keep many out.
     greet_delay: int = 0

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from mailcore.dialogue import Action, Ask, Close, Question, Send, StartTls
+from mailcore.dialogue import LASTING, Action, Ask, Close, Question, Send, StartTls
 from mailcore.lines import LineBuffer
 
 
@@ -73,6 +73,11 @@ class Conversation:
         raise NotImplementedError
 
     # What the transport calls.
+
+    @property
+    def stage(self) -> tuple[int, float]:
+        """Most conversations may last for as long as the peer is not silent."""
+        return LASTING
 
     def receive(self, data: bytes) -> list[Action]:
         """Take bytes as they came off the wire."""

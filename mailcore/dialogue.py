@@ -155,3 +155,14 @@ class Session(Protocol):
     @property
     def patience(self) -> float:
         """Seconds that the peer may now be silent before ``timed_out``."""
+
+    @property
+    def stage(self) -> tuple[int, float]:
+        """Return a number for how far the conversation has come, and how many seconds it may stay there.
+
+        What is sent meanwhile prolongs them, at a fair pace. ``inf``: for as long as the peer is not silent.
+        """
+
+
+# For sessions that may last.
+LASTING = (0, float("inf"))

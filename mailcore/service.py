@@ -70,6 +70,8 @@ def smtp_session(peer: Peer, *, submission: bool = False, lmtp: bool = False) ->
         stranger=stranger,
         refuse_own_name=stranger and env.refuse_own_name,
         greet_delay=float(env.greet_delay) if stranger else 0.0,
+        begin_within=0.0 if lmtp else float(env.begin_within),
+        message_within=float(env.message_within) if stranger else 0.0,
         tls_available=True,
         plaintext_auth_ok=env.plaintext_allowed(peer.address),
         message_limit=env.message_limit,

@@ -144,6 +144,9 @@ class Connection:
         "_server",
         "_session",
         "_shaking",
+        "_stage",
+        "_stage_at",
+        "_stage_bytes",
         "_starting_tls",
         "_todo",
         "account_id",
@@ -189,6 +192,9 @@ class Connection:
         self._acted_bytes = 0
         self._quiet_at = 0.0  # since when nothing was said ...
         self._quiet_bytes = 0  # ... beyond so many octets
+        self._stage = -1  # of the session, as the last sweep saw it
+        self._stage_at = 0.0
+        self._stage_bytes = 0
 
     @property
     def protocol(self) -> str:
@@ -408,11 +414,18 @@ class Connection:
         elif self._session is not None:
             patience = self._session.patience
             allowed = patience + (self.bytes_in - self._acted_bytes) / SLOWEST_PACE
-            if silence > patience or now - self._acted_at > allowed:
+            if silence > patience or now - self._acted_at > allowed or self._is_overdue(self._session, now):
                 figures.count(f"{self.protocol}.timeouts")
                 self._acted = self._heard = True  # for a session that gives it another while
                 self._call(self._session.timed_out)
         self._quiet_at = now
+
+    def _is_overdue(self, session: Session, now: float) -> bool:
+        """Say whether the session has stayed where it is for too long, however much it had to say there."""
+        stage, seconds = session.stage
+        if stage != self._stage:
+            self._stage, self._stage_at, self._stage_bytes = stage, now, self.bytes_in
+        return now - self._stage_at > seconds + (self.bytes_in - self._stage_bytes) / SLOWEST_PACE
 
     def _say_waiting(self, now: float) -> None:
         """Let the session say that an answer takes long. Nothing else can be said before the answer is there."""

@@ -11,6 +11,7 @@ from typing import Any
 from a3mailer_site.figures import figures
 from mailcore.conversation import CommandRefusedError, Conversation
 from mailcore.dialogue import (
+    LASTING,
     Action,
     Ask,
     Login,
@@ -151,6 +152,11 @@ class ImapSession(Conversation):
     def login(self) -> Login | None:
         """Who is logged in: the transport may have to end the sessions of an account."""
         return Login(self._talk.account, self._talk.login) if self._talk.account else None
+
+    @property
+    def stage(self) -> tuple[int, float]:
+        """A session lasts for as long as the client is not silent."""
+        return LASTING
 
     @property
     def patience(self) -> float:

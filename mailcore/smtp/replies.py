@@ -22,7 +22,7 @@ CANNOT_VERIFY = Reply(252, "2.5.0", "Send some mail and see")
 GO_AHEAD = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 
 # Temporary
-TIMED_OUT = Reply(421, "4.4.2", "Nothing came for too long, closing")
+TIMED_OUT = Reply(421, "4.4.2", "You took too long, closing")
 SHUTTING_DOWN = Reply(421, "4.3.2", "This server is going down, try again soon")
 NO_SERVICE_NOW = Reply(421, "4.3.0", "No service at the moment, try again later")
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors")

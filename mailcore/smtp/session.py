@@ -88,6 +88,9 @@ class Policy:
     recipient_limit: int = 1000  # in one message
     longest_hold: int = 0  # seconds that a message may be handed in ahead of time (RFC 4865); 0: not at all
     latest_hold: str = ""  # ... and until when that is, as a date-time of RFC 3339
+    # Seconds until the client logs in or begins its first message, and then for each message; 0: as long as it likes.
+    begin_within: float = 0.0
+    message_within: float = 0.0
     # Errors, and commands that bring no mail forward, before 421. An accepted message sets both back to 0.
     error_limit: int = 20
     idle_limit: int = 100
@@ -145,6 +148,7 @@ class SmtpSession(Conversation):
         self._errors = 0
         self._idle_commands = 0
         self._login_failures = 0
+        self._stage = 0
 
     @property
     def login(self) -> Login | None:
@@ -155,6 +159,12 @@ class SmtpSession(Conversation):
     def patience(self) -> float:
         """Seconds that the client may be silent."""
         return _DATA_PATIENCE if self._reading_data or self._chunk_left else _COMMAND_PATIENCE
+
+    @property
+    def stage(self) -> tuple[int, float]:
+        """Count messages from the first that is begun, for which there is a time each."""
+        seconds = self._policy.message_within if self._stage else self._policy.begin_within
+        return self._stage, seconds or float("inf")
 
     # What the transport calls, besides receive, answer, failed and drain.
 
@@ -396,6 +406,7 @@ class SmtpSession(Conversation):
         if verdict is LoginRefusal.LATER:
             return replies.LOGIN_NOT_NOW
         self._client = replace(self._client, login=verdict)
+        self._stage = self._stage or 1
         return replies.AUTHENTICATED
 
     def _verify(self, credentials: Credentials) -> VerifyPassword:
@@ -429,6 +440,7 @@ class SmtpSession(Conversation):
         if refusal is not None:
             return refusal
         self._envelope = envelope
+        self._stage = self._stage or 1
         self._room = self._policy.recipient_limit
         self._state = State.SENDER_GIVEN
         return replies.SENDER_OK
@@ -573,6 +585,7 @@ class SmtpSession(Conversation):
         self._end_transaction()
         if any(reply.positive for reply in verdicts):
             self._errors = self._idle_commands = 0
+            self._stage += 1
         for reply in verdicts:
             yield from self._own_up(reply)
         return None

@@ -26,6 +26,8 @@ def strict(fake_dns):
         "A3MAILER_INBOUND_RECIPIENTS": "6/100",
         "A3MAILER_INBOUND_ERRORS": "8/100",
         "A3MAILER_INBOUND_UNKNOWN": "4/100",
+        "A3MAILER_BEGIN_WITHIN": "30",
+        "A3MAILER_MESSAGE_WITHIN": "10",
         "A3MAILER_GREYLIST_WAIT": "2",
         "A3MAILER_TARPIT_AFTER": "4",
         "A3MAILER_TARPIT_LONGEST": "2",
@@ -198,6 +200,19 @@ def test_the_timeline_tells_what_is_known_of_a_host_and_only_our_own_name_is_ref
     look = "print(MessageEvent.objects.filter(kind='received').order_by('-pk').first().detail['suspicion'])"
     said = strict.manage("shell", "--verbosity", "0", "-c", f"from mailqueue.models import MessageEvent\n{look}")
     assert said.strip() == "{'points': 2, 'reasons': ['helo_not_qualified']}"
+
+
+def test_who_never_comes_to_the_point_is_told_to_go(strict, network, people):
+    with Stranger(strict, f"{network}.1.1") as smtp:
+        assert smtp.envelope("a@example.net", people[0]).startswith(b"250")
+        began = time.monotonic()
+        # An octet in each chunk, and an answer to each: without an end that is no message.
+        said = b""
+        while not said.startswith(b"421") and time.monotonic() - began < 60:
+            time.sleep(0.3)  # it is the slowness that is tested
+            said = smtp.chunk(b"x", last=False)
+        assert said == b"421 4.4.2 You took too long, closing"
+        assert time.monotonic() - began >= 9
 
 
 def test_who_is_no_stranger_has_none_of_these_limits(strict, people):

@@ -8,7 +8,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from mailcore.blocked import AGAIN_AFTER, BlockedHere
-from mailcore.dialogue import UnavailableError
+from mailcore.dialogue import LASTING, UnavailableError
 from mailcore.transport import Connections, Limits, Server
 from security.blocklist import Blocklist, guard
 
@@ -42,6 +42,7 @@ class Silent:
     """A session that says nothing."""
 
     patience = 100.0
+    stage = LASTING
 
     def greet(self):
         return []

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from a3mailer_site.figures import figures
-from mailcore.dialogue import Ask, Close, Peer, Question, Send, StartTls, TlsFacts, UnavailableError
+from mailcore.dialogue import LASTING, Ask, Close, Peer, Question, Send, StartTls, TlsFacts, UnavailableError
 from mailcore.proxy_header import SIGNATURE
 from mailcore.transport import (
     CLOSE_PATIENCE,
@@ -80,6 +80,7 @@ class Script:
     """A session that answers what it gets with prepared actions, and writes down what happens to it."""
 
     patience = 100.0
+    stage = LASTING
 
     def __init__(self, peer, replies):
         self.peer = peer
@@ -419,6 +420,34 @@ def test_a_command_that_drips_in_byte_by_byte_is_ended_too(world):
         protocol.dataReceived(b"x")
         sweep(world, second)
     assert wire.disconnecting
+
+
+def talk_for(world, protocol, seconds, octets=10):
+    """Say something each second, and hear an answer each time; return when it was ended."""
+    for second in range(1, seconds):
+        protocol.dataReceived(b"x" * octets)
+        sweep(world, second)
+        if protocol.transport.disconnecting:
+            return second
+    return None
+
+
+def test_who_stays_at_one_stage_for_too_long_is_ended_however_much_is_said(world, monkeypatch):
+    world.replies = {"timed_out": [Close()], "receive": [Send(b"ok")]}
+    monkeypatch.setattr(Script, "stage", (0, 60.0))
+    protocol, _ = world.connect()
+    # It began with the first sweep; ten octets a second are a little more time.
+    assert 61 <= talk_for(world, protocol, 1000) <= 64
+
+
+def test_who_gets_on_or_sends_at_a_fair_pace_stays(world, monkeypatch):
+    world.replies = {"timed_out": [Close()], "receive": [Send(b"ok")]}
+    monkeypatch.setattr(Script, "stage", property(lambda script: (len(script.happened) // 50, 60.0)))
+    protocol, _ = world.connect()
+    assert talk_for(world, protocol, 1000) is None
+    monkeypatch.setattr(Script, "stage", (0, 60.0))
+    protocol, _ = world.connect()
+    assert talk_for(world, protocol, 1000, octets=1000) is None
 
 
 def test_a_long_message_at_a_fair_pace_is_not_ended(world):

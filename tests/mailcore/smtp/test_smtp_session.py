@@ -650,7 +650,7 @@ def test_drain_while_a_question_is_open_waits_for_the_answer():
 def test_silence_is_answered_with_421(before):
     conversation = talk(before)
     conversation.do(conversation.session.timed_out())
-    assert conversation.said.endswith(b"421 4.4.2 Nothing came for too long, closing\r\n<CLOSE>")
+    assert conversation.said.endswith(b"421 4.4.2 You took too long, closing\r\n<CLOSE>")
     assert conversation.session.timed_out() == []
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from smtp_talk import MX, NO_SPACE, STRANGER, Talk, answer_kindly, talk
+from smtp_talk import MX, NO_SPACE, STRANGER, SUBMISSION, Talk, answer_kindly, talk
 
 from mailcore.dialogue import Ask, UnavailableError
 from mailcore.message.envelope import Reply
@@ -136,3 +136,33 @@ def test_nobody_elsewhere_is_this_server(verb, name, refuses, code):
     said = one.feed(b"MAIL FROM:<a@example.net>\r\n").last
     assert said.startswith(b"250" if code == b"250" else b"503")
     assert one.feed(b"EHLO honest.example\r\nMAIL FROM:<a@example.net>\r\n").last.startswith(b"250 2.1.0")
+
+
+TIMED = dataclasses.replace(STRANGER, begin_within=300.0, message_within=1800.0)
+MESSAGE = b"RCPT TO:<bob@example.com>\r\nDATA\r\nx\r\n.\r\n"
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "stage"),
+    [
+        (b"", (0, 300)),
+        (b"EHLO c.example\r\n" + b"NOOP\r\nRSET\r\nVRFY x\r\nNONSENSE\r\n" * 4, (0, 300)),
+        (b"EHLO c.example\r\nSTARTTLS\r\n", (0, 300)),
+        (b"EHLO c.example\r\nMAIL FROM:<\r\n", (0, 300)),
+        (ENVELOPE, (1, 1800)),
+        (ENVELOPE + b"RSET\r\nMAIL FROM:<b@example.net>\r\nNOOP\r\n", (1, 1800)),
+        (ENVELOPE + b"RCPT TO:<bob@example.com>\r\n" + b"BDAT 1\r\nx" * 50, (1, 1800)),
+        (ENVELOPE + MESSAGE, (2, 1800)),
+        (ENVELOPE + MESSAGE + ENVELOPE + MESSAGE + ENVELOPE, (3, 1800)),
+    ],
+)
+def test_there_is_a_time_until_the_first_message_and_then_for_each(dialogue, stage):
+    assert talk(dialogue, policy=TIMED).session.stage == stage
+
+
+def test_who_logs_in_has_begun():
+    policy = dataclasses.replace(SUBMISSION, begin_within=300.0, plaintext_auth_ok=True)
+    assert talk(b"EHLO c.example\r\nAUTH PLAIN AGEAeA==\r\n", policy=policy).session.stage == (0, 300)
+    one = talk(b"EHLO c.example\r\nAUTH PLAIN AGEAc2VjcmV0\r\n", policy=policy)
+    assert one.last.startswith(b"235")
+    assert one.session.stage == (1, float("inf"))
