@@ -23,6 +23,10 @@ class PauseForm(forms.ModelForm):  # type: ignore[type-arg] # no subscript at ru
     class Meta:
         model = QueueDestination
         fields = ["name", "paused_until", "reason"]
+        help_texts = {
+            "name": _("A domain. Its mail stays in the queue, and nobody tries it."),
+            "paused_until": _("Empty: until somebody lets it go."),
+        }
 
     def clean_name(self) -> str:
         """Bring the name into the form of the queue."""

@@ -23,7 +23,7 @@ class SuppressionForm(forms.ModelForm):  # type: ignore[type-arg] # no subscript
     """An address to be entered by hand."""
 
     domain = forms.ModelChoiceField(
-        label=_("domain"), queryset=Domain.objects.order_by("name"), to_field_name="name", help_text=_("It sends.")
+        label=_("Sending domain"), queryset=Domain.objects.order_by("name"), to_field_name="name"
     )
 
     class Meta:

@@ -5,6 +5,7 @@ Kept for each domain that sends, by canonical address. Bounces and complaints ar
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -41,10 +42,12 @@ def tracks(sender: str) -> str:
 
 
 def add(domain: str, address: str, reason: str, reply: str, message: int, now: datetime) -> None:
-    """Put an address on the list of a domain, unless it is there already."""
-    row = Suppression(
-        domain=domain, address=canonical(address), reason=reason, reply=reply[:500], message=message, at=now
-    )
+    """Put an address on the list of a domain, unless it is there already, or is an address literal."""
+    try:
+        name = canonical(address)
+    except ValueError:
+        return
+    row = Suppression(domain=domain, address=name, reason=reason, reply=reply[:500], message=message, at=now)
     Suppression.objects.bulk_create([row], ignore_conflicts=True)
 
 
@@ -54,9 +57,9 @@ def find(sender: str, addresses: Collection[str]) -> Mapping[str, Suppression]:
         domain = to_ascii(sender.rpartition("@")[2])
     except ValueError:
         return {}
-    by_form: dict[str, str] = {}
+    by_form: dict[str, list[str]] = {}
     for address in addresses:
-        if "@" in address and "[" not in address:
-            by_form.setdefault(canonical(address), address)
+        with suppress(ValueError):  # what is no address is nobody's, and others say so
+            by_form.setdefault(canonical(address), []).append(address)
     rows = Suppression.objects.filter(domain=domain, address__in=by_form)
-    return {by_form[row.address]: row for row in rows}
+    return {address: row for row in rows for address in by_form[row.address]}

@@ -286,6 +286,9 @@ def test_who_is_on_the_list_is_refused_at_once_whatever_the_case(alice):
     assert [verdict and verdict.status for verdict in verdicts] == ["5.7.1", None]
     assert "suppression list" in verdicts[0].text
     assert "bounced" in verdicts[0].text
+    odd = ["bob@far.test", "BOB@far.test", "x@-bad-.test", "x@[192.0.2.1]", "postmaster"]
+    statuses = [verdict and verdict.status for verdict in asked("alice@example.com", *odd, client=logged_in(alice))]
+    assert statuses[:3] == ["5.7.1", "5.7.1", "5.1.2"]
     # It is the list of that domain, and about what it sends.
     Suppression.objects.update(domain="other.example")
     assert asked("alice@example.com", "bob@far.test", client=logged_in(alice)) == [None]
@@ -299,6 +302,13 @@ def test_a_refusal_for_good_at_once_is_noted_too(alice, tracked, words, count):
     submit(alice, "bob@far.test")
     attempt("failed", words)
     assert Suppression.objects.count() == count
+
+
+def test_a_refusal_of_an_address_literal_is_written_down_and_suppresses_nothing(alice, tracked):
+    submit(alice, "bob@[192.0.2.7]")
+    attempt("failed", "550 5.1.1 No such user")
+    assert MessageTrace.objects.get(recipient="bob@[192.0.2.7]").status == "failed"
+    assert not Suppression.objects.exists()
 
 
 def test_a_domain_that_does_not_track_notes_nothing(alice):
