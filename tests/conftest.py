@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 
 # Of every user that ``make_user`` makes; hashed once for all tests of a process.
 PASSWORD = "correct horse battery"
@@ -55,6 +56,12 @@ def pytest_sessionfinish(session, exitstatus):
     if reporter.stats.get("skipped") and exitstatus == 0:
         reporter.write_line("Tests were skipped, and CI must run all of them.", red=True)
         session.exitstatus = 1
+
+
+@pytest.fixture(autouse=True)
+def no_language_of_another_test():
+    """Begin in English: a request in another language leaves that behind in its thread."""
+    translation.deactivate()
 
 
 @pytest.fixture
