@@ -186,6 +186,9 @@ def _mark(envelope: Envelope, body: Spool) -> bytes | None:
 
 async def _take(envelope: Envelope, body: Spool, doors: Any, mark: bytes | None = None) -> Reply:
     started = time.monotonic()
+    if address := stranger_of(envelope):
+        # Its name goes into the trace fields. The question began with the connection, and ends soon with or without it.
+        await reverse_names.find(address)
     where = plan_now(envelope.recipients)
     if where is None:
         where = await doors.database(plan, envelope.recipients)

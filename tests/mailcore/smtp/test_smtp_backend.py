@@ -687,3 +687,20 @@ def test_a_recipient_that_is_greylisted_is_not_counted(alice, greylisting, limit
     Greylisted.objects.update(first_at=timezone.now() - timedelta(seconds=301))
     assert verdicts(STRANGER, "alice@example.com") == [None]
     assert verdicts(STRANGER, "alice@example.com") == [TOO_MANY_ADDRESSES]
+
+
+def test_a_message_waits_for_the_name_of_the_host_that_is_being_asked_for(alice, monkeypatch):
+    knows(monkeypatch, UNKNOWN)
+    names = backend_module.reverse_names
+    names._known.clear()
+    names._waiting["192.0.2.1"] = []
+    body = spool.Spool()
+    body.write(b"Subject: x\r\n\r\nx\r\n")
+    envelope = Envelope(STRANGER, "s@example.net", (Recipient("alice@example.com"),))
+    answers = []
+    taken = Deferred.fromCoroutine(accept_message(AcceptMessage(envelope.with_size(body.size), body), Doors()))
+    taken.addCallback(answers.append)
+    assert not answers
+    names._land(HONEST, "192.0.2.1")
+    assert answers[0].code == 250
+    assert b"(mx.example.net [192.0.2.1])" in delivered()
