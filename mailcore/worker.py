@@ -100,7 +100,7 @@ class WorkerProcess:
         self._regularly(INDEX_EVERY, lambda: self._indexer.turn(time.time()))
         self._regularly(SCAN_EVERY, posture.scan)
         self._regularly(PURGE_TALLIES_EVERY, lambda: tallies.purge(timezone.now()))
-        self._regularly(PURGE_GREYLIST_EVERY, lambda: greylisting.outlived(timezone.now()).delete())
+        self._regularly(PURGE_GREYLIST_EVERY, lambda: greylisting.outlived(timezone.now()).forget())
 
     def _regularly(self, seconds: float, work: Callable[[], Any]) -> None:
         """Do this in a database thread now and then, never twice at once."""

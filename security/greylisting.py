@@ -14,10 +14,8 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
-
 from a3mailer_site.expiring import Expiring
-from security.models import Greylisted
+from security.models import Greylisted, GreylistedQuerySet
 
 # Who does not come again within this time has given up, and begins anew.
 COME_AGAIN_WITHIN = timedelta(days=2)
@@ -83,7 +81,7 @@ def check(network: str, sender: str, recipients: Sequence[str], now: datetime, s
     return [waits[key] for key in keys]
 
 
-def outlived(now: datetime) -> QuerySet[Greylisted]:
+def outlived(now: datetime) -> GreylistedQuerySet:
     """Rows that nobody looks at any more."""
     return Greylisted.objects.outlived(now - REMEMBERED, now - COME_AGAIN_WITHIN)
 

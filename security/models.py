@@ -249,12 +249,22 @@ class PostureResult(models.Model):
         return self.check_id
 
 
+_FORGOTTEN_AT_ONCE = 500
+
+
 class GreylistedQuerySet(models.QuerySet["Greylisted"]):
     """Questions asked of those who had to come again."""
 
     def outlived(self, passed_before: datetime, first_before: datetime) -> "GreylistedQuerySet":
         """Rows that mean nothing any more: forgotten after they came again, or never come again."""
         return self.filter(Q(last_at__lt=passed_before) | Q(passed_at__isnull=True, first_at__lt=first_before))
+
+    def forget(self) -> int:
+        """Delete these, few rows a transaction, so that nobody waits for it; returns how many."""
+        forgotten = 0
+        while pks := list(self.order_by("pk").values_list("pk", flat=True)[:_FORGOTTEN_AT_ONCE]):
+            forgotten += Greylisted.objects.filter(pk__in=pks).delete()[0]
+        return forgotten
 
 
 class Greylisted(models.Model):

@@ -110,7 +110,8 @@ def settle(job: Job, results: Sequence[Result], now: datetime) -> Settlement:
 def without_extras(settlement: Settlement, now: datetime) -> Settlement:
     """Return the bare outcome, when a notice or a mailbox of this server is in the way of writing it down.
 
-    Notices are dropped; who was to have the message in a mailbox here is tried again later.
+    Notices and notes for the suppression list are dropped; who was to have the message in a mailbox here is tried again
+    later.
     """
     for decision in settlement.decisions:
         for delivery in decision.result.here.deliveries if decision.result.here else ():
@@ -119,7 +120,7 @@ def without_extras(settlement: Settlement, now: datetime) -> Settlement:
     decisions = (
         Decision(Result(decision.entry, _NOT_HERE), *_LATER, _NOT_HERE.words, again_at)
         if decision.result.here is not None
-        else decision
+        else replace(decision, suppressed="")
         for decision in settlement.decisions
     )
     return Settlement(settlement.mail, tuple(decisions), local=settlement.local)

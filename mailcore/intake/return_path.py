@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from a3mailer_site.env import current
-from a3mailer_site.ids import from_text, to_text
+from a3mailer_site.ids import ALPHABET, from_text, to_text
 from a3mailer_site.keys import keep
 from accounts.addresses import Resolution, is_local_domain, resolve
 from mailqueue.models import MessageTrace
@@ -29,7 +29,6 @@ from mailqueue.models import MessageTrace
 PREFIX: Final = "bounces+"
 _ID: Final = 13
 _PROOF: Final = 8
-_SIGNS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _UNKNOWN: Final = Resolution("unknown")
 
 
@@ -69,7 +68,7 @@ def resolved(address: str) -> Resolution | None:
 def _proof(text: str, domain: str) -> str:
     digest = hmac.digest(_key(current().data_dir / "return_path_key"), f"{text}@{domain}".encode(), hashlib.sha256)
     number = int.from_bytes(digest[:5], "big")
-    return "".join(_SIGNS[number >> shift & 31] for shift in range(35, -5, -5))
+    return "".join(ALPHABET[number >> shift & 31] for shift in range(35, -5, -5))
 
 
 @cache

@@ -13,6 +13,7 @@ from mailcore.message.headers import Headers, Octets, header_end
 from mailcore.message.parameters import get_parameter, parse_content_type
 from mailcore.message.structure import Part, scan
 from mailcore.message.transfer import decode_body
+from mailcore.message.writer import printable
 
 # More of a part than this is not read, and no more recipients than these.
 _PART_LIMIT: Final = 256 * 1024
@@ -101,9 +102,7 @@ def _feedback(message: Octets, root: Part) -> Report | None:
         reporter=_text(fields, b"user-agent"),
         feedback_type=_text(fields, b"feedback-type").lower(),
         mail_from=_path(fields, b"original-mail-from") or _path(returned, b"return-path"),
-        rcpt_to=tuple(
-            _bare(value.decode("utf-8", "replace")) for value in fields.get_all(b"original-rcpt-to")[:_RECIPIENT_LIMIT]
-        ),
+        rcpt_to=tuple(map(_address, fields.get_all(b"original-rcpt-to")[:_RECIPIENT_LIMIT])),
         message_id=_text(returned, b"message-id"),
     )
 
@@ -140,7 +139,8 @@ def _returned(message: Octets, root: Part) -> Headers:
 
 def _text(fields: Headers, name: bytes) -> str:
     value = fields.get(name)
-    return " ".join(value.decode("utf-8", "replace").split())[:_WORDS_LIMIT] if value else ""
+    # These are a stranger's words, to be shown in pages and logs.
+    return printable(" ".join(value.decode("utf-8", "replace").split()), _WORDS_LIMIT) if value else ""
 
 
 def _typed(fields: Headers, name: bytes) -> str:
@@ -155,11 +155,15 @@ def _unescaped(text: str) -> str:
         number = int(found[1], 16)
         return chr(number) if number < 0x110000 and not 0xD800 <= number < 0xE000 else found[0]
 
-    return _ESCAPED.sub(sign, text)
+    return printable(_ESCAPED.sub(sign, text))
 
 
 def _path(fields: Headers, name: bytes) -> str:
     return _bare(_text(fields, name))
+
+
+def _address(value: bytes) -> str:
+    return _bare(printable(value.decode("utf-8", "replace")))
 
 
 def _bare(text: str) -> str:

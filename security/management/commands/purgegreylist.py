@@ -20,5 +20,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:  # noqa: ARG002
         """Delete, then say how many."""
         old = outlived(timezone.now())
-        count = old.count() if dry_run else old.delete()[0]
+        count = old.count() if dry_run else old.forget()
         self.stdout.write(f"purgegreylist: {count} deleted{' (dry run)' if dry_run else ''}")

@@ -121,6 +121,16 @@ def test_what_is_no_report(content):
     assert read_report(content) is None
 
 
+@pytest.mark.parametrize("content", [DELIVERY, COMPLAINT], ids=["delivery", "complaint"])
+def test_no_word_of_a_stranger_has_what_a_database_does_not_take(content):
+    for name in (b"No\r\n", b"robert", b"1@example.com", b"abuse", b"SomeGenerator", b"<bob", b"mx.far.test", b"{FC}"):
+        content = content.replace(name, b"\0\x1b" + name if name != b"{FC}" else b"{00}")
+    told = repr(read_report(content))
+    assert "far.test" in told
+    assert "\\x00" not in told
+    assert "\\x1b" not in told
+
+
 def test_a_report_on_thousands_is_read_to_a_bound():
     group = b"\r\nFinal-Recipient: rfc822; a@b.test\r\nAction: failed\r\n"
     content = DELIVERY.replace(b"\r\nOriginal-Recipient", group * 10_000 + b"\r\nOriginal-Recipient")

@@ -1,12 +1,14 @@
 """Return paths of our own, what comes back to them, complaints, and the suppression list."""
 
 import pytest
+from answering import Doors, logged_in, now
 from django.utils import timezone
 
 from a3mailer_site.ids import to_text
 from accounts.models import Alias, AliasTarget
 from domains.models import Domain
-from mailcore.dialogue import Login, Peer, TlsFacts
+from mailcore.delivery.settlement import without_extras
+from mailcore.dialogue import Peer
 from mailcore.intake import return_path
 from mailcore.intake.routing import NO_SUCH_USER
 from mailcore.message.envelope import Client, Envelope, Recipient
@@ -14,32 +16,15 @@ from mailcore.smtp.backend import accept_message
 from mailcore.smtp.questions import AcceptMessage, CheckRecipients
 from mailcore.smtp.recipients import ONLY_BOUNCES, check_recipients
 from mailcore.store import spool
-from mailcore.store.commit import run
 from mailcore.store.models import Message
 from mailqueue import suppressions, webhooks
 from mailqueue.models import MessageEvent, MessageTrace, QueuedMessage, QueueEntry, Suppression
 from mailqueue.timeline import timeline
-from queued import attempt
+from queued import attempt, claim, settlement
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OUTSIDE = Client(Peer("192.0.2.1", 4000), None, "mx.far.test", "ESMTP")
 LETTER = b"From: <alice@example.com>\r\nMessage-ID: <1@example.com>\r\nSubject: hello\r\n\r\nhello\r\n"
-
-
-class Doors:
-    connection = None
-
-    async def database(self, function, *args, **kwargs):
-        return function(*args, **kwargs)
-
-    async def commit(self, work):
-        return run(work)
-
-
-def now(coroutine):
-    with pytest.raises(StopIteration) as stop:
-        coroutine.send(None)
-    return stop.value.value
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +57,7 @@ def send(content, *recipients, sender="s@far.test", client=OUTSIDE):
 
 
 def submit(alice, *recipients, content=LETTER):
-    login = Client(Peer("192.0.2.9", 1), TlsFacts("TLSv1.3", "X"), "[192.0.2.9]", "ESMTP", Login(alice.pk, "alice"))
-    send(content, *recipients, sender="alice@example.com", client=login)
+    send(content, *recipients, sender="alice@example.com", client=logged_in(alice))
 
 
 def bounce(final="bob@far.test", status="5.1.1", action="failed", message_id="<1@example.com>"):
@@ -226,6 +210,15 @@ def test_a_report_without_proof_is_matched_and_believed_by_nobody(alice):
     assert "Nothing proves" in timeline(message).steps[-1].text
 
 
+def test_what_moves_a_cursor_is_made_harmless_and_a_nul_is_left_out(alice, tracked):
+    submit(alice, "bob@far.test")
+    content = bounce().replace(b" No\r\n", b" N\0o\x1b[2J\r\n").replace(b"mx.far.test", b"mx\0.far.test")
+    send(content, path_of("bob@far.test"), sender="")
+    ((_message, _trace, detail),) = events("returned")
+    assert (detail["reply"], detail["host"]) == ("550 5.1.1 No?[2J", "mx.far.test")
+    assert Suppression.objects.get().reply == "550 5.1.1 No?[2J"
+
+
 @pytest.mark.parametrize(
     "content",
     [bounce(final="x@far.test"), bounce(message_id="<9@example.com>"), LETTER],
@@ -274,10 +267,6 @@ def test_not_spam_is_no_reason_to_write_no_more(alice, tracked):
 # ---- the list ----
 
 
-def logged_in(user):
-    return Client(Peer("192.0.2.9", 1), TlsFacts("TLSv1.3", "X"), "[192.0.2.9]", "ESMTP", Login(user.pk, "alice"))
-
-
 def test_who_is_on_the_list_is_refused_at_once_whatever_the_case(alice):
     suppressions.add("example.com", "Bob@Far.Test", "bounce", "550 5.1.1 No", 1, timezone.now())
     suppressions.add("example.com", "bob@far.test", "complaint", "again", 2, timezone.now())
@@ -309,6 +298,13 @@ def test_a_refusal_of_an_address_literal_is_written_down_and_suppresses_nothing(
     attempt("failed", "550 5.1.1 No such user")
     assert MessageTrace.objects.get(recipient="bob@[192.0.2.7]").status == "failed"
     assert not Suppression.objects.exists()
+
+
+def test_the_list_is_never_in_the_way_of_writing_an_outcome_down(alice, tracked):
+    submit(alice, "bob@far.test")
+    decided = settlement(claim()[0], "failed", "550 5.1.1 No such user")
+    assert decided.decisions[0].suppressed == "example.com"
+    assert without_extras(decided, timezone.now()).decisions[0].suppressed == ""
 
 
 def test_a_domain_that_does_not_track_notes_nothing(alice):

@@ -4,6 +4,7 @@ import dataclasses
 from datetime import timedelta
 
 import pytest
+from answering import Doors, logged_in, now
 from django.utils import timezone
 from twisted.internet.defer import Deferred
 
@@ -11,7 +12,7 @@ from a3mailer_site import env
 from accounts.models import Alias, AliasTarget, User
 from domains import greylisting as policies_module
 from mailcore.conversation import CommandRefusedError
-from mailcore.dialogue import Login, Peer, TlsFacts, UnavailableError
+from mailcore.dialogue import Peer, UnavailableError
 from mailcore.intake import once as once_module
 from mailcore.intake.once import once
 from mailcore.lines import LineBuffer
@@ -71,25 +72,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 OUTSIDE = Client(Peer("192.0.2.1", 4000), None, "mx.example.net", "ESMTP")
 
 
-class Doors:
-    """Does everything at once, here."""
-
-    connection = None
-
-    async def database(self, function, *args, **kwargs):
-        return function(*args, **kwargs)
-
-    async def commit(self, work):
-        return run(work)
-
-
-def now(coroutine):
-    """The result of a coroutine that waits for nothing."""
-    with pytest.raises(StopIteration) as stop:
-        coroutine.send(None)
-    return stop.value.value
-
-
 @pytest.fixture
 def alice(make_user):
     return make_user("alice@example.com")
@@ -98,12 +80,6 @@ def alice(make_user):
 @pytest.fixture
 def bob(make_user):
     return make_user("bob@example.com")
-
-
-def logged_in(user):
-    return Client(
-        Peer("192.0.2.1", 4000), TlsFacts("TLSv1.3", "X"), "[192.0.2.1]", "ESMTP", Login(user.pk, user.username)
-    )
 
 
 def send(client, content, *recipients, sender="s@example.net", notify=frozenset()):
