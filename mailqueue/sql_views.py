@@ -73,21 +73,23 @@ def drop(using: str = "default", plan: Sequence[Any] = (), **_: Any) -> None:
 def create(using: str = "default", **_: Any) -> None:
     """Make the views, unless they are there already, or the database is not (signal ``post_migrate``)."""
     connection = connections[using]
+    texts = {name: view(name, connection.vendor) for name in _VIEWS}
+    marks = {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    with connection.cursor() as cursor:
+        wanted = [name for name in _VIEWS if _mark(cursor, connection.vendor, name) != marks[name]]
+    if not wanted:
+        return  # as after each ``flush``: what is below takes long
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes("mailqueue")):
         return  # somebody has migrated to an earlier state
-    for name in _VIEWS:
-        text = view(name, connection.vendor)
-        mark = sha256(text.encode()).hexdigest()
-        with transaction.atomic(using=using), connection.cursor() as cursor:
-            if _mark(cursor, connection.vendor, name) == mark:
-                continue
+    with transaction.atomic(using=using), connection.cursor() as cursor:
+        for name in wanted:
             cursor.execute(f'DROP VIEW IF EXISTS "{name}"')
             if connection.vendor == "postgresql":
-                cursor.execute(f'CREATE VIEW "{name}" AS {text}')
-                cursor.execute(f'COMMENT ON VIEW "{name}" IS %s', [mark])
+                cursor.execute(f'CREATE VIEW "{name}" AS {texts[name]}')
+                cursor.execute(f'COMMENT ON VIEW "{name}" IS %s', [marks[name]])
             else:
-                cursor.execute(f'CREATE VIEW "{name}" AS {text} /* {mark} */')
+                cursor.execute(f'CREATE VIEW "{name}" AS {texts[name]} /* {marks[name]} */')
 
 
 def view(name: str, vendor: str) -> str:
